@@ -1,0 +1,1 @@
+"""Floor 1: what everything else stands on; nothing here knows what a bank is."""

@@ -1,0 +1,56 @@
+"""Every rule a finding can name: what it is called, how bad it is, and what people should know and do.
+
+`memorybank explain` and docs/reference/findings.md are printed from this table.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+
+class Rule(NamedTuple):
+    """One row of the table of findings."""
+
+    name: str
+    severity: Literal["info", "warning", "error", "critical"]
+    what: str
+    why: str
+    cure: str
+
+
+_REPAIR = "memorybank repair PATH cures it without loss where that can be done; memorybank rollback --path PATH brings the last snapshot's version."
+_ACCEPT = "If the change is wanted: memorybank accept PATH. If not: memorybank rollback --path PATH."
+
+RULES: dict[str, Rule] = {
+    "MB101": Rule("syntax", "error", "The file is not JSON.", "Whoever reads it next fails or starts from nothing.", _REPAIR),
+    "MB102": Rule("trailing-bytes", "error", "A valid document is followed by other bytes: NULs, or the tail of a longer earlier version.", "A writer that maps memory or does not truncate leaves them; most parsers refuse the whole file.", "memorybank repair PATH keeps the leading document byte for byte and puts the found bytes into quarantine."),
+    "MB103": Rule("truncated", "error", "The document stops before it is complete.", "The writer was killed, or the disk was full.", "memorybank repair PATH takes every complete record, or the last recorded version."),
+    "MB104": Rule("empty", "error", "The file is empty, or holds only blanks and NULs.", "A crash after a rename without fsync leaves such files.", _REPAIR),
+    "MB105": Rule("duplicate-key", "error", "A key stands twice in one object.", "Parsers keep the first or the last without a word, so two readers see two different memories.", "Take one of the two out by hand, or memorybank repair PATH for the last recorded version."),
+    "MB106": Rule("encoding", "error", "The bytes are not UTF-8, begin with a byte order mark, or hold half a character.", "JSON is UTF-8; readers differ in what they make of anything else.", _REPAIR),
+    "MB107": Rule("number", "error", "NaN, Infinity, an integer of more than 4,300 digits, or a number too large for a float.", "It is not JSON, or has no exact value in most programs.", "Let the writer use null or a string; memorybank repair PATH brings back the last recorded version."),
+    "MB108": Rule("too-large", "error", "Nested deeper than 64 levels, larger than 64 MiB, or too costly to parse.", "A hostile or runaway file must not take the whole check down.", "Split the file, or archive old records; memorybank rollback --path PATH brings back the last snapshot's version."),
+    "MB110": Rule("changed-outside", "error", "A file that only memorybank writes was changed by somebody else.", "Its content is no longer what the journal says.", _ACCEPT),
+    "MB111": Rule("missing", "error", "A file that should be there is gone.", "Append-only and managed sections never lose files by themselves.", "memorybank repair PATH or memorybank rollback --path PATH brings it back; memorybank accept PATH records that it is wanted."),
+    "MB112": Rule("stray", "info", "A JSON file outside every section, a directory named like one, or a bank inside the bank.", "Nothing checks it as a record.", "Move it into a section if agents rely on it."),
+    "MB113": Rule("append-only-changed", "error", "A file of an append-only section was changed after it was recorded.", "History that can be edited proves nothing.", _ACCEPT),
+    "MB114": Rule("history-broken", "error", "A history's count or order is broken.", "Messages are missing, twice, or out of order.", "memorybank repair rebuilds it from journal and segments."),
+    "MB115": Rule("bit-rot", "critical", "The content changed while size, times and inode did not: no program wrote that.", "The disk or memory is failing.", "memorybank repair PATH, then check the disk and make a backup elsewhere."),
+    "MB120": Rule("journal-broken", "error", "The chain of the journal is broken.", "What the journal says after the break is not proved; nothing is written until this is settled.", "memorybank log --verify shows the place; memorybank repair keeps the segment as evidence and starts one that names the gap."),
+    "MB121": Rule("journal-short", "error", "The journal ends before a point that was vouched for.", "Acknowledged changes are missing from it.", "memorybank repair starts a segment that names the gap; memorybank rollback brings files back from a snapshot."),
+    "MB122": Rule("catalog-differs", "error", "Catalog and journal disagree.", "The catalog is derived and can be made again.", "memorybank repair makes the catalog again from the journal."),
+    "MB123": Rule("journal-unproved", "info", "The chain can be followed only in part here.", "Older segments are gone or a mark is missing.", "Nothing; memorybank log --verify says what is proved."),
+    "MB130": Rule("snapshot-damaged", "error", "A snapshot or a pack in the repository is damaged.", "Files in it may not be restorable.", "memorybank backup makes a new one; keep the old repository until it is verified."),
+    "MB201": Rule("schema-mismatch", "error", "The document does not match its schema.", "Programs that rely on the shape will misread it.", "Correct the writer; memorybank schema show NAME prints what is expected."),
+    "MB202": Rule("no-schema", "info", "No schema fits this file.", "Only its bytes are checked, not its meaning.", "Write one to config/schemas/, or leave it."),
+    "MB203": Rule("schema-version", "error", "The document names a schema version that is not known.", "A newer or foreign program wrote it.", "Update memorybank, or migrate the document."),
+    "MB301": Rule("over-limit", "warning", "The file is larger than its section allows.", "Large files are slow to read and to lose.", "Archive old records, or raise the limit in config/memorybank.json and trust it."),
+    "MB303": Rule("open-permissions", "warning", "Others may read or write files here.", "Any account on this machine can read or change the memory.", "chmod -R go-rwx the section, or make it a group's bank with init --group."),
+    "MB304": Rule("owner-changed", "warning", "The owner of a file is not the owner of the bank.", "Somebody else wrote it, or root did.", "chown it to the owner of the bank."),
+    "MB305": Rule("not-a-plain-file", "error", "A symbolic link, a special file, or a hard link to a managed file.", "Writing through it changes something outside the bank's control.", "Replace it with a plain file; memorybank never follows it."),
+    "MB306": Rule("not-writable", "error", "The bank or one of its directories cannot be written.", "The next write will fail.", "Correct owner and mode."),
+    "MB307": Rule("unreadable", "error", "The file or directory cannot be read.", "It is neither checked nor backed up.", "Correct owner and mode."),
+    "MB401": Rule("untrusted-setting", "warning", "A setting in the bank's own config is not taken from there.", "Agents write the bank; programs, addresses, keys and loosened limits must come from you.", "If you wrote it: memorybank config trust. Else remove it."),
+    "MB501": Rule("snapshot-age", "warning", "There is no recent good snapshot.", "Damage found now could not be undone in full.", "memorybank backup, and run it from cron."),
+    "MB502": Rule("disk-space", "warning", "The file system is nearly full.", "The next write or backup may fail.", "Free space, or move the repository."),
+}

@@ -1,0 +1,136 @@
+"""Every setting, in one table: name, type, default, meaning, and who may set it.
+
+Order: option > environment > the bank's config > the user's file > default. Agents write the bank, so a
+setting marked `user` is not taken from there, and one marked `loosens` only from a file that was trusted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from memorybank_cli.base.errors import UsageError
+
+Origin = Literal["option", "environment", "bank", "user", "default"]
+Scope = Literal["bank", "loosens", "user"]
+
+
+class Setting(NamedTuple):
+    """One row: `scope` is `bank` (any file), `loosens` (a trusted bank config) or `user` (never the bank)."""
+
+    name: str
+    default: Any
+    scope: Scope
+    help: str
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return "MEMORYBANK_" + self.name.upper().replace(".", "_")
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("actor", "", "user", "who is written into the journal as the author; default: the OS user"),
+    Setting("repository", "", "user", "where snapshots go; default: the owner's data directory"),
+    Setting("lock_timeout", 30.0, "bank", "seconds to wait for another process"),
+    Setting("settle_ms", 150, "bank", "milliseconds without change before a file changed in place is judged"),
+    Setting("reconcile_seconds", 30.0, "bank", "seconds between two full looks of watch"),
+    Setting("snapshot_max_age_hours", 26.0, "bank", "hours after which health asks for a new snapshot"),
+    Setting("undo_budget_mib", 256, "loosens", "MiB of recorded versions that the journal keeps"),
+    Setting("open_patterns", (), "loosens", "patterns of files in trades/ that agents may rewrite"),
+    Setting("exclude", (), "loosens", "patterns of files that are neither checked nor backed up"),
+    Setting("limits.trades_mib", 1, "loosens", "MiB that a file in trades/ may have"),
+    Setting("limits.metrics_mib", 10, "loosens", "MiB that a file in metrics/ may have"),
+    Setting("limits.state_mib", 5, "loosens", "MiB that a file in state/ may have"),
+)
+BY_NAME: dict[str, Setting] = {setting.name: setting for setting in SETTINGS}
+
+
+class Value(NamedTuple):
+    """A setting's value and where it came from."""
+
+    value: Any
+    origin: Origin
+
+
+class Settings:
+    """The settings that hold for one run."""
+
+    def __init__(
+        self,
+        options: Mapping[str, Any] | None = None,
+        bank: Mapping[str, Any] | None = None,
+        user: Mapping[str, Any] | None = None,
+        trusted: bool = False,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._options, self._bank, self._user = options or {}, bank or {}, user or {}
+        self._trusted, self._environ = trusted, environ
+
+    def __getitem__(self, name: str) -> Any:
+        return self.look_up(name).value
+
+    def look_up(self, name: str) -> Value:
+        """A setting with its origin. Raises UsageError for an unknown name or a value of the wrong type."""
+        setting = known(name)
+        if self._options.get(name) is not None:
+            return Value(self._options[name], "option")
+        if setting.variable in self._environ:
+            return Value(convert(setting, self._environ[setting.variable]), "environment")
+        if name in self._bank and self.effective(setting):
+            return Value(convert(setting, self._bank[name]), "bank")
+        if name in self._user:
+            return Value(convert(setting, self._user[name]), "user")
+        return Value(setting.default, "default")
+
+    def effective(self, setting: Setting) -> bool:
+        """Whether the bank's own config may decide this setting."""
+        return setting.scope == "bank" or (setting.scope == "loosens" and self._trusted)
+
+    def inert(self) -> list[str]:
+        """Names in the bank's config that have no effect: not theirs to set, not trusted, or unknown."""
+        return [name for name in self._bank if name not in BY_NAME or not self.effective(BY_NAME[name])]
+
+
+def known(name: str) -> Setting:
+    """The row of a setting. Raises UsageError with the nearest names."""
+    if name in BY_NAME:
+        return BY_NAME[name]
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, BY_NAME, 2)
+    raise UsageError(f"there is no setting '{name}'", hint=f"did you mean {' or '.join(near)}?" if near else "memorybank config show lists them")
+
+
+def convert(setting: Setting, value: Any) -> Any:
+    """A value of the setting's type, from a string or from JSON. Raises UsageError."""
+    wanted = setting.default
+    try:
+        if isinstance(wanted, tuple):
+            items = value.split(",") if isinstance(value, str) else value
+            if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+                raise ValueError
+            return tuple(item for item in items if item)
+        if isinstance(wanted, str):
+            if not isinstance(value, str):
+                raise ValueError
+            return value
+        number = type(wanted)(value)
+        if number < 0 or isinstance(value, bool):
+            raise ValueError
+        return number
+    except (TypeError, ValueError):
+        kind = {tuple: "a list of words", str: "a text", int: "a whole number", float: "a number"}[type(wanted)]
+        raise UsageError(f"'{setting.name}' must be {kind}, not {value!r}") from None
+
+
+def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested config document as dotted names: `{"limits": {"trades_mib": 2}}` → `limits.trades_mib`."""
+    flat: dict[str, Any] = {}
+    for key, value in document.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
