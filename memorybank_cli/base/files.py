@@ -12,11 +12,12 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Callable, Iterable
 from functools import cache
 
-from memorybank_cli.base.errors import from_os_error
+from memorybank_cli.base.errors import UsageError, from_os_error
 from memorybank_cli.base.walk import DIRECTORY, Root, components
 
 FILE_MODE = 0o600
@@ -122,14 +123,15 @@ def make_root(path: str | os.PathLike[str], mode: int = DIRECTORY_MODE) -> Root:
     return Root(path)
 
 
-def make_dirs(root: Root, path: str, mode: int = DIRECTORY_MODE) -> None:
-    """Make a directory and its parents below the root, each durable; what stands already stays as it is."""
+def make_dirs(root: Root, path: str, mode: int = DIRECTORY_MODE, durable: bool = True) -> None:
+    """Make a directory and its parents below the root, each durable (unless a later sync covers them); what stands stays."""
     fd = os.dup(root.fd)
     try:
         for name in components(path):
             try:
                 os.mkdir(name, mode, dir_fd=fd)
-                sync(fd)
+                if durable:
+                    sync(fd)
             except FileExistsError:
                 pass
             inner = os.open(name, DIRECTORY, dir_fd=fd)
@@ -237,3 +239,82 @@ def open_for_append(root: Root, path: str, create: bool = True) -> int:
         opened = os.open(name, flags | os.O_CREAT, FILE_MODE, dir_fd=fd)
         sync(fd)
         return opened
+
+
+def write_new(fd: int, name: str, chunks: Iterable[bytes], mode: int, mtime_ns: int) -> None:
+    """Make a new file in an open directory, unsynced: for trees that are built aside and synced whole.
+
+    `name` is the system's. Raises OSError when something stands there; whatever else fails (also in
+    `chunks`) removes the file again.
+    """
+    out = os.open(name, _NEW, 0o600, dir_fd=fd)
+    try:
+        for chunk in chunks:
+            write_all(out, chunk)
+        os.fchmod(out, mode)
+        os.utime(out, ns=(mtime_ns, mtime_ns))
+    except BaseException:
+        os.unlink(name, dir_fd=fd)
+        raise
+    finally:
+        os.close(out)
+
+
+def set_attributes(root: Root, path: str, mode: int, mtime_ns: int) -> None:
+    """Give a directory below the root its mode and modification time."""
+    with root.directory(path) as fd:
+        os.fchmod(fd, mode)
+        os.utime(fd, ns=(mtime_ns, mtime_ns))
+
+
+def sync_all(root: Root) -> None:
+    """Make everything on the root's file system durable: one call instead of one for each file."""
+    import ctypes  # 10 ms, and only whole trees need it
+
+    call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if call is None:
+        os.sync()
+    elif call(root.fd) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), root.path)
+
+
+def allocate(root: Root, path: str, size: int) -> bool:
+    """Have a file of `size` bytes that occupies its space; False, and no file, where there is no room for it."""
+    allocation = getattr(os, "posix_fallocate", None)
+    if allocation is None:
+        return False
+    with root.parent(path) as (fd, name):
+        out = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE, dir_fd=fd)
+        try:
+            allocation(out, 0, size)
+        except OSError:
+            os.unlink(name, dir_fd=fd)
+            return False
+        finally:
+            os.close(out)
+    return True
+
+
+def share(root: Root, group: str, paths: Iterable[str]) -> None:
+    """Let a group read and write directories and files of ours. Raises UsageError for a group that is not there."""
+    import grp
+
+    try:
+        gid = grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise UsageError(f"there is no group '{group}'", hint="getent group lists them") from None
+    for path in paths:
+        if path:
+            with root.parent(path.rstrip("/")) as (fd, name):
+                _share(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd), gid)
+        else:
+            _share(os.dup(root.fd), gid)
+
+
+def _share(fd: int, gid: int) -> None:
+    try:
+        os.fchown(fd, -1, gid)
+        os.fchmod(fd, 0o2770 if stat.S_ISDIR(os.fstat(fd).st_mode) else 0o660)
+    finally:
+        os.close(fd)

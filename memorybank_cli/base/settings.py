@@ -33,6 +33,7 @@ class Setting(NamedTuple):
 SETTINGS: tuple[Setting, ...] = (
     Setting("actor", "", "user", "who is written into the journal as the author; default: the OS user"),
     Setting("repository", "", "user", "where snapshots go; default: the owner's data directory"),
+    Setting("trusted_banks", (), "user", "banks of other users that may be opened, by path"),
     Setting("lock_timeout", 30.0, "bank", "seconds to wait for another process"),
     Setting("settle_ms", 150, "bank", "milliseconds without change before a file changed in place is judged"),
     Setting("reconcile_seconds", 30.0, "bank", "seconds between two full looks of watch"),

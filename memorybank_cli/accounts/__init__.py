@@ -1,0 +1,1 @@
+"""Floor 3: conversation accounts, their messages and tiers."""

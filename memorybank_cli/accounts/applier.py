@@ -1,0 +1,100 @@
+"""How stored messages become an account's files, and the gate that keeps a message from being stored twice."""
+
+from __future__ import annotations
+
+from memorybank_cli.base.exact_json import FlawedJSON, loads
+from memorybank_cli.bank.bank import Bank, Rendering
+from memorybank_cli.bank.framing import Line
+from memorybank_cli.bank.journal import Entry
+from memorybank_cli.bank.layout import account_file
+from memorybank_cli.base import digests
+from memorybank_cli.accounts.tiers import History, render
+
+STORED = "record.stored"
+CREATED = "account.created"
+RESTORED = "restore.end"
+
+
+class AccountApplier:
+    """Accounts as an `Applier` of the bank."""
+
+    ops = frozenset({STORED, CREATED})
+
+    def admit(self, bank: Bank, entries: list[Entry]) -> list[Entry]:
+        """Leave out messages that the account holds already, or that stand twice in the group."""
+        histories: dict[str, History] = {}
+        admitted = []
+        for entry in entries:
+            if entry.op != STORED or entry.fields.get("kind") != "message":
+                admitted.append(entry)
+                continue
+            account = str(entry.fields["account"])
+            if account not in histories:
+                histories[account] = read_history(bank, account)
+            known = histories[account].ids
+            if entry.fields["record"] not in known:
+                known.add(str(entry.fields["record"]))
+                admitted.append(entry)
+        return admitted
+
+    def render(self, bank: Bank, account: str, upto: int) -> list[Rendering]:
+        """The account's files as of journal line `upto`."""
+        history = read_history(bank, account, upto)
+        return render(history) if history.exists else []
+
+
+def read_history(bank: Bank, account: str, upto: int | None = None) -> History:
+    """An account's messages: from its files where they can be relied on, then from the journal's later lines."""
+    history, start = _from_files(bank, account) if upto is None or upto >= bank.end.seq else (None, 0)
+    return _replay(bank, history or History(account), start, upto)
+
+
+def rebuild_history(bank: Bank, account: str, upto: int | None = None) -> History:
+    """An account's messages from the journal alone."""
+    return _replay(bank, History(account), 0, upto)
+
+
+def _replay(bank: Bank, history: History, start: int, upto: int | None) -> History:
+    for line in bank.journal.lines(start):
+        if upto is not None and line.seq > upto:
+            break
+        if line.op == RESTORED and history.account in line.core.get("accounts", {}):
+            base = rebuild_history(bank, history.account, line.core["accounts"][history.account])
+            history.messages, history.ids = base.messages, base.ids
+        elif line.core.get("account") == history.account:
+            _apply(history, line)
+    return history
+
+
+def _apply(history: History, line: Line) -> None:
+    if line.op == CREATED and not history.exists:
+        history.created_at = history.last_update = str(line.core["ts"])
+        history.seq = line.seq
+    elif line.op == STORED and line.core.get("kind") == "message" and line.data is not None:
+        history.add(line.value, line.seq, str(line.core["ts"]))
+
+
+def _from_files(bank: Bank, account: str) -> tuple[History | None, int]:
+    """The history as the account's files have it, and the journal line after which to go on; None if they can't be used."""
+    texts = [bank.root.read_if_there(account_file(account, kind)) for kind in ("whole_history", "account")]
+    expected = bank.catalog.row(account_file(account, "whole_history")).expected
+    if texts[0] is None or expected is None:
+        return None, 0
+    try:
+        whole, head = loads(texts[0]), loads(texts[1] or b"")
+        history = History(account, head["created_at"])
+        history.messages = whole["messages"]
+        history.ids = {message["id"] for message in history.messages}
+        history.seq, history.last_update = whole["seq"], whole["status"]["last_update"]
+    except (FlawedJSON, KeyError, TypeError):
+        return None, 0
+    if digests.of(texts[0]) == expected.sha:
+        return history, expected.seq
+    return (history, history.seq) if _is_ours(bank, history, expected.seq) else (None, 0)
+
+
+def _is_ours(bank: Bank, history: History, rendered: int) -> bool:
+    """Whether the files are a rendering whose line in the journal was lost with a crash: they hold what came since."""
+    lines = [line for line in bank.journal.lines(rendered) if line.core.get("account") == history.account]
+    since = [line.core["record"] for line in lines if line.op == STORED and line.seq <= history.seq]
+    return bool(since) and [message["id"] for message in history.messages[-len(since) :]] == since

@@ -1,0 +1,95 @@
+"""Adoption: taking changes that agents made themselves into the journal, by the policy of their section."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+from memorybank_cli.base import digests
+from memorybank_cli.base.records import QUIET, Progress
+from memorybank_cli.bank import layout, versions
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.catalog import FileRow
+from memorybank_cli.bank.journal import Entry
+from memorybank_cli.bank.judge import recorded_rules
+from memorybank_cli.bank.scan import Change, judging_rules
+
+GROUP = 1_000
+MINUTE = 60.0
+_OPS = {"new": "file.adopted", "changed": "file.adopted", "removed": "file.removed", "found": "file.found"}
+
+
+class Adopter:
+    """Adopts changes of one bank; it keeps at most one version of a path a minute."""
+
+    def __init__(self, bank: Bank, progress: Progress = QUIET) -> None:
+        self.bank, self.progress = bank, progress
+        self.kept: dict[str, float] = {}
+        self.bound: frozenset[str] = frozenset()
+
+    def adopt(self, changes: Iterable[Change], op: str | None = None, **fields: object) -> list[str]:
+        """Record changes, up to 1,000 a line; the paths recorded. `op` replaces the operation that the change implies."""
+        self.bound = judging_rules(self.bank).bound
+        by_op: dict[str, list[Change]] = {}
+        for change in changes:
+            by_op.setdefault(op or _OPS[change.pending], []).append(change)
+        adopted: list[str] = []
+        for name, group in by_op.items():
+            for part in _parts(group):
+                adopted += self._record(name, part, fields)
+        return adopted
+
+    def _record(self, op: str, changes: list[Change], fields: dict[str, object]) -> list[str]:
+        contents, kept = self._contents(changes)
+        rows = [list(self._row(change)) for change in kept]
+        if rows:
+            self.bank.commit([Entry(op, {"files": rows, **fields}, versions.pack(contents))])
+        self.progress.advance(len(changes))
+        return [change.path for change in kept]
+
+    def _contents(self, changes: list[Change]) -> tuple[list[bytes | None], list[Change]]:
+        """Contents worth keeping, and the changes that still hold: a small file is read again and must be the same."""
+        room = self._has_room()
+        contents: list[bytes | None] = []
+        kept: list[Change] = []
+        for change in changes:
+            content = None
+            if change.seen is not None and change.seen.size <= versions.LARGEST:
+                content = self._content(change)
+                if content is None:
+                    continue
+            kept.append(change)
+            contents.append(content if room and self._due(change.path) else None)
+        return contents, kept
+
+    def _content(self, change: Change) -> bytes | None:
+        assert change.seen is not None
+        try:
+            content = self.bank.root.read(change.path, versions.LARGEST)
+        except OSError:
+            return None  # gone or grown since it was looked at: the next look judges it anew
+        return content if digests.of(content) == change.seen.sha else None
+
+    def _due(self, path: str) -> bool:
+        now = time.monotonic()
+        if now - self.kept.get(path, -MINUTE) < MINUTE:
+            return False
+        self.kept[path] = now
+        return True
+
+    def _has_room(self) -> bool:
+        size = sum(entry.size for entry in self.bank.root.listing(layout.JOURNAL))
+        return size < int(self.bank.settings["undo_budget_mib"]) << 20
+
+    def _row(self, change: Change) -> FileRow:
+        before = change.expected.sha if change.expected else None
+        if change.seen is None:
+            return FileRow(change.path, None, 0, 0, [], change.expected.kind if change.expected else "", before)
+        seen = change.seen
+        rules = recorded_rules(change.place, seen, self.bound)
+        return FileRow(change.path, seen.sha, seen.size, seen.mode & 0o7777, rules, seen.kind, before)
+
+
+def _parts(changes: list[Change]) -> Iterator[list[Change]]:
+    for start in range(0, len(changes), GROUP):
+        yield changes[start : start + GROUP]

@@ -1,0 +1,352 @@
+"""The bank: one directory of records, opened, with its journal, catalog, schemas and settings.
+
+Every change passes `commit` (or `transaction`, which ends in it): gates → lock → what others wrote → the appliers'
+admission → one journal append with fdatasync, which is the acknowledgement → catalog → high-water mark. The files of
+managed sections are rendered from the journal at `close`, or by whoever opens the bank next.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+from memorybank_cli.base import clock, digests, files, locks
+from memorybank_cli.base.context import Context
+from memorybank_cli.base.errors import FormatMismatch, JournalDamaged, Locked, OperationFailed
+from memorybank_cli.base.exact_json import FlawedJSON, loads
+from memorybank_cli.base.records import Finding
+from memorybank_cli.base.settings import Settings, flatten
+from memorybank_cli.base.walk import Root
+from memorybank_cli.bank import layout
+from memorybank_cli.bank.catalog import Catalog, FileRow
+from memorybank_cli.bank.framing import Line
+from memorybank_cli.bank.home import Home, user_config
+from memorybank_cli.bank.journal import CHECKPOINT, CHECKPOINT_LINES, CHECKPOINT_SECONDS, START, Break, Entry, Journal
+from memorybank_cli.bank.journal import Position, Reading, Tail
+from memorybank_cli.bank.schemas import Registry
+
+CONFIG_LIMIT = 1 << 20
+
+
+class Rendering(NamedTuple):
+    """A file as the journal wants it."""
+
+    path: str
+    kind: str
+    data: bytes
+
+
+class Applier(Protocol):
+    """How one kind of event becomes files; floor 3 implements it, floor 4 holds the table."""
+
+    ops: frozenset[str]
+
+    def admit(self, bank: Bank, entries: list[Entry]) -> list[Entry]:
+        """Stateful gate, under the lock: entries of these ops as they may be written; duplicates are left out."""
+
+    def render(self, bank: Bank, account: str, upto: int) -> list[Rendering]:
+        """The account's files as of journal line `upto`, a pure function of what was recorded."""
+
+
+Gate = Callable[["Bank", Entry], Entry]
+
+
+class Bank:
+    """An open bank. `appliers` and `gates` come from the table of floor 4."""
+
+    def __init__(
+        self,
+        path: str,
+        context: Context,
+        appliers: Iterable[Applier] = (),
+        gates: Iterable[Gate] = (),
+        document: dict[str, Any] | None = None,
+    ) -> None:
+        self.context = context
+        self.root = Root(path)
+        self.appliers, self.gates = list(appliers), list(gates)
+        self.journal = Journal(self.root, "")
+        self.document = document or self._document()
+        self.bank_id = str(self.document["bank_id"])
+        self.owner = self.root.stat("").st_uid  # type: ignore[union-attr]  # the root is open
+        self.home = Home(self.bank_id, self.owner)
+        self.settings = self._settings()
+        self.journal.actor = self.settings["actor"] or _user()
+        self.catalog = Catalog(self.root)
+        self.tail: Tail | None = None
+        self._depth = 0
+        self.notes: list[str] = []
+
+    def __repr__(self) -> str:
+        return f"Bank({self.root.path!r})"
+
+    # Opening
+
+    def _document(self) -> dict[str, Any]:
+        data = self.root.read_if_there(layout.BANK, CONFIG_LIMIT)
+        try:
+            value = loads(data or b"")
+        except FlawedJSON:
+            value = self._recorded_document()
+        if not isinstance(value, dict) or not isinstance(value.get("bank_id"), str):
+            raise OperationFailed(
+                f"{self.root.absolute(layout.BANK)} does not name a bank", hint="memorybank init in that directory makes one"
+            )
+        if value.get("format") != layout.FORMAT:
+            raise FormatMismatch(
+                f"the bank has format {value.get('format')!r}, this program writes {layout.FORMAT}", path=self.root.path
+            )
+        return value
+
+    def _recorded_document(self) -> Any:
+        """bank.json as the journal recorded it, for a bank whose own is damaged or gone."""
+        document = None
+        for line in self.journal.lines():
+            document = line.core.get("document", document)
+        return document
+
+    def _settings(self) -> Settings:
+        data = self.root.read_if_there(layout.CONFIG, CONFIG_LIMIT)
+        try:
+            value = loads(data) if data else {}
+        except FlawedJSON:
+            value = {}  # the check of the file itself reports the damage
+        trusted = data is not None and self.home.trusted().get(layout.CONFIG) == digests.of(data)
+        bank = flatten(value) if isinstance(value, dict) else {}
+        return Settings(self.context.options, bank, flatten(user_config(self.owner)), trusted)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Built-in schemas and those in the bank's config/schemas/."""
+        extra: dict[str, Mapping[str, Any]] = {}
+        for entry in self.root.listing(layout.CONFIG_SCHEMAS):
+            name = entry.name.removesuffix(".schema.json")
+            if name != entry.name and entry.size <= CONFIG_LIMIT:
+                try:
+                    value = loads(self.root.read(f"{layout.CONFIG_SCHEMAS}/{entry.name}"))
+                except (FlawedJSON, OSError):
+                    continue  # a schema that cannot be read binds nothing; the check reports the file
+                if isinstance(value, dict):
+                    extra[name] = value
+        return Registry(extra)
+
+    @property
+    def lock_timeout(self) -> float:
+        """Seconds to wait for another process."""
+        return float(self.settings["lock_timeout"])
+
+    def close(self) -> None:
+        """Render what is not rendered yet, note how far the journal was read, and give everything back."""
+        try:
+            if not self.catalog.in_memory:
+                self.render()
+        finally:
+            self.catalog.close()
+            self.home.close()
+            self.root.close()
+
+    # Reading
+
+    @property
+    def end(self) -> Position:
+        """How far the journal was read."""
+        return self.catalog.position()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever recorded here."""
+        return self.end == START
+
+    def breaks(self) -> list[Break]:
+        """Where the journal's chain is not proved."""
+        return self.catalog.breaks()
+
+    def refresh(self) -> None:
+        """Take over what was appended to the journal since, by us or by others."""
+        try:
+            self._refresh()
+        except sqlite3.DatabaseError:
+            self.rebuild_catalog()
+
+    def _refresh(self) -> None:
+        mark, end = self.home.mark(), self.catalog.position()
+        if mark[0] <= end.seq and not self.journal.is_ahead(end):
+            return
+        with self.catalog.writing():
+            end = self.catalog.position()
+            lines: list[Line] = []
+            reading = Reading(end, (), None)
+            for item in self.journal.read(end, mark):
+                if isinstance(item, Reading):
+                    reading = item
+                else:
+                    lines.append(item)
+            self.tail = reading.tail
+            self.catalog.apply(lines, reading.end, reading.breaks)
+
+    def rebuild_catalog(self) -> None:
+        """Make the catalog again from the journal, under a new name."""
+        self.catalog.close()
+        self.catalog.db = self.catalog.replaced()
+        self.notes.append("the catalog was damaged and was made again from the journal")
+        self._refresh()
+
+    # Writing
+
+    @contextmanager
+    def locked(self, timeout: float | None = None) -> Iterator[None]:
+        """Hold the bank's lock, once per process however deep; what others wrote is read first."""
+        if self._depth:
+            yield
+            return
+        files.make_dirs(self.root, layout.PRIVATE)
+        with locks.hold(self.root, layout.LOCK, timeout=self.lock_timeout if timeout is None else timeout):
+            self._depth = 1
+            try:
+                self.refresh()
+                yield
+            finally:
+                self._depth = 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[list[Entry]]:
+        """Collect entries; they are committed as one group when the block ends without an error."""
+        entries: list[Entry] = []
+        yield entries
+        if entries:
+            self.commit(entries)
+
+    def commit(self, entries: Iterable[Entry]) -> list[Line]:
+        """Acknowledge entries as one group: when this returns they are durable. The lines written, duplicates left out.
+
+        Raises JournalDamaged, CopiedBank, Locked, OSError; then nothing was written.
+        """
+        checked = [self._pass(entry) for entry in entries]
+        with self.locked():
+            self.check_writable()
+            for applier in self.appliers:
+                checked = applier.admit(self, checked)
+            return self._append([checked]) if checked else []
+
+    def _pass(self, entry: Entry) -> Entry:
+        for gate in self.gates:
+            entry = gate(self, entry)
+        return entry
+
+    def check_writable(self) -> None:
+        """Raise unless the journal is whole, and this is the bank it was, not a copy."""
+        broken = self.breaks()
+        if broken:
+            raise JournalDamaged(f"the journal is damaged after line {broken[0].after}: {broken[0].reason}")
+        former = self.home.remember_place(self.root)
+        if former:
+            self.notes.append(f"the bank was moved here from {former}")
+
+    def _append(self, groups: list[list[Entry]], sync: bool = True) -> list[Line]:
+        end = self.end
+        if self.tail is not None:
+            groups = [[self.journal.cut(self.tail, end)], *groups]
+            self.tail = None
+        groups = [*self._checkpoint(end), *groups]
+        lines, end = self.journal.append(end, groups, sync)
+        if sync:
+            self.home.set_mark(end.seq, end.hash)
+        try:
+            with self.catalog.writing():
+                self.catalog.apply(lines, end)
+                if groups[0][0].op == CHECKPOINT:
+                    self.catalog.set_meta("checkpoint", [end.seq, clock.now_ns()])
+        except sqlite3.DatabaseError:
+            self.rebuild_catalog()  # the journal has it all: a lost catalog never fails a write
+        return [line for line in lines if line.op not in (CHECKPOINT,)]
+
+    def _checkpoint(self, end: Position) -> list[list[Entry]]:
+        if end == START:
+            return []
+        seq, moment = self.catalog.meta("checkpoint", [0, 0])
+        due = end.seq - seq >= CHECKPOINT_LINES or clock.now_ns() - moment > CHECKPOINT_SECONDS * clock.SECOND_NS
+        return [[Entry(CHECKPOINT, {"upto": [end.seq, end.hash]})]] if due and end.seq > seq else []
+
+    def record_gap(self, fields: dict[str, Any]) -> None:
+        """Start a new segment whose first line names the breaks; after it the bank can be written again."""
+        with self.locked():
+            end, broken, mark = self.end, self.breaks(), self.home.mark()
+            entry = Entry(
+                "journal.gap",
+                {"seq": max(end.seq, mark[0]) + 1, "breaks": [[one.after, one.hash] for one in broken], **fields},
+            )
+            beyond = end._replace(segment=0, offset=0, seq=max(end.seq, mark[0]))
+            self.tail = None
+            lines, end = self.journal.append(beyond, [[entry]])
+            self.home.set_mark(end.seq, end.hash)
+            with self.catalog.writing():
+                self.catalog.apply(lines, end)
+
+    # Files
+
+    def quarantine(self, data: bytes) -> str:
+        """Keep bytes that are about to be replaced or were refused; where they wait."""
+        path = layout.quarantine_file(clock.now(), digests.of(data))
+        files.make_dirs(self.root, layout.QUARANTINE)
+        files.create(self.root, path, data)
+        return path
+
+    def quarantine_file(self, path: str, digest: str) -> str:
+        """Move a file into quarantine as it is; where it waits."""
+        target = layout.quarantine_file(clock.now(), digest)
+        files.make_dirs(self.root, layout.QUARANTINE)
+        files.rename(self.root, path, target)
+        return target
+
+    def render(self) -> None:
+        """Write the files of accounts that the journal knows more of; done by the next opener where it cannot be now."""
+        self.refresh()
+        if not self.catalog.unrendered() or self.breaks():
+            return
+        try:
+            with self.locked(timeout=0 if not self._depth else None):
+                for account in self.catalog.unrendered():
+                    self._render(account)
+        except Locked:
+            return  # the holder renders what it finds
+
+    def _render(self, account: str) -> None:
+        upto = self.end.seq
+        rows = []
+        for applier in self.appliers:
+            for one in applier.render(self, account, upto):
+                rows.append(self._put(one))
+        self._append([[Entry("files.rendered", {"account": account, "upto": upto, "files": rows})]], sync=False)
+
+    def _put(self, one: Rendering) -> list[Any]:
+        expected = self.catalog.row(one.path).expected
+        found = self.root.read_if_there(one.path)
+        digest = digests.of(one.data)
+        if found is None or digests.of(found) != digest:
+            if found is not None and (expected is None or digests.of(found) != expected.sha):
+                self.quarantine(found)
+            files.make_dirs(self.root, one.path.rpartition("/")[0])
+            files.replace(self.root, one.path, one.data)
+        row = FileRow(one.path, digest, len(one.data), files.FILE_MODE, [], one.kind, expected.sha if expected else None)
+        return list(row)
+
+    def journal_findings(self) -> list[Finding]:
+        """What is wrong with the journal, as far as it was read."""
+        hint = "memorybank log --verify shows the place; memorybank repair starts a segment that names the gap"
+        return [
+            Finding(one.rule, f"after line {one.after}: {one.reason}", layout.segment_file(one.segment or 1), hint)
+            for one in self.breaks()
+        ]
+
+
+def _user() -> str:
+    import getpass
+    import os
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

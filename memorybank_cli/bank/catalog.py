@@ -1,0 +1,306 @@
+"""What every file should be, and what it was when last looked at: derived from the journal, rebuilt when lost.
+
+One row a file: `expected` comes from the journal only; `seen` from looking. One row a directory holds a digest of
+all its stats, so that a directory in which nothing moved costs its stats and one comparison.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from memorybank_cli.base import clock, files
+from memorybank_cli.base.exact_json import dumps, loads
+from memorybank_cli.base.walk import Root
+from memorybank_cli.bank import layout
+from memorybank_cli.bank.framing import Line
+from memorybank_cli.bank.journal import GAP, START, Break, Position
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS files (
+  dir TEXT, name TEXT,
+  sha TEXT, size INTEGER, mode INTEGER, seq INTEGER, rules TEXT, kind TEXT,
+  s_sha TEXT, s_size INTEGER, s_mtime INTEGER, s_ctime INTEGER, s_inode INTEGER, s_mode INTEGER,
+  s_kind TEXT, s_content TEXT, s_hashed INTEGER,
+  PRIMARY KEY (dir, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dirs (dir TEXT PRIMARY KEY, signature TEXT, counts TEXT, findings TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS unrendered (account TEXT PRIMARY KEY, since INTEGER) WITHOUT ROWID;
+"""
+REBOOT_DOUBT_NS = 120 * clock.SECOND_NS
+FILE_OPS = frozenset(
+    {"bank.created", "bank.renamed", "file.adopted", "file.found", "file.removed", "file.accepted", "restore.end", "files.rendered"}
+)
+
+
+class FileRow(NamedTuple):
+    """One file as the journal tells it: the element of `core.files`. `after` None: the file is gone."""
+
+    path: str
+    after: str | None
+    size: int
+    mode: int
+    rules: list[str]
+    kind: str
+    before: str | None
+
+
+class Expected(NamedTuple):
+    """What a file should be, by the journal's line `seq`; `rules` holds MB1 rules for a file that was found damaged."""
+
+    sha: str
+    size: int
+    mode: int
+    seq: int
+    rules: tuple[str, ...]
+    kind: str
+
+    @property
+    def good(self) -> bool:
+        """Whether this is a well-formed version, not merely what was found."""
+        return not any(rule.startswith("MB10") for rule in self.rules)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the built-in schema of its kind fitted this version."""
+        return self.good and "MB202" not in self.rules
+
+
+class Seen(NamedTuple):
+    """What a file was when it was last read. `content`: (rule, message, pointer, line) for each flaw or misfit."""
+
+    sha: str
+    size: int
+    mtime: int
+    ctime: int
+    inode: int
+    mode: int
+    kind: str
+    content: tuple[tuple[str, str, str, int | None], ...]
+    hashed: int
+
+
+class Row(NamedTuple):
+    """Both halves of a file's row."""
+
+    expected: Expected | None
+    seen: Seen | None
+
+
+class Catalog:
+    """The catalog of one bank, in SQLite; in memory where the place cannot be written."""
+
+    def __init__(self, root: Root) -> None:
+        self.root = root
+        self.in_memory = False
+        self.db = self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        names = sorted(
+            (entry for entry in self.root.listing(layout.PRIVATE) if _is_catalog(entry.name)), key=lambda entry: entry.mtime_ns
+        )
+        try:
+            return self._open(names[-1].name if names else f"{layout.CATALOG}.sqlite")
+        except (sqlite3.OperationalError, OSError) as error:
+            if _is_busy(error):
+                raise
+        except sqlite3.DatabaseError:
+            pass  # not a database any more: it is derived, so a new one is made below
+        return self.replaced()
+
+    def _open(self, name: str) -> sqlite3.Connection:
+        path = f"{layout.PRIVATE}/{name}"
+        os.close(files.open_for_append(self.root, path))
+        db = sqlite3.connect(self.root.absolute(path), timeout=10, isolation_level=None)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=NORMAL")
+        if not db.execute("PRAGMA schema_version").fetchone()[0]:
+            db.executescript(_SCHEMA)
+        return db
+
+    def replaced(self) -> sqlite3.Connection:
+        """A new, empty catalog under a new name; in memory where nothing can be written."""
+        try:
+            old = [entry.name for entry in self.root.listing(layout.PRIVATE) if entry.name.startswith(layout.CATALOG)]
+            db = self._open(f"{layout.CATALOG}-{clock.now_ns():x}.sqlite")
+            for name in old:
+                files.remove(self.root, f"{layout.PRIVATE}/{name}")
+            return db
+        except (sqlite3.DatabaseError, OSError):
+            self.in_memory = True
+            db = sqlite3.connect(":memory:", isolation_level=None)
+            db.executescript(_SCHEMA)
+            return db
+
+    def close(self) -> None:
+        """Give the database back."""
+        self.db.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One SQLite transaction."""
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")
+
+    # What the catalog knows of the journal
+
+    def meta(self, name: str, default: Any = None) -> Any:
+        """A named value that belongs to the whole catalog."""
+        row = self.db.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone()
+        return default if row is None else loads(row[0].encode())
+
+    def set_meta(self, name: str, value: Any) -> None:
+        """Keep a named value; call it within `writing`."""
+        self.db.execute("INSERT OR REPLACE INTO meta VALUES (?,?)", (name, dumps(value).decode()))
+
+    def position(self) -> Position:
+        """How far the journal has been applied."""
+        return Position(*self.meta("position", START))
+
+    def breaks(self) -> list[Break]:
+        """Places of the journal, met so far, at which the chain is not proved."""
+        return [Break(*row) for row in self.meta("breaks", [])]
+
+    def apply(self, lines: Iterable[Line], end: Position, breaks: Iterable[Break] = ()) -> None:
+        """Take over what journal lines say; call it within `writing`, lines in order, up to `end`."""
+        known = {(one.after, one.hash): one for one in (*self.breaks(), *breaks)}
+        for line in lines:
+            if line.op in FILE_OPS:
+                self._apply_files(line)
+            elif line.op == GAP:
+                for after, digest in line.core.get("breaks", ()):
+                    known.pop((after, digest), None)
+            if account := line.core.get("account"):
+                self._apply_account(line, account)
+            if line.op == "bank.created" and "bound" in line.core:
+                self.set_meta("bound", line.core["bound"])
+        self.set_meta("position", list(end))
+        self.set_meta("breaks", [list(one) for one in known.values()])
+        self.set_meta("last_entry", clock.now_ns())
+
+    def _apply_files(self, line: Line) -> None:
+        rows = [FileRow(*row) for row in line.core["files"]]
+        gone = [_split(row.path) for row in rows if row.after is None]
+        here = [
+            (*_split(row.path), row.after, row.size, row.mode, line.seq, dumps(row.rules).decode(), row.kind)
+            for row in rows
+            if row.after is not None
+        ]
+        self.db.executemany("DELETE FROM files WHERE dir=? AND name=?", gone)
+        self.db.executemany(
+            "INSERT INTO files (dir,name,sha,size,mode,seq,rules,kind) VALUES (?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET"
+            " sha=excluded.sha, size=excluded.size, mode=excluded.mode, seq=excluded.seq, rules=excluded.rules,"
+            " kind=excluded.kind WHERE excluded.seq > coalesce(seq, 0)",
+            here,
+        )
+        touched = {(_split(row.path)[0],) for row in rows}
+        self.db.executemany("DELETE FROM dirs WHERE dir=?", touched)
+
+    def _apply_account(self, line: Line, account: str) -> None:
+        if line.op == "files.rendered":
+            self.db.execute("DELETE FROM unrendered WHERE account=? AND since<=?", (account, line.core["upto"]))
+        else:
+            self.db.execute("INSERT OR IGNORE INTO unrendered VALUES (?,?)", (account, line.seq))
+
+    def unrendered(self) -> list[str]:
+        """Accounts of which the journal knows more than their files say."""
+        return [row[0] for row in self.db.execute("SELECT account FROM unrendered ORDER BY since")]
+
+    # What files should be, and what they were
+
+    def row(self, path: str) -> Row:
+        """Both halves of one file's row."""
+        found = self.db.execute("SELECT * FROM files WHERE dir=? AND name=?", _split(path)).fetchone()
+        return Row(None, None) if found is None else _row(found)
+
+    def rows(self, directory: str) -> dict[str, Row]:
+        """The rows of the files right in a directory, by name."""
+        return {found[1]: _row(found) for found in self.db.execute("SELECT * FROM files WHERE dir=?", (directory,))}
+
+    def all_expected(self, below: str = "") -> Iterator[tuple[str, Expected]]:
+        """Every file that should be there, with its path, sorted by directory and name."""
+        query = "SELECT dir,name,sha,size,mode,seq,rules,kind FROM files WHERE sha IS NOT NULL ORDER BY dir,name"
+        for found in self.db.execute(query):
+            path = f"{found[0]}/{found[1]}" if found[0] else found[1]
+            if not below or path == below or path.startswith(f"{below}/"):
+                yield path, _expected(found[2:])
+
+    def directories(self) -> set[str]:
+        """Every directory that holds or should hold files."""
+        return {row[0] for row in self.db.execute("SELECT DISTINCT dir FROM files")}
+
+    def remember(self, directory: str, seen: Iterable[tuple[str, Seen]], vanished: Iterable[str] = ()) -> None:
+        """Keep what was seen in a directory; call it within `writing`."""
+        self.db.executemany(
+            "INSERT INTO files (dir,name,s_sha,s_size,s_mtime,s_ctime,s_inode,s_mode,s_kind,s_content,s_hashed)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET s_sha=excluded.s_sha, s_size=excluded.s_size,"
+            " s_mtime=excluded.s_mtime, s_ctime=excluded.s_ctime, s_inode=excluded.s_inode, s_mode=excluded.s_mode,"
+            " s_kind=excluded.s_kind, s_content=excluded.s_content, s_hashed=excluded.s_hashed",
+            [
+                (directory, name, *one[:7], dumps(one.content).decode() if one.content else "", one.hashed)
+                for name, one in seen
+            ],
+        )
+        self.db.executemany(
+            "DELETE FROM files WHERE dir=? AND name=? AND sha IS NULL", [(directory, name) for name in vanished]
+        )
+
+    def forget_seen(self) -> None:
+        """Let every file be read again; call it within `writing`."""
+        self.db.execute("UPDATE files SET s_sha=NULL")
+        self.db.execute("DELETE FROM files WHERE sha IS NULL")
+        self.db.execute("DELETE FROM dirs")
+
+    def doubt_seen(self) -> None:
+        """After a crash of the machine: files changed shortly before the last entry are unknown again."""
+        since = int(self.meta("last_entry", 0)) - REBOOT_DOUBT_NS
+        self.db.execute("UPDATE files SET s_sha=NULL WHERE s_mtime>?", (since,))
+        self.db.execute("DELETE FROM dirs")
+
+    def oldest_looks(self, count: int) -> list[str]:
+        """Paths of the files whose content was hashed longest ago."""
+        query = "SELECT dir,name FROM files WHERE s_sha IS NOT NULL AND sha IS NOT NULL ORDER BY s_hashed LIMIT ?"
+        return [f"{row[0]}/{row[1]}" if row[0] else row[1] for row in self.db.execute(query, (count,))]
+
+    def unchanged(self) -> dict[str, tuple[str, str, str]]:
+        """By directory: the signature of a look in which every file was settled, its counts and its findings."""
+        return {row[0]: (row[1], row[2], row[3]) for row in self.db.execute("SELECT dir,signature,counts,findings FROM dirs")}
+
+    def set_unchanged(self, directory: str, signature: str, counts: str, findings: str) -> None:
+        """Keep the signature of a settled directory; call it within `writing`."""
+        self.db.execute("INSERT OR REPLACE INTO dirs VALUES (?,?,?,?)", (directory, signature, counts, findings))
+
+
+def _is_catalog(name: str) -> bool:
+    return name.startswith(layout.CATALOG) and name.endswith(".sqlite")
+
+
+def _is_busy(error: Exception) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and ("locked" in str(error) or "busy" in str(error))
+
+
+def _split(path: str) -> tuple[str, str]:
+    directory, _, name = path.rpartition("/")
+    return directory, name
+
+
+def _expected(columns: tuple[Any, ...]) -> Expected:
+    sha, size, mode, seq, rules, kind = columns
+    return Expected(sha, size, mode, seq, tuple(loads(rules.encode())) if rules != "[]" else (), kind)
+
+
+def _row(found: tuple[Any, ...]) -> Row:
+    expected = None if found[2] is None else _expected(found[2:8])
+    seen = None
+    if found[8] is not None:
+        content = tuple(tuple(one) for one in loads(found[15].encode())) if found[15] else ()
+        seen = Seen(*found[8:15], content, found[16])
+    return Row(expected, seen)

@@ -1,0 +1,84 @@
+"""One line of the journal: `{"core": {…}, "hash": "…", "data": …, "salt": "…"}`.
+
+`hash` = SHA-256(previous hash in hex ‖ the literal bytes of `core`). `core.commit` = SHA-256(salt ‖ the literal
+bytes of `data`), so `data` and `salt` can be dropped later and the chain stays provable.
+"""
+
+from __future__ import annotations
+
+import secrets
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
+
+GENESIS = "0" * 64
+_CORE = b'{"core":'
+_HASH = b'},"hash":"'
+_DATA = b',"data":'
+_SALT = b',"salt":"'
+
+
+class Line(NamedTuple):
+    """One entry as it stands in the journal. `data` is the literal JSON, None where there is none (any more)."""
+
+    seq: int
+    hash: str
+    core: dict[str, Any]
+    data: bytes | None
+
+    @property
+    def op(self) -> str:
+        """What happened, e.g. `file.adopted`."""
+        return str(self.core["op"])
+
+    @property
+    def value(self) -> Any:
+        """The data as a value, None where it was dropped."""
+        return None if self.data is None else loads(self.data)
+
+
+def frame(previous: str, core: dict[str, Any], value: Any = None) -> tuple[bytes, Line]:
+    """The bytes of a line, newline included, and what a reader will make of them."""
+    tail, data = b"}\n", None
+    if value is not None:
+        data, salt = dumps(value), secrets.token_hex(16)
+        core = {**core, "commit": sha256(salt.encode() + data).hexdigest()}
+        tail = _DATA + data + _SALT + salt.encode() + b'"}\n'
+    text = dumps(core)
+    digest = link(previous, text)
+    line = _CORE + text + b',"hash":"' + digest.encode() + b'"' + tail
+    return line, Line(core["seq"], digest, core, data)
+
+
+def link(previous: str, core: bytes) -> str:
+    """The hash of a line whose predecessor has the hash `previous`."""
+    return sha256(previous.encode() + core).hexdigest()
+
+
+def unframe(line: bytes) -> tuple[Line, bytes] | None:
+    """A line and the literal bytes of its core, None for bytes that are no complete line. The chain is not checked."""
+    cut = line.find(_HASH)
+    if not line.startswith(_CORE) or cut < 0 or not line.endswith(b"}\n"):
+        return None
+    text = line[len(_CORE) : cut + 1]
+    digest, rest = line[cut + len(_HASH) : cut + len(_HASH) + 64], line[cut + len(_HASH) + 64 : -2]
+    try:
+        core = loads(text)
+    except FlawedJSON:
+        return None
+    if not isinstance(core, dict) or not isinstance(core.get("seq"), int) or not isinstance(core.get("op"), str):
+        return None
+    data = _data(core, rest[1:]) if rest[:1] == b'"' else False
+    return None if data is False else (Line(core["seq"], digest.decode("ascii", "replace"), core, data), text)
+
+
+def _data(core: dict[str, Any], rest: bytes) -> bytes | None | bool:
+    if not rest:
+        return None
+    cut = rest.rfind(_SALT)
+    if not rest.startswith(_DATA) or cut < 0 or not rest.endswith(b'"'):
+        return False
+    data, salt = rest[len(_DATA) : cut], rest[cut + len(_SALT) : -1]
+    return data if sha256(salt + data).hexdigest() == core.get("commit") else False
+

@@ -1,0 +1,154 @@
+"""What is kept outside the bank about it: high-water mark, trusted configs, where it stood, its default repository.
+
+It lies in the home of the bank directory's owner (passwd, not $HOME), so that cron and a shell agree;
+`MEMORYBANK_STATE_HOME` overrides that for containers and tests. An agent that may write the bank cannot rewrite it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from memorybank_cli.base import files
+from memorybank_cli.base.errors import CopiedBank, NotOurs, OperationFailed
+from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
+from memorybank_cli.base.names import escape
+from memorybank_cli.base.walk import Root
+
+OVERRIDE = "MEMORYBANK_STATE_HOME"
+_LIMIT = 1 << 20
+
+
+class Home:
+    """The state directory of one bank."""
+
+    def __init__(self, bank_id: str, owner: int) -> None:
+        self.bank_id, self.owner = bank_id, owner
+        self._base: Root | None = None
+
+    @property
+    def repository(self) -> str:
+        """Where snapshots go when nobody says otherwise."""
+        return os.path.join(directories(self.owner)["repositories"], self.bank_id)
+
+    @property
+    def root(self) -> Root:
+        """The state directory, made (0700) when it is first needed."""
+        if self._base is None:
+            self._base = files.make_root(os.path.join(directories(self.owner)["state"], self.bank_id))
+        return self._base
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._base is not None:
+            self._base.close()
+            self._base = None
+
+    def _read(self, name: str) -> dict[str, Any]:
+        data = self.root.read_if_there(name, _LIMIT)
+        if data is None:
+            return {}
+        try:
+            value = loads(data)
+        except FlawedJSON as error:
+            path = self.root.absolute(name)
+            raise OperationFailed(f"{path} is damaged: {error}", hint=f"move it away: mv '{path}' '{path}.damaged'") from None
+        return value if isinstance(value, dict) else {}
+
+    def mark(self) -> tuple[int, str]:
+        """The last line known to be durable, (0, '') where none is."""
+        found = self._read("mark.json")
+        return int(found.get("seq", 0)), str(found.get("hash", ""))
+
+    def set_mark(self, seq: int, digest: str) -> None:
+        """Remember the last durable line; it may lag, so it is not synced itself."""
+        files.replace(self.root, "mark.json", dumps({"seq": seq, "hash": digest}), durable=False)
+
+    def trusted(self) -> dict[str, str]:
+        """Digests of config files whose loosening settings hold, by path."""
+        return {str(path): str(digest) for path, digest in self._read("trusted.json").items()}
+
+    def trust(self, digests: dict[str, str]) -> None:
+        """Let config files of exactly this content loosen policy."""
+        files.replace(self.root, "trusted.json", dumps({**self.trusted(), **digests}, indent=True))
+
+    def place(self) -> dict[str, Any]:
+        """Where the bank stood when it was last opened for writing: path, device, inode; empty before that."""
+        return self._read("place.json")
+
+    def is_copy(self, root: Root) -> str:
+        """The path of the original when the bank at `root` is a copy of one that still stands there, else ''."""
+        known = self.place()
+        path = str(known.get("path", ""))
+        if not path or path == root.path or _stands_at(root.path, known):
+            return ""
+        return path if _bank_id_at(path) == self.bank_id else ""
+
+    def remember_place(self, root: Root) -> str:
+        """Note where the bank stands now; the former path when it was moved, else ''. Raises CopiedBank."""
+        original = self.is_copy(root)
+        if original:
+            raise CopiedBank(f"{root.path} is a copy of the bank at {original}", path=root.path)
+        info, known = os.fstat(root.fd), self.place()
+        now = {"path": root.path, "device": info.st_dev, "inode": info.st_ino}
+        if known == now:
+            return ""
+        files.replace(self.root, "place.json", dumps(now, indent=True))
+        former = str(known.get("path", ""))
+        return former if former != root.path else ""
+
+
+def _stands_at(path: str, known: dict[str, Any]) -> bool:
+    info = os.stat(path)
+    return bool((info.st_dev, info.st_ino) == (known.get("device"), known.get("inode")))
+
+
+def _bank_id_at(path: str) -> str:
+    try:
+        root = Root(path)
+    except OperationFailed:
+        return ""
+    try:
+        value = loads(root.read_if_there("bank.json", _LIMIT) or b"")
+    except (FlawedJSON, OSError):
+        return ""
+    finally:
+        root.close()
+    return str(value.get("bank_id", "")) if isinstance(value, dict) else ""
+
+
+def directories(owner: int) -> dict[str, str]:
+    """The directories of a user's state, repositories and own config, by name. Raises NotOurs for a uid without home."""
+    override = os.environ.get(OVERRIDE)
+    if override:
+        base = os.path.abspath(override)
+        return {"state": f"{base}/state", "repositories": f"{base}/repositories", "config": base}
+    import pwd
+
+    try:
+        home = pwd.getpwuid(owner).pw_dir
+    except KeyError:
+        raise NotOurs(
+            f"the bank belongs to uid {owner}, which has no home directory", hint=f"set {OVERRIDE} to a directory for its state"
+        ) from None
+    return {
+        "state": f"{home}/.local/state/memorybank",
+        "repositories": f"{home}/.local/share/memorybank",
+        "config": f"{home}/.config/memorybank",
+    }
+
+
+def user_config(owner: int) -> dict[str, Any]:
+    """The user's own settings file, {} where there is none. Raises OperationFailed when it is damaged."""
+    path = os.path.join(directories(owner)["config"], "config.json")
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    with open(fd, "rb") as file:
+        data = file.read(_LIMIT)
+    try:
+        value = loads(data)
+    except FlawedJSON as error:
+        raise OperationFailed(f"{escape(path)} is damaged: {error}", path=path, hint="correct it or move it away") from None
+    return value if isinstance(value, dict) else {}

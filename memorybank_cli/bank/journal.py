@@ -1,0 +1,190 @@
+"""The journal: an append-only, hash-chained log of every change, in segments under `.memorybank/journal/`.
+
+Reading goes on from a `Position` and tells where the chain breaks; it changes nothing. Appending happens under the
+bank's lock. A tail that nothing vouches for is cut then, and the cut is an entry; a break that a later checkpoint,
+snapshot or the high-water mark vouches for is never cut: it is a `Break`, and writing stops until `gap` names it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from memorybank_cli.base import clock, digests, files
+from memorybank_cli.base.errors import JournalDamaged
+from memorybank_cli.base.names import uuid7
+from memorybank_cli.base.walk import Root
+from memorybank_cli.bank import layout
+from memorybank_cli.bank.framing import GENESIS, Line, frame, unframe
+
+SEGMENT_LINES = 10_000
+SEGMENT_BYTES = 16 << 20
+CHECKPOINT_LINES = 1_000
+CHECKPOINT_SECONDS = 60
+GAP = "journal.gap"
+CUT = "journal.cut"
+CHECKPOINT = "checkpoint"
+
+
+class Position(NamedTuple):
+    """A place between two lines: the last line's seq and hash, its segment's first seq, and the byte after it."""
+
+    seq: int = 0
+    hash: str = GENESIS
+    segment: int = 0
+    offset: int = 0
+
+
+START = Position()
+
+
+class Entry(NamedTuple):
+    """What is to be written: the operation, further fields of `core`, and data that may be forgotten later."""
+
+    op: str
+    fields: dict[str, Any]
+    value: Any = None
+
+
+class Break(NamedTuple):
+    """A place where the chain is not proved: after which seq and hash, in which segment, at which byte, and why."""
+
+    after: int
+    hash: str
+    segment: int
+    offset: int
+    rule: str
+    reason: str
+
+
+class Tail(NamedTuple):
+    """Bytes at the end that are no line, or an incomplete group, and that nothing vouches for."""
+
+    segment: int
+    offset: int
+    size: int
+
+
+class Reading(NamedTuple):
+    """What reading the journal came to: where it ends, what is broken, and what would be cut before the next line."""
+
+    end: Position
+    breaks: tuple[Break, ...]
+    tail: Tail | None
+
+
+class Journal:
+    """One bank's journal. `actor` stands as the author in what is appended."""
+
+    def __init__(self, root: Root, actor: str) -> None:
+        self.root, self.actor = root, actor
+
+    def segments(self) -> list[int]:
+        """First seqs of the segments that stand, ascending."""
+        firsts = [layout.segment_first(entry.name) for entry in self.root.listing(layout.JOURNAL)]
+        return sorted(first for first in firsts if first is not None)
+
+    def is_ahead(self, position: Position) -> bool:
+        """Whether there is anything after `position`; costs a stat."""
+        info = self.root.stat(layout.segment_file(position.segment)) if position.segment else None
+        if info is None or info.st_size != position.offset:
+            return True
+        return any(first > position.segment for first in self.segments())
+
+    def read(self, after: Position, mark: tuple[int, str] = (0, "")) -> Iterator[Line | Reading]:
+        """Every line after a position in whole groups, then one `Reading`. `mark` is the high-water mark, if known."""
+        from memorybank_cli.bank.journal_reader import Reader
+
+        return Reader(self, after, mark).run()
+
+    def lines(self, after: int = 0) -> Iterator[Line]:
+        """Lines with a seq above `after`, as far as they can be read, the chain not checked."""
+        firsts = self.segments()
+        start = max((first for first in firsts if first <= after + 1), default=0)
+        for first in firsts:
+            if first >= start:
+                for raw in self.raw_lines(first, 0):
+                    found = unframe(raw)
+                    if found and found[0].seq > after:
+                        yield found[0]
+
+    def lines_about(self, path: str) -> list[Line]:
+        """Lines that name `path`, newest first: found by text, then confirmed by the caller."""
+        from memorybank_cli.base.exact_json import dumps
+
+        needle, hits = dumps(path), []
+        for first in self.segments():
+            for raw in self.raw_lines(first, 0):
+                if needle in raw and (found := unframe(raw)):
+                    hits.append(found[0])
+        return hits[::-1]
+
+    def raw_lines(self, first: int, offset: int) -> Iterator[bytes]:
+        """The bytes of a segment from `offset` on, line by line; nothing where it is gone."""
+        try:
+            fd = self.root.open(layout.segment_file(first))
+        except FileNotFoundError:
+            return
+        with open(fd, "rb", buffering=1 << 16) as file:
+            file.seek(offset)
+            yield from file
+
+    def append(
+        self, end: Position, groups: Iterable[list[Entry]], sync: bool = True
+    ) -> tuple[list[Line], Position]:
+        """Write groups of entries after `end`, each all or nothing, and make them durable: the acknowledgement.
+
+        The caller holds the lock, has read up to `end` and cut the tail. Raises OSError; nothing is then written.
+        """
+        end = self._rotated(end)
+        parts, lines, last = [], [], end
+        for group in groups:
+            text, framed = self._framed(last, group)
+            last = last._replace(seq=framed[-1].seq, hash=framed[-1].hash)
+            parts.append(text)
+            lines += framed
+        text = b"".join(parts)
+        fd = files.open_for_append(self.root, layout.segment_file(end.segment))
+        try:
+            files.append(fd, text)
+            if sync:
+                files.sync_data(fd)
+        finally:
+            os.close(fd)
+        return lines, last._replace(offset=end.offset + len(text))
+
+    def _framed(self, end: Position, group: list[Entry]) -> tuple[bytes, list[Line]]:
+        group_id, moment = uuid7() if len(group) > 1 else "", clock.now()
+        parts, lines, seq, previous = [], [], end.seq, end.hash
+        for index, entry in enumerate(group):
+            seq = int(entry.fields.get("seq", seq + 1))
+            core: dict[str, Any] = {"seq": seq, "ts": moment, "actor": self.actor, "op": entry.op}
+            core.update((key, value) for key, value in entry.fields.items() if key != "seq")
+            if group_id:
+                core["txn"] = [group_id, index, len(group)]
+            core["key"] = None
+            text, line = frame(previous, core, entry.value)
+            previous = line.hash
+            parts.append(text)
+            lines.append(line)
+        return b"".join(parts), lines
+
+    def _rotated(self, end: Position) -> Position:
+        full = end.offset >= SEGMENT_BYTES or end.seq - end.segment + 1 >= SEGMENT_LINES
+        if end.segment and not full:
+            return end
+        files.make_dirs(self.root, layout.JOURNAL)
+        return end._replace(segment=end.seq + 1, offset=0)
+
+    def cut(self, tail: Tail, end: Position) -> Entry:
+        """Take a worthless tail off the journal (the lock is held) and give the entry that says so."""
+        path = layout.segment_file(tail.segment)
+        fd = files.open_for_append(self.root, path, create=False)
+        try:
+            os.lseek(fd, tail.offset, os.SEEK_SET)
+            digest, size = digests.of_fd(fd)
+            files.truncate(fd, tail.offset)
+        finally:
+            os.close(fd)
+        return Entry(CUT, {"segment": path, "offset": tail.offset, "bytes": size, "sha256": digest, "after_seq": end.seq})

@@ -1,0 +1,156 @@
+"""Following the journal's chain, and what to make of a place where it does not hold.
+
+While lines follow one another nothing is kept. At the first that does not, the rest is read into memory and one
+question decides: does anything vouch for a later line? If not, the rest is a tail that a crash left; if so, it is a
+break: the line is passed over, and what follows it is still served, because it was acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from memorybank_cli.bank.framing import Line, link, unframe
+from memorybank_cli.bank.journal import CHECKPOINT, GAP, Break, Position, Reading, Tail
+
+if TYPE_CHECKING:
+    from memorybank_cli.bank.journal import Journal
+
+_VOUCHING = (CHECKPOINT, "snapshot.created", GAP)
+
+
+class _Item(NamedTuple):
+    """One line of a segment file; `line` is None where the bytes are none."""
+
+    line: Line | None
+    core: bytes
+    segment: int
+    start: int
+    end: int
+
+
+class Reader:
+    """One pass over a journal from a position on; see `Journal.read`."""
+
+    def __init__(self, journal: Journal, after: Position, mark: tuple[int, str]) -> None:
+        self.journal, self.mark, self.end = journal, mark, after
+        self.breaks: dict[tuple[int, str], Break] = {}
+        self.tail: Tail | None = None
+        self.taken_on_trust: _Item | None = None
+        self.contradicted = False
+
+    def run(self) -> Iterator[Line | Reading]:
+        """Lines in whole groups, then the reading."""
+        items = self._items(self.end)
+        while trouble := (yield from self._follow(items)):
+            items = self._resume(trouble)
+        self._check_mark()
+        yield Reading(self.end, tuple(self.breaks.values()), self.tail)
+
+    def _items(self, after: Position) -> Iterator[_Item]:
+        for first in self.journal.segments():
+            if first < after.segment:
+                continue
+            start = after.offset if first == after.segment else 0
+            for raw in self.journal.raw_lines(first, start):
+                found = unframe(raw)
+                line, core = found if found else (None, b"")
+                yield _Item(line, core, first, start, start + len(raw))
+                start += len(raw)
+
+    def _follow(self, items: Iterator[_Item]) -> Generator[Line, None, list[_Item]]:
+        group: list[_Item] = []
+        for item in items:
+            if not self._fits(item, group):
+                return [*group, item, *items]
+            group.append(item)
+            if _is_last(item.line):
+                yield from self._accept(group)
+                group = []
+        return group
+
+    def _fits(self, item: _Item, group: list[_Item]) -> bool:
+        before = group[-1].line if group else None
+        line, seq, digest = item.line, before.seq if before else self.end.seq, before.hash if before else self.end.hash
+        if line is None:
+            return False
+        if item is self.taken_on_trust:
+            return True
+        follows = line.seq == seq + 1 or (line.op == GAP and line.seq > seq)
+        return follows and link(digest, item.core) == line.hash and _same_group(before, line)
+
+    def _accept(self, group: list[_Item]) -> Iterator[Line]:
+        for item in group:
+            line = item.line
+            assert line is not None
+            self.end = Position(line.seq, line.hash, item.segment, item.end)
+            if line.seq == self.mark[0] and line.hash != self.mark[1]:
+                self.contradicted = True
+            if line.op == GAP:
+                self._heal(line)
+            yield line
+
+    def _heal(self, line: Line) -> None:
+        for after, digest in line.core.get("breaks", ()):
+            self.breaks.pop((after, digest), None)
+
+    def _resume(self, trouble: list[_Item]) -> Iterator[_Item]:
+        if not self._vouched(trouble):
+            first = trouble[0]
+            self.tail = Tail(first.segment, first.start, trouble[-1].end - first.start)
+            return iter(())
+        reason = "bytes that are no line" if trouble[0].line is None else "a line that does not follow the one before"
+        self._break(trouble[0].segment, trouble[0].start, "MB120", reason)
+        for index in range(1, len(trouble)):
+            if self._restart(trouble[index - 1], trouble[index]):
+                return iter(trouble[index:])
+        return iter(())
+
+    def _restart(self, before: _Item, item: _Item) -> bool:
+        """Whether reading may go on with `item`: it follows the end, or the line before it, or bytes that are no line."""
+        if item.line is None:
+            return False
+        if link(self.end.hash, item.core) == item.line.hash:
+            self.end = self.end._replace(seq=item.line.seq - 1)
+            return True
+        if before.line is not None and link(before.line.hash, item.core) != item.line.hash:
+            return False
+        if before.line is None:
+            self.taken_on_trust = item
+        digest = before.line.hash if before.line else self.end.hash
+        self.end = Position(item.line.seq - 1, digest, item.segment, item.start)
+        return True
+
+    def _vouched(self, trouble: list[_Item]) -> bool:
+        if self.mark[0] > self.end.seq or trouble[0].segment != trouble[-1].segment:
+            return True
+        return any(
+            item.line is not None
+            and item.line.op in _VOUCHING
+            and before.line is not None
+            and link(before.line.hash, item.core) == item.line.hash
+            for before, item in zip(trouble, trouble[1:], strict=False)
+        )
+
+    def _check_mark(self) -> None:
+        if self.mark[0] > self.end.seq:
+            missing = f"ends at line {self.end.seq}, but line {self.mark[0]} was acknowledged"
+            self._break(self.end.segment, self.end.offset, "MB121", missing)
+        elif self.contradicted:
+            self._break(self.end.segment, self.end.offset, "MB120", f"line {self.mark[0]} is not the one acknowledged")
+
+    def _break(self, segment: int, offset: int, rule: str, reason: str) -> None:
+        key = (self.end.seq, self.end.hash)
+        self.breaks.setdefault(key, Break(self.end.seq, self.end.hash, segment, offset, rule, reason))
+
+
+def _same_group(before: Line | None, line: Line) -> bool:
+    txn = line.core.get("txn")
+    if before is None:
+        return txn is None or txn[1] == 0
+    return txn is not None and txn[0] == before.core["txn"][0] and txn[1] == before.core["txn"][1] + 1
+
+
+def _is_last(line: Line | None) -> bool:
+    txn = line.core.get("txn") if line else None
+    return txn is None or txn[1] == txn[2] - 1

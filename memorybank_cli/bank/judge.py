@@ -1,0 +1,112 @@
+"""What a file's content means, held against what the journal expects: findings, and what is pending adoption."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from memorybank_cli.base.records import Finding
+from memorybank_cli.bank.catalog import Expected, Seen
+from memorybank_cli.bank.layout import Place, Policy, policy_of
+
+Pending = Literal["", "new", "changed", "removed", "found"]
+_MIB = 1 << 20
+# `{}` and a line break: a placeholder says nothing yet about the shape that will be kept there.
+EMPTY_OBJECT = "ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356"
+
+
+class Verdict(NamedTuple):
+    """What one file came to. `pending`: what adoption would record of it; `damaged`: its bytes are no good version."""
+
+    findings: list[Finding]
+    pending: Pending
+    damaged: bool
+
+
+class Rules(NamedTuple):
+    """What judging needs to know of the bank: kinds whose schema is bound, limits in bytes, open patterns, and
+    whether a baseline was recorded (before that, what stands there is simply new)."""
+
+    bound: frozenset[str]
+    limits: dict[str, int]
+    open_patterns: tuple[str, ...]
+    recorded: bool = True
+
+
+def judge(path: str, where: Place, expected: Expected | None, seen: Seen | None, rules: Rules) -> Verdict:
+    """Findings about one file and whether a change of it waits for adoption; `seen` is None for a file that is gone."""
+    policy = policy_of(path, where, expected.kind if expected else seen.kind if seen else "", rules.open_patterns)
+    if seen is None:
+        return _missing(path, expected, policy)
+    flaw = next((one for one in seen.content if one[0] != "MB201"), None)
+    if flaw is not None:
+        pending: Pending = "found" if expected is None or not (expected.good or expected.sha == seen.sha) else ""
+        return Verdict([_damage(path, flaw)], pending, True)
+    changed = expected is not None and expected.sha != seen.sha
+    findings = _limit(path, where, seen, rules) + _shape(path, where, expected, seen, rules)
+    if where.section == "stray":
+        findings.append(Finding("MB112", "a JSON file outside every section", path, "move it into a section if agents rely on it"))
+    if where.policy == "managed" and expected is None and rules.recorded:
+        return Verdict([_changed(path, "appeared without memorybank"), *findings], "", False)
+    if not changed:
+        return Verdict(findings, "" if expected else "new", False)
+    assert expected is not None
+    if policy == "managed":
+        return Verdict([_changed(path, "changed outside memorybank"), *findings], "", False)
+    if policy == "append" and expected.good:
+        return Verdict([_appended(path), *findings], "", False)
+    return Verdict(findings, "changed", False)
+
+
+def _missing(path: str, expected: Expected | None, policy: Policy) -> Verdict:
+    if expected is None:
+        return Verdict([], "", False)
+    if policy == "open" or not expected.good:
+        return Verdict([], "removed", False)
+    hint = f"memorybank repair {path} brings it back; memorybank accept {path} if it was meant to go"
+    return Verdict([Finding("MB111", "the file is gone", path, hint)], "", True)
+
+
+def _damage(path: str, flaw: tuple[str, str, str, int | None]) -> Finding:
+    rule, message, pointer, line = flaw
+    return Finding(rule, message, path, f"memorybank repair {path}", pointer, line)
+
+
+def _changed(path: str, what: str) -> Finding:
+    hint = f"memorybank accept {path} if you did it; memorybank rollback --path {path} takes it back"
+    return Finding("MB110", what, path, hint)
+
+
+def _appended(path: str) -> Finding:
+    hint = f"memorybank rollback --path {path} takes it back; memorybank accept {path} if it was meant"
+    return Finding("MB113", "changed after it was recorded, in an append-only section", path, hint)
+
+
+def _limit(path: str, where: Place, seen: Seen, rules: Rules) -> list[Finding]:
+    limit = rules.limits.get(where.section)
+    if limit is None or seen.size <= limit:
+        return []
+    message = f"{seen.size:,} bytes; {where.section}/ allows {limit // _MIB} MiB a file"
+    return [Finding("MB301", message, path, "archive old records, or raise the limit in config/memorybank.json and trust it")]
+
+
+def _shape(path: str, where: Place, expected: Expected | None, seen: Seen, rules: Rules) -> list[Finding]:
+    if not where.is_json:
+        return []
+    if not seen.kind:
+        return [Finding("MB202", "no schema for this file", path)]
+    if not seen.content:
+        return []
+    if where.bound or seen.kind in rules.bound or (expected is not None and expected.fits and expected.kind == seen.kind):
+        hint = f"memorybank explain MB201; the schema's name is {seen.kind}"
+        return [Finding(rule, message, path, hint, pointer, line) for rule, message, pointer, line in seen.content]
+    return [Finding("MB202", f"does not have the shape of a known {seen.kind}: {seen.content[0][1]}", path)]
+
+
+def recorded_rules(where: Place, seen: Seen, bound: frozenset[str]) -> list[str]:
+    """The rules that stand in the journal beside a version: its flaw, or that no schema was found to fit it."""
+    flaws = sorted({one[0] for one in seen.content})
+    if flaws == ["MB201"] and not (where.bound or seen.kind in bound):
+        return ["MB202"]
+    if flaws or not where.is_json or (seen.kind and seen.sha != EMPTY_OBJECT):
+        return flaws
+    return ["MB202"]

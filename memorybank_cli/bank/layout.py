@@ -1,0 +1,162 @@
+"""Which path means what: section, kind, policy and limit of every file in a bank. Nobody else builds a path."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any, Literal, NamedTuple
+
+from memorybank_cli.base.names import check_id, is_id
+from memorybank_cli.base.settings import Settings
+
+FORMAT = 1
+Policy = Literal["open", "append", "managed"]
+
+BANK = "bank.json"
+README = "README.md"
+CONFIG = "config/memorybank.json"
+CONFIG_SCHEMAS = "config/schemas"
+PRIVATE = ".memorybank"
+JOURNAL = f"{PRIVATE}/journal"
+QUARANTINE = f"{PRIVATE}/quarantine"
+SCRATCH = f"{PRIVATE}/tmp"
+LOCK = f"{PRIVATE}/lock"
+STATUS = f"{PRIVATE}/status.json"
+CATALOG = "catalog"  # the stem of catalog.sqlite; a rebuilt one gets a new name
+SECTIONS = ("trades", "metrics", "state")
+PLACEHOLDERS = {"metrics": "metrics/metrics.json", "state": "state/state.json"}
+
+_ACCOUNT = "account_"
+_CONFIG_KINDS = ("memorybank", "security_config", "predictive_config", "alerts_config")
+TIERS = ("short_term", "mid_term", "whole_history", "history_context")
+_MIB = 1 << 20
+
+
+class Place(NamedTuple):
+    """What a path means: its section, the kind of its document ('' where none is known), who may write it."""
+
+    section: str
+    kind: str
+    policy: Policy
+    is_json: bool = True
+
+    @property
+    def bound(self) -> bool:
+        """Whether the kind's schema must fit in any case, not only once it has."""
+        return self.policy == "managed"
+
+
+DOCUMENT = Place("documents", "", "open", is_json=False)
+STRAY = Place("stray", "", "open", is_json=False)
+
+
+def place(path: str) -> Place:
+    """What an escaped path below the bank's root means."""
+    directory, _, name = path.rpartition("/")
+    return place_in(directory)(name)
+
+
+@cache
+def place_in(directory: str) -> _Directory:
+    """A function from a file's name in `directory` to its place; one is made for each directory of a walk."""
+    return _Directory(directory)
+
+
+class _Directory:
+    def __init__(self, directory: str) -> None:
+        self.top, _, self.rest = directory.partition("/")
+
+    def __call__(self, name: str) -> Place:
+        if not name.endswith(".json") or self.top == "docs":
+            return DOCUMENT
+        return self._json(name)
+
+    def _json(self, name: str) -> Place:
+        top = self.top
+        if top == "trades":
+            return _TRADE
+        if top == "state":
+            return _STATE
+        if top == "metrics":
+            return _HISTORICAL if self.rest.split("/")[0] == "historical" else _METRICS
+        if top in ("agents", "shared"):
+            return Place(top, "", "open")
+        if top == "config":
+            return Place("config", _config_kind(self.rest, name), "managed")
+        if account_of(top):
+            return Place(top, _account_kind(self.rest, name), "managed")
+        return Place("bank", "bank", "managed") if not top and name == BANK else STRAY
+
+
+_TRADE = Place("trades", "trade", "append")
+_STATE = Place("state", "state", "open")
+_METRICS = Place("metrics", "metrics", "open")
+_HISTORICAL = Place("metrics", "historical_metrics", "append")
+
+
+def _config_kind(rest: str, name: str) -> str:
+    stem = name.removesuffix(".json")
+    if rest == "schemas" and stem.endswith(".schema"):
+        return "schema"
+    return stem if not rest and stem in _CONFIG_KINDS else ""
+
+
+def _account_kind(rest: str, name: str) -> str:
+    stem = name.removesuffix(".json")
+    if rest == "history":
+        return "history_index" if stem == "index" else "history_segment"
+    return stem if not rest and stem in (*TIERS, "account") else ""
+
+
+def kind_of(where: Place, value: Any) -> str:
+    """The kind of a document by its content: a trades file may hold one trade or a list of them."""
+    if where.kind == "trade" and (
+        isinstance(value, list) or (isinstance(value, dict) and isinstance(value.get("trades"), list))
+    ):
+        return "trade_list"
+    return where.kind
+
+
+def policy_of(path: str, where: Place, kind: str, open_patterns: tuple[str, ...] = ()) -> Policy:
+    """Who may write a file whose last well-formed version was of `kind`."""
+    if where.section == "trades" and (kind == "trade_list" or any(fnmatchcase(path, one) for one in open_patterns)):
+        return "open"
+    return where.policy
+
+
+def limits(settings: Settings) -> dict[str, int]:
+    """Bytes that a file of a section may have, by section."""
+    return {name: settings[f"limits.{name}_mib"] * _MIB for name in SECTIONS}
+
+
+def account_of(section: str) -> str:
+    """The account's id that a section belongs to, '' for other sections."""
+    name = section.removeprefix(_ACCOUNT)
+    return name if section.startswith(_ACCOUNT) and is_id(name) else ""
+
+
+def account_section(account: str) -> str:
+    """The section of an account. Raises UsageError for an id that cannot be one."""
+    return _ACCOUNT + check_id(account, "account")
+
+
+def account_file(account: str, kind: str) -> str:
+    """The path of one of an account's files: `account`, a tier, or `history_context`."""
+    return f"{account_section(account)}/{kind}.json"
+
+
+def segment_file(first: int) -> str:
+    """The journal segment that begins with line `first`."""
+    return f"{JOURNAL}/{first:012d}.jsonl"
+
+
+def segment_first(name: str) -> int | None:
+    """The first seq of a segment by its file name, None for other files."""
+    stem, _, suffix = name.partition(".")
+    return int(stem) if suffix == "jsonl" and stem.isdecimal() and len(stem) == 12 else None
+
+
+def quarantine_file(moment: str, digest: str) -> str:
+    """Where replaced or refused bytes wait; the same bytes in the same second are kept once."""
+    stamp = moment[:19].replace("-", "").replace(":", "")
+    return f"{QUARANTINE}/{stamp}Z-{digest[:16]}"

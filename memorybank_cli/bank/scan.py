@@ -1,0 +1,317 @@
+"""Looking over the whole bank: a walk by descriptors, merged with the catalog, judged directory by directory.
+
+A directory in which no stat moved since a look that settled is not gone into: one digest over its stats is
+compared, and its findings are repeated. A file whose stat did not move is not read again once it was hashed 60 s
+after its mtime: a memory-mapped writer changes content without moving mtime until writeback.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import orjson
+
+from memorybank_cli.base import clock
+from memorybank_cli.base.errors import from_os_error
+from memorybank_cli.base.names import unescape
+from memorybank_cli.base.records import QUIET, Finding, Progress
+from memorybank_cli.base.walk import Entry, Listing
+from memorybank_cli.bank import layout
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.catalog import Expected, Row, Seen
+from memorybank_cli.bank.examine import Changing, Examiner
+from memorybank_cli.bank.judge import Pending, Rules, judge
+from memorybank_cli.bank.layout import Place
+
+SETTLED_NS = 60 * clock.SECOND_NS
+ROLLING_SHARE = 500  # one file in so many is read again in each run, the longest unread first
+
+
+class Change(NamedTuple):
+    """A change that waits for adoption, or a version that was found damaged."""
+
+    path: str
+    pending: Pending
+    place: Place
+    expected: Expected | None
+    seen: Seen | None
+
+
+class Scan:
+    """What a look over the bank came to."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self.changes: list[Change] = []
+        self.checked = 0
+        self.pending = 0
+        self.bytes = 0
+        self.by_section: dict[str, int] = {}
+        self.mtimes: dict[str, int] = {}
+
+
+class _Counts(NamedTuple):
+    """What a settled directory adds to a scan, kept in the catalog."""
+
+    checked: int
+    bytes: int
+    section: str
+    mtime: int
+
+
+class Scanner:
+    """One look over a bank. `each` is given every file with what was expected and seen (a backup needs that)."""
+
+    def __init__(self, bank: Bank, progress: Progress = QUIET, each: Callable[[str, Row], None] | None = None) -> None:
+        self.bank, self.catalog, self.progress, self.each = bank, bank.catalog, progress, each
+        self.scan = Scan()
+        self.examiner = Examiner(bank.registry)
+        self.rules = judging_rules(bank)
+        self.fresh: set[str] = set()
+        self._written: list[Callable[[], None]] = []
+
+    def run(self) -> Scan:
+        """Look at everything; what was seen is kept in the catalog."""
+        self._check_version()
+        self.unchanged = {} if self.each else self.catalog.unchanged()
+        self.fresh = set(self._rolling())
+        known, visited = self.catalog.directories(), set()
+        for listing in self.bank.root.walk(skip=frozenset({layout.PRIVATE})):
+            if listing.path and any(entry.name == layout.BANK for entry in listing.files):
+                self._inner_bank(listing)
+                continue
+            visited.add(listing.path)
+            self._directory(listing)
+        for directory in sorted(known - visited):
+            self._gone(directory)
+        self._keep()
+        return self.scan
+
+    def run_on(self, paths: Iterable[str]) -> Scan:
+        """Look at some files only, each read afresh; a directory stands for all files below it."""
+        for path in paths:
+            if self.bank.root.is_dir(path):
+                for listing in self.bank.root.walk(path):
+                    rows = self.catalog.rows(listing.path)
+                    self._others(listing)
+                    for entry in listing.files:
+                        self._file(listing, entry, rows.pop(entry.name, Row(None, None)), afresh=True)
+                    self._vanished(listing.path, rows)
+            else:
+                self._single(path)
+        self._keep()
+        return self.scan
+
+    def _single(self, path: str) -> None:
+        directory, _, name = path.rpartition("/")
+        row = self.catalog.row(path)
+        try:
+            with self.bank.root.directory(directory) as fd:
+                listing = Listing(directory, fd, [], [], [])
+                info = os.stat(unescape(name), dir_fd=fd, follow_symlinks=False)
+                entry = Entry(name, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, info.st_mode, info.st_nlink, info.st_uid)
+                if stat.S_ISREG(info.st_mode):
+                    self._file(listing, entry, row, afresh=True)
+                else:
+                    self._others(listing._replace(others=[entry]))
+        except (FileNotFoundError, NotADirectoryError):
+            self._vanished(directory, {name: row})
+
+    # Versions and rolling re-hash
+
+    def _check_version(self) -> None:
+        from memorybank_cli import __version__
+
+        version = f"{__version__} {self.bank.registry.digest}"
+        boot = [clock.boot_id()]
+        with self.catalog.writing():
+            if self.catalog.meta("version") != version:
+                self.catalog.forget_seen()
+                self.catalog.set_meta("version", version)
+            if self.catalog.meta("boot", boot) != boot:
+                self.catalog.doubt_seen()
+            self.catalog.set_meta("boot", boot)
+
+    def _rolling(self) -> list[str]:
+        total = self.catalog.meta("files", 0)
+        return self.catalog.oldest_looks(max(8, total // ROLLING_SHARE)) if total else []
+
+    # Directories
+
+    def _directory(self, listing: Listing) -> None:
+        self._others(listing)
+        signature = _signature(listing)
+        known = self.unchanged.get(listing.path)
+        if known and known[0] == signature and not self._rolled(listing.path):
+            self._repeat(listing.path, known)
+            return
+        mark = len(self.scan.findings), self.scan.pending, self.scan.checked, self.scan.bytes
+        rows = self.catalog.rows(listing.path)
+        settled = True
+        seen: list[tuple[str, Seen]] = []
+        for entry in listing.files:
+            row = rows.pop(entry.name, Row(None, None))
+            fresh = self._file(listing, entry, row, keep=seen)
+            settled = settled and fresh
+        vanished = self._vanished(listing.path, rows)
+        self._remember(listing.path, seen, vanished)
+        if settled and self.scan.pending == mark[1] and self.each is None:
+            section, newest = _section(listing.path), max((entry.mtime_ns for entry in listing.files), default=0)
+            counts = _Counts(self.scan.checked - mark[2], self.scan.bytes - mark[3], section, newest)
+            findings = [(one.rule, one.message, one.path, one.hint, one.pointer, one.line) for one in self.scan.findings[mark[0] :]]
+            self._settle(listing.path, signature, counts, findings)
+
+    def _rolled(self, directory: str) -> bool:
+        return any(path.rpartition("/")[0] == directory for path in self.fresh)
+
+    def _repeat(self, directory: str, known: tuple[str, str, str]) -> None:
+        counts = _Counts(*orjson.loads(known[1]))
+        self._count(counts.section, counts.checked, counts.bytes, counts.mtime)
+        if known[2]:
+            self.scan.findings += [Finding(*row) for row in orjson.loads(known[2])]
+        self.progress.advance(counts.checked)
+
+    def _settle(self, directory: str, signature: str, counts: _Counts, findings: list[Any]) -> None:
+        found = orjson.dumps(findings).decode() if findings else ""
+        self._written.append(
+            lambda: self.catalog.set_unchanged(directory, signature, orjson.dumps(tuple(counts)).decode(), found)
+        )
+
+    def _remember(self, directory: str, seen: list[tuple[str, Seen]], vanished: list[str]) -> None:
+        if seen or vanished:
+            self._written.append(lambda: self.catalog.remember(directory, seen, vanished))
+
+    def _keep(self) -> None:
+        with self.catalog.writing():
+            for write in self._written:
+                write()
+            self.catalog.set_meta("files", self.scan.checked)
+        self._written.clear()
+
+    def _gone(self, directory: str) -> None:
+        self._remember(directory, [], self._vanished(directory, self.catalog.rows(directory)))
+
+    def _vanished(self, directory: str, rows: dict[str, Row]) -> list[str]:
+        for name, row in sorted(rows.items()):
+            if row.expected is not None:
+                path = f"{directory}/{name}" if directory else name
+                self._judge(path, layout.place(path), row.expected, None)
+        return list(rows)
+
+    # Files
+
+    def _file(
+        self, listing: Listing, entry: Entry, row: Row, keep: list[tuple[str, Seen]] | None = None, afresh: bool = False
+    ) -> bool:
+        """Look at one file; says whether it need not be read again while its stat stays."""
+        path = f"{listing.path}/{entry.name}" if listing.path else entry.name
+        where = layout.place_in(listing.path)(entry.name)
+        seen = row.seen
+        if afresh or seen is None or path in self.fresh or not _same(entry, seen):
+            looked = self._look(path, listing, entry, where)
+            if looked is None:
+                return False
+            rotten = seen is not None and _same(entry, seen) and looked.sha != seen.sha and seen.hashed - seen.mtime >= SETTLED_NS
+            if rotten and self._twice(path, listing, entry, where) == looked.sha:
+                self._rot(path)
+            seen = looked
+            (keep if keep is not None else []).append((entry.name, seen))
+            if keep is None:
+                self._remember(listing.path, [(entry.name, seen)], [])
+        self._count(where.section, 1, entry.size, entry.mtime_ns)
+        if entry.links > 1 and where.policy == "managed":
+            self.scan.findings.append(Finding("MB305", f"has {entry.links} hard links", path, "replace it with a copy of its own"))
+        self._judge(path, where, row.expected, seen)
+        if self.each is not None:
+            self.each(path, Row(row.expected, seen))
+        self.progress.advance()
+        return seen.hashed - seen.mtime >= SETTLED_NS
+
+    def _look(self, path: str, listing: Listing, entry: Entry, where: Place) -> Seen | None:
+        try:
+            return self.examiner.file(unescape(entry.name), listing.fd, where)
+        except FileNotFoundError:
+            return None
+        except Changing:
+            self.progress.note(f"{path} keeps changing; it is looked at next time")
+        except OSError as error:
+            self._unreadable(path, error)
+        return None
+
+    def _twice(self, path: str, listing: Listing, entry: Entry, where: Place) -> str:
+        again = self._look(path, listing, entry, where)
+        return again.sha if again else ""
+
+    def _rot(self, path: str) -> None:
+        message = "the content changed while size, times and inode did not: no program wrote that"
+        self.scan.findings.append(Finding("MB115", message, path, f"memorybank repair {path}, then check the disk"))
+
+    def _unreadable(self, path: str, error: OSError) -> None:
+        words = from_os_error(error)
+        self.scan.findings.append(Finding("MB307", f"cannot be read: {words.message}", path, words.hint))
+
+    def _judge(self, path: str, where: Place, expected: Expected | None, seen: Seen | None) -> None:
+        verdict = judge(path, where, expected, seen, self.rules)
+        self.scan.findings += verdict.findings
+        if verdict.pending:
+            self.scan.changes.append(Change(path, verdict.pending, where, expected, seen))
+            self.scan.pending += 1
+
+    def _count(self, section: str, checked: int, size: int, mtime: int) -> None:
+        scan = self.scan
+        scan.checked += checked
+        scan.bytes += size
+        scan.by_section[section] = scan.by_section.get(section, 0) + checked
+        scan.mtimes[section] = max(scan.mtimes.get(section, 0), mtime)
+
+    # Things that are no files
+
+    def _others(self, listing: Listing) -> None:
+        prefix = f"{listing.path}/" if listing.path else ""
+        for entry in listing.directories:
+            if entry.name.endswith(".json"):
+                self.scan.findings.append(Finding("MB112", "a directory named like a JSON file", prefix + entry.name))
+        for entry in listing.others:
+            self.scan.findings.append(_no_file(prefix + entry.name, entry))
+
+    def _inner_bank(self, listing: Listing) -> None:
+        message = "a bank inside this bank; it is checked and backed up on its own"
+        self.scan.findings.append(Finding("MB112", message, listing.path, f"memorybank --bank {listing.path} status"))
+
+
+def judging_rules(bank: Bank) -> Rules:
+    """What `judge` needs to know of a bank."""
+    bound = frozenset(bank.catalog.meta("bound", [])) | bank.registry.own
+    return Rules(bound, layout.limits(bank.settings), bank.settings["open_patterns"], not bank.is_empty)
+
+
+def _no_file(path: str, entry: Entry) -> Finding:
+    if stat.S_ISDIR(entry.mode):
+        return Finding("MB307", "the directory cannot be read", path, "correct its owner and mode")
+    if stat.S_ISLNK(entry.mode):
+        return Finding("MB305", "a symbolic link; it is not followed", path, "replace it with the file itself")
+    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    what = kinds.get(stat.S_IFMT(entry.mode), "a device")
+    return Finding("MB305", f"{what}, no file", path, "remove it")
+
+
+def _same(entry: Entry, seen: Seen) -> bool:
+    return (
+        entry.mtime_ns == seen.mtime
+        and entry.size == seen.size
+        and entry.inode == seen.inode
+        and entry.ctime_ns == seen.ctime
+        and seen.hashed - seen.mtime >= SETTLED_NS
+    )
+
+
+def _signature(listing: Listing) -> str:
+    return sha256(orjson.dumps(listing.files, default=tuple)).hexdigest()
+
+
+def _section(directory: str) -> str:
+    return layout.place(f"{directory}/x.json" if directory else "x.json").section

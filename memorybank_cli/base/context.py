@@ -1,0 +1,61 @@
+"""What one run was asked for besides its own parameters: the bank, the kind of output, who acts, who may be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from memorybank_cli.base.errors import Refused, UsageError, from_os_error
+from memorybank_cli.base.records import QUIET, Progress
+
+
+def nobody_to_ask(question: str) -> bool:
+    """The `confirm` of runs without a person. Raises UsageError that names the way to answer beforehand."""
+    raise UsageError(
+        f"this needs a yes and there is nobody to ask: {question}",
+        hint="give --yes to do it, or --dry-run to rehearse it",
+    )
+
+
+@dataclass(frozen=True)
+class Context:
+    """The common options of one run; `Context()` suits library use: quiet, and nobody to ask."""
+
+    bank: str | None = None
+    """The bank's path as given, None to look for it."""
+    json: bool = False
+    """Results are for programs."""
+    quiet: bool = False
+    """Results and errors only."""
+    verbose: bool = False
+    """Everything that is known, the unimportant too."""
+    interactive: bool = False
+    """A person can be asked."""
+    live: bool = False
+    """Results go to a terminal with colours and a cursor that moves."""
+    lock_timeout: float | None = None
+    """Seconds to wait for another process; None: the setting decides."""
+    actor: str | None = None
+    """Who is written into the journal as the author; None: the setting decides."""
+    progress: Progress = QUIET
+    confirm: Callable[[str], bool] = nobody_to_ask
+    """Ask a yes-or-no question. Use `ensure`."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The settings given as options of this run, by name; the uppermost layer of `base.settings`."""
+        given = {"lock_timeout": self.lock_timeout, "actor": self.actor}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def ensure(self, question: str, *, yes: bool) -> None:
+        """Return once somebody said yes. Raises UsageError where nobody can be asked, Refused after a no."""
+        if not yes and not self.confirm(question):
+            raise Refused("nothing was changed: the answer was no", hint="--dry-run shows what would be done")
+
+    def open_input(self, name: str) -> BinaryIO:
+        """The file that a command was told to read, `-` being stdin; the caller closes it. Raises OperationFailed."""
+        try:
+            return open(0 if name == "-" else name, "rb", closefd=name != "-")
+        except OSError as error:
+            raise from_os_error(error, "cannot read") from error

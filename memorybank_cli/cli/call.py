@@ -1,0 +1,62 @@
+"""What a command line asks for, and the options that every command has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, NamedTuple
+
+from memorybank_cli.operations import signature
+from memorybank_cli.operations.options import Option
+from memorybank_cli.operations.signature import Parameter
+from memorybank_cli.operations.table import Operation
+
+
+def _common(
+    *,
+    bank: Annotated[str | None, Option("the bank; default: MEMORYBANK_BANK, or here or above", metavar="PATH")] = None,
+    json: Annotated[bool, "one JSON object, or JSON lines, on stdout"] = False,
+    quiet: Annotated[bool, Option("results and errors only", short="-q")] = False,
+    verbose: Annotated[bool, Option("everything that is known", short="-v")] = False,
+    no_color: Annotated[bool, "plain text on a terminal too"] = False,
+    no_input: Annotated[bool, "never ask"] = False,
+    lock_timeout: Annotated[float | None, Option("how long to wait for another process", metavar="SECONDS")] = None,
+    actor: Annotated[str | None, Option("who is recorded as the author", metavar="NAME")] = None,
+) -> None:
+    """The options of every command; they reach operations in the Context."""
+
+
+COMMON: tuple[Parameter, ...] = tuple(signature.parameters(_common, without=()))
+COMMON_NAMES = frozenset(parameter.name for parameter in COMMON)
+
+
+class Call(NamedTuple):
+    """An operation with the values given for its parameters."""
+
+    operation: Operation
+    function: Callable[..., Any]
+    positional: tuple[Any, ...]
+    options: dict[str, Any]
+    common: dict[str, Any]
+
+
+def make(operation: Operation, function: Callable[..., Any], own: Iterable[Parameter], given: dict[str, Any]) -> Call:
+    """The call for values by parameter name; those of the common options are among them."""
+    positional: list[Any] = []
+    options: dict[str, Any] = {}
+    for parameter in own:
+        value = tuple(given[parameter.name] or ()) if parameter.many else given[parameter.name]
+        if not parameter.positional:
+            options[parameter.name] = value
+        elif parameter.variadic:
+            positional += value
+        else:
+            positional.append(value)
+    return Call(operation, function, tuple(positional), options, {name: given[name] for name in COMMON_NAMES})
+
+
+def declarations(parameter: Parameter) -> list[str]:
+    """How an option is written: `["--dry-run", "-n"]`, `["--verify/--no-verify"]`."""
+    long = parameter.option.name or f"--{parameter.word}"
+    if parameter.kind is bool and parameter.default is True:
+        long = f"{long}/--no-{long.lstrip('-')}"
+    return [long, parameter.option.short] if parameter.option.short else [long]

@@ -1,0 +1,65 @@
+"""The commands by name, and which of them a command line means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from memorybank_cli.base.errors import UsageError
+from memorybank_cli.operations.table import GROUPS, OPERATIONS, Operation
+
+PROGRAM = "memorybank"
+_AT = "memorybank_cli.cli."
+# Commands about the command line itself.
+SURFACE: dict[str, Operation] = {
+    row.name: row
+    for row in (
+        Operation("generate completion", f"{_AT}completion:completion", "none", "Print a shell's completion script"),
+    )
+}
+COMMANDS: dict[str, Operation] = {**OPERATIONS, **SURFACE}
+TITLES: dict[str, str] = {**GROUPS, "generate": "Files for the shell"}
+
+
+class Meant(NamedTuple):
+    """What a command line begins with: an operation, a group alone, or neither."""
+
+    operation: Operation | None
+    group: str
+    rest: list[str]
+
+
+def find(arguments: list[str]) -> Meant:
+    """The command that a line names. Raises UsageError for one that is not there."""
+    for count in (2, 1):
+        operation = COMMANDS.get(" ".join(arguments[:count]))
+        if operation is not None and len(arguments) >= count:
+            return Meant(operation, "", arguments[count:])
+    if not arguments or arguments[0].startswith("-"):
+        return Meant(None, "", arguments)
+    group, *rest = arguments
+    if group not in TITLES:
+        raise _unknown(group, [name.partition(" ")[0] for name in COMMANDS])
+    if rest and not rest[0].startswith("-"):
+        raise _unknown(rest[0], [row.word for row in COMMANDS.values() if row.group == group], f"{group} ")
+    return Meant(None, group, rest)
+
+
+def load(operation: Operation) -> Callable[..., Any]:
+    """The function of an operation, its module imported now."""
+    module, _, name = operation.target.partition(":")
+    function: Callable[..., Any] = getattr(import_module(module), name)
+    return function
+
+
+def _unknown(word: str, known: Iterable[str], before: str = "") -> UsageError:
+    from difflib import get_close_matches
+
+    from memorybank_cli.base.names import escape_text
+
+    near = get_close_matches(word, dict.fromkeys(known), 2)
+    hint = f"{PROGRAM} {before}--help lists the commands"
+    if near:
+        hint = f"did you mean {' or '.join(f'{PROGRAM} {before}{name}' for name in near)}?"
+    return UsageError(f"there is no command '{before}{escape_text(word)}'", hint=hint)

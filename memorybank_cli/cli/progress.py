@@ -1,0 +1,74 @@
+"""Progress for people: a bar on a terminal once work takes longer than a second, notes as lines on stderr."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from memorybank_cli.base.names import escape_text
+from memorybank_cli.base.records import Progress
+from memorybank_cli.cli import terminal
+
+PATIENCE = 1.0
+
+
+class Notes(Progress):
+    """Writes notes to stderr, and nothing about progress: for pipes."""
+
+    def note(self, text: str) -> None:
+        """One line, or several."""
+        terminal.write_line("stderr", text)
+
+
+class Bar(Notes):
+    """A bar per step on the terminal's stderr, drawn when the step has lasted a second."""
+
+    def __init__(self) -> None:
+        self._what, self._total, self._done = "", None, 0  # type: tuple[str, int | None, int]
+        self._begun = 0.0
+        self._drawn: Any = None
+        self._task: Any = None
+
+    def start(self, what: str, total: int | None = None) -> None:
+        """A step begins; one that was not finished is."""
+        self.finish()
+        self._what, self._total, self._done = what, total, 0
+        self._begun = time.monotonic()
+
+    def advance(self, count: int = 1) -> None:
+        """Counts, and draws when it is time."""
+        self._done += count
+        if self._drawn is not None:
+            self._drawn.update(self._task, completed=self._done)
+        elif time.monotonic() - self._begun > PATIENCE:
+            self._draw()
+
+    def finish(self) -> None:
+        """Takes the bar away."""
+        if self._drawn is not None:
+            self._drawn.stop()
+            self._drawn = None
+        self._begun = time.monotonic()
+
+    def note(self, text: str) -> None:
+        """A line above the bar."""
+        if self._drawn is None:
+            super().note(text)
+        else:
+            self._drawn.console.print(escape_text(text), soft_wrap=True)
+
+    def _draw(self) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Drawn
+
+        self._drawn = Drawn(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=terminal.console("stderr"),
+            transient=True,
+        )
+        self._task = self._drawn.add_task(escape_text(self._what), total=self._total, completed=self._done)
+        self._drawn.start()

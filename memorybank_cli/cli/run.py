@@ -1,0 +1,155 @@
+"""Carrying out a call: the Context of its common options, the bank it needs, and its result on stdout."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from memorybank_cli.base.context import Context, nobody_to_ask
+from memorybank_cli.base.errors import BankNotFound, UsageError
+from memorybank_cli.base.records import QUIET, Progress
+from memorybank_cli.cli import terminal
+from memorybank_cli.cli.call import Call
+from memorybank_cli.operations import signature
+
+
+def execute(call: Call) -> int:
+    """Run the operation, show what it gives, return the exit code. Raises what the operation raises."""
+    context = make_context(call.common, json=call.common["json"] or call.options.get("format_") == "json")
+    options = dict(call.options)
+    if context.json and "json" in _formats(call):
+        options["format_"] = "json"
+    with _injected(call, context) as first:
+        result = call.function(*first, *call.positional, **options)
+        try:
+            if hasattr(result, "__next__"):
+                return _show_stream(call.operation.name, result, context)
+            return _show_report(result, context)
+        finally:
+            context.progress.finish()
+
+
+def make_context(common: dict[str, Any], *, json: bool) -> Context:
+    """The Context for the common options as given and the streams as they are. Raises UsageError."""
+    if (common["lock_timeout"] or 0.0) < 0:
+        raise UsageError("--lock-timeout must not be negative")
+    silent = json or common["quiet"]
+    interactive = sys.stdin.isatty() and sys.stderr.isatty() and not common["no_input"]
+    return Context(
+        bank=common["bank"],
+        json=json,
+        quiet=common["quiet"],
+        verbose=common["verbose"],
+        interactive=interactive,
+        live=terminal.is_colourful("stdout", common["no_color"]) and not json,
+        lock_timeout=common["lock_timeout"],
+        actor=common["actor"],
+        progress=QUIET if silent else _progress(),
+        confirm=_confirm if interactive else nobody_to_ask,
+    )
+
+
+def _progress() -> Progress:
+    from memorybank_cli.cli.progress import Bar, Notes
+
+    return Bar() if terminal.is_terminal("stderr") else Notes()
+
+
+def _confirm(question: str) -> bool:
+    from memorybank_cli.cli.prompts import confirm
+
+    return confirm(question)
+
+
+def _formats(call: Call) -> tuple[str, ...]:
+    return next((found.choices for found in signature.parameters(call.function) if found.name == "format_"), ())
+
+
+@contextmanager
+def _injected(call: Call, context: Context) -> Iterator[list[Any]]:
+    names = signature.injected(call.function)
+    bank = None if call.operation.needs == "none" else _open(context, call.operation.needs == "optional")
+    try:
+        yield [bank if name == "bank" else context for name in names]
+    finally:
+        if bank is not None:
+            bank.close()
+
+
+def _open(context: Context, optional: bool) -> Any:
+    from memorybank_cli.operations.opening import open_bank
+
+    try:
+        return open_bank(context, must_exist=True)
+    except BankNotFound:
+        if optional and context.bank is None and not os.environ.get("MEMORYBANK_BANK"):
+            return None
+        raise
+
+
+def _show_report(report: Any, context: Context) -> int:
+    text = getattr(report, "text", None)
+    raw = text() if callable(text) and not context.json else None
+    if context.json:
+        _write_json(as_dict(report))
+    elif raw is not None:
+        terminal.write_raw(raw if isinstance(raw, bytes) else raw.encode(errors="backslashreplace"))
+    else:
+        _show_view(report, context)
+    code = getattr(report, "exit_code", None)
+    return int(code()) if callable(code) else 0
+
+
+def _show_view(report: Any, context: Context) -> None:
+    from memorybank_cli.cli.blocks import Text
+    from memorybank_cli.cli.render import show
+    from memorybank_cli.cli.views.table import view
+
+    blocks = view(type(report).__name__)(as_dict(report))
+    summary = getattr(report, "summary", None)
+    if callable(summary) and not context.quiet:
+        blocks = [*blocks, Text(summary(), "strong")]
+    context.progress.finish()
+    show(blocks, live=context.live, verbose=context.verbose)
+
+
+def _show_stream(name: str, lines: Any, context: Context) -> int:
+    from memorybank_cli.cli.views.table import line as layout
+
+    shown = None if context.json else layout(name)
+    try:
+        while True:
+            try:
+                found = next(lines)
+            except StopIteration as end:
+                return int(end.value or 0)
+            if shown is None:
+                _write_json(found)
+            else:
+                terminal.write_line("stdout", shown(found))
+    finally:
+        close = getattr(lines, "close", None)
+        if close is not None:
+            close()
+
+
+def _write_json(value: Any) -> None:
+    from memorybank_cli.base.exact_json import dumps
+
+    terminal.write_raw(dumps(value) + b"\n")
+
+
+def as_dict(value: Any) -> Any:
+    """A report as JSON knows it: `as_dict` of objects that have one, dataclasses by their fields, tuples as lists."""
+    if hasattr(value, "as_dict"):
+        return as_dict(value.as_dict())
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: as_dict(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, dict):
+        return {key: as_dict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_dict(item) for item in value]
+    return value

@@ -1,0 +1,53 @@
+"""The two streams: what each can show, and the one rich Console of each, made when something is drawn on it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cache
+from typing import IO, TYPE_CHECKING, Literal
+
+from memorybank_cli.base.names import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Stream = Literal["stdout", "stderr"]
+
+
+def stream(name: Stream) -> IO[str]:
+    """The stream as it is now."""
+    found: IO[str] = getattr(sys, name)
+    return found
+
+
+def is_terminal(name: Stream) -> bool:
+    """Whether the stream is a terminal that understands more than lines of text."""
+    return stream(name).isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+def is_colourful(name: Stream, no_color: bool) -> bool:
+    """Whether the stream is a terminal on which colour is wanted."""
+    return is_terminal(name) and not no_color and not os.environ.get("NO_COLOR")
+
+
+@cache
+def console(name: Stream) -> Console:
+    """The console of a stream; importing rich costs 35 ms, so only what draws asks for it."""
+    from rich.console import Console
+
+    return Console(file=stream(name), highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def write_line(name: Stream, text: str) -> None:
+    """Write text of any origin as lines, control characters escaped."""
+    out = stream(name)
+    out.write(printable(text) + "\n")
+    out.flush()
+
+
+def write_raw(data: bytes) -> None:
+    """Write bytes to stdout as they are, and at once."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()

@@ -1,0 +1,36 @@
+"""The view of any report: findings, then single values, then lists as tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memorybank_cli.cli.blocks import Block, Fields, Findings, Table, Text
+
+
+def report(values: dict[str, Any]) -> list[Block]:
+    """Findings first, then fields, then a table for each list of objects."""
+    blocks: list[Block] = []
+    fields: list[tuple[str, Any]] = []
+    tables: list[Block] = []
+    for name, value in values.items():
+        if name == "findings":
+            blocks.append(Findings(value))
+        elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            tables.append(table(value, _words(name)))
+        elif isinstance(value, dict) and any(isinstance(item, dict | list) for item in value.values()):
+            tables += [Text(_words(name), "strong"), *report(value)]
+        else:
+            fields.append((_words(name), value))
+    if fields:
+        blocks.append(Fields(fields))
+    return blocks + tables
+
+
+def table(rows: list[dict[str, Any]], title: str = "") -> Table:
+    """Objects as rows; the columns are the keys in the order they come up."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    return Table([_words(key) for key in columns], [[row.get(key) for key in columns] for row in rows], title)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

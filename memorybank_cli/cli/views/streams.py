@@ -1,0 +1,48 @@
+"""What people see of one line of a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from memorybank_cli.base.names import escape_text
+from memorybank_cli.cli.render import cell, finding_line
+
+_SHOWN_FIRST = ("type", "ts", "time", "seq", "path", "paths")
+
+
+def change(line: dict[str, Any]) -> str:
+    """Any line: when, what, where, and the rest as `name=value`."""
+    finding = _finding(line)
+    when = clock_time(line.get("ts") or line.get("time"))
+    if finding is not None:
+        return " ".join(part for part in (when, str(line.get("type", "")), finding_line(finding)) if part)
+    where = line.get("path") or ", ".join(line.get("paths") or ())
+    rest = " ".join(f"{name}={cell(value)}" for name, value in line.items() if name not in _SHOWN_FIRST)
+    return escape_text(" ".join(part for part in (when, str(line.get("type", "")), where, rest) if part))
+
+
+def event(line: dict[str, Any]) -> str:
+    """A line of the journal: its number, when, what, and by whom."""
+    return f"{line.get('seq', '-'):>8} {change({k: v for k, v in line.items() if k != 'seq'})}"
+
+
+def message(line: dict[str, Any]) -> str:
+    """A message of an account: when, who, what."""
+    content = line.get("content", "")
+    text = content if isinstance(content, str) else cell(content)
+    # Indented, so that no content can look like another message.
+    indented = text.replace("\n", "\n    ")
+    return f"{line.get('timestamp', '')} {line.get('role', '')}: {indented}"
+
+
+def clock_time(moment: Any) -> str:
+    """A time to the second; '' for none."""
+    return str(moment).partition(".")[0].rstrip("Z") + "Z" if moment else ""
+
+
+def _finding(line: dict[str, Any]) -> Mapping[str, Any] | None:
+    inner = line.get("finding")
+    if isinstance(inner, Mapping) and "rule" in inner:
+        return inner
+    return line if {"rule", "severity", "message"} <= line.keys() else None

@@ -1,0 +1,43 @@
+"""Which view shows which report, and which line shows which stream: names only, so nothing is imported for others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from memorybank_cli.cli.blocks import Block
+
+View = Callable[[dict[str, Any]], list[Block]]
+Line = Callable[[dict[str, Any]], str]
+
+_AT = "memorybank_cli.cli.views."
+# By the type name of the report.
+VIEWS: dict[str, str] = {
+    "Explanations": f"{_AT}rules:explanations",
+}
+# By the name of the command.
+LINES: dict[str, str] = {
+    "log": f"{_AT}streams:event",
+    "watch": f"{_AT}streams:change",
+    "message list": f"{_AT}streams:message",
+}
+GENERIC_VIEW = f"{_AT}generic:report"
+GENERIC_LINE = f"{_AT}streams:change"
+
+
+def view(report_type: str) -> View:
+    """The view of a report; the generic one where none is registered."""
+    found: View = _load(VIEWS.get(report_type, GENERIC_VIEW))
+    return found
+
+
+def line(command: str) -> Line:
+    """How one line of a command's stream looks; the generic one where none is registered."""
+    found: Line = _load(LINES.get(command, GENERIC_LINE))
+    return found
+
+
+def _load(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)

@@ -1,0 +1,142 @@
+"""The console script: finds the command that argv names, carries it out, and turns every failure into an exit code.
+
+Nothing heavy is imported here: `--version` answers before typer is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False  # as in __init__
+if TYPE_CHECKING:
+    from memorybank_cli.base.errors import MemorybankError
+    from memorybank_cli.cli.call import Call
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+INTERNAL = 70
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command line and return its exit code; never raises, but for SystemExit of the interpreter itself."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] in (["--version"], ["-V"]):
+        from memorybank_cli import __version__
+
+        sys.stdout.write(f"memorybank {__version__}\n")
+        return 0
+    try:
+        return _guarded(given)
+    except KeyboardInterrupt:
+        sys.stderr.write("memorybank: interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _broken_pipe()
+
+
+def _guarded(given: list[str]) -> int:
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            # A name that the locale cannot show must not end the command.
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        code = _run(given)
+        sys.stdout.flush()
+        return code
+    except (KeyboardInterrupt, BrokenPipeError):
+        raise
+    except Exception as error:  # noqa: BLE001  # the one place that turns exceptions into exits
+        return _report(error, given)
+
+
+def _run(given: list[str]) -> int:
+    if "_MEMORYBANK_COMPLETE" in os.environ:
+        from memorybank_cli.cli.completion import complete
+
+        return complete()
+    from memorybank_cli.cli.commands import find, load
+
+    meant = find(given)
+    call: Call | int | None = None
+    if meant.operation is not None:
+        from memorybank_cli.cli.plain import parse
+
+        call = parse(meant.operation, load(meant.operation), meant.rest)
+    if call is None:
+        from memorybank_cli.cli.app import answer
+
+        call = answer(meant)
+    if isinstance(call, int):
+        return call
+    from memorybank_cli.cli.run import execute
+
+    return execute(call)
+
+
+def _report(error: Exception, given: list[str]) -> int:
+    from memorybank_cli.base.errors import MemorybankError, from_os_error
+
+    if isinstance(error, MemorybankError):
+        known = error
+    elif isinstance(error, OSError):
+        known = from_os_error(error)
+    else:
+        known = _translated(error, given)
+    _print(known, given)
+    return known.exit_code
+
+
+def _translated(error: Exception, given: list[str]) -> MemorybankError:
+    """An error of the parser as ours, and one of nobody's as a crash with its report."""
+    from memorybank_cli.base.errors import MemorybankError, OperationFailed
+
+    if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("memorybank_cli"):
+        return OperationFailed(
+            f"the Python package '{error.name}' is missing", hint="install memorybank-cli again, with its dependencies"
+        )
+    if "typer" in sys.modules:
+        from memorybank_cli.cli.usage import from_parser
+
+        usage = from_parser(error)
+        if usage is not None:
+            return usage
+    from memorybank_cli.cli.crash import write_report
+
+    path = write_report(error, given)
+    where = f"; a report is in {path}" if path else "; a report could not be written"
+    return MemorybankError(
+        f"an internal error ({type(error).__name__}){where}",
+        hint="nothing acknowledged was lost; please send the report to the developers",
+        path=path,
+    )
+
+
+def _print(error: MemorybankError, given: list[str]) -> None:
+    from memorybank_cli.base.names import printable
+
+    lines = [f"memorybank: {error.message}"]
+    if error.path and error.path not in error.message:
+        lines[0] += f" ({error.path})"
+    if error.hint:
+        lines.append(f"  {error.hint}")
+    sys.stdout.flush()
+    sys.stderr.write(printable("\n".join(lines)) + "\n")
+    if wants_json(given):
+        import json
+
+        # ASCII only: a name may hold what no encoding can carry.
+        sys.stderr.write(json.dumps({"error": error.as_dict()}) + "\n")
+    sys.stderr.flush()
+
+
+def wants_json(given: list[str]) -> bool:
+    """Whether a command line asks for JSON, also one that cannot be parsed."""
+    options = given[: given.index("--")] if "--" in given else given
+    pairs = zip(options, options[1:], strict=False)
+    return "--json" in options or "--format=json" in options or ("--format", "json") in pairs
+
+
+def _broken_pipe() -> int:
+    # What is still buffered would fail again when the interpreter closes stdout.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE

@@ -1,0 +1,1 @@
+"""Floor 4: the public verbs, the only place that combines subjects."""

@@ -1,0 +1,128 @@
+"""Conversation accounts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from memorybank_cli.accounts.applier import CREATED, read_history
+from memorybank_cli.base.errors import AccountNotFound
+from memorybank_cli.bank import layout
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.journal import Entry
+
+
+@dataclass(frozen=True)
+class Account:
+    """One account and how much it holds."""
+
+    account: str
+    created_at: str
+    messages: int
+    short_term: int
+    mid_term: int
+    last_update: str
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """The accounts of a bank."""
+
+    accounts: tuple[Account, ...]
+
+
+@dataclass(frozen=True)
+class CreatedAccount:
+    """What `account create` did."""
+
+    account: str
+    created: bool
+    path: str
+
+    def summary(self) -> str:
+        """What to do next."""
+        done = "is there" if self.created else "was there already"
+        return f"Account {self.account} {done}. Next: memorybank message add --account {self.account} --role user 'text'"
+
+
+def create(bank: Bank, account: Annotated[str, "its id: 1 to 64 of A-Z a-z 0-9 . _ -"]) -> CreatedAccount:
+    """Make an account.
+
+    Making one that is there already changes nothing.
+
+    Exit codes:
+        0  the account is there
+        2  the id cannot be one
+
+    Examples:
+        memorybank account create alpha
+    """
+    section = layout.account_section(account)
+    return CreatedAccount(account, create_account(bank, account), section)
+
+
+def create_account(bank: Bank, account: str) -> bool:
+    """Make an account and its files unless it is there; says whether it was made."""
+    layout.account_section(account)
+    with bank.locked():
+        if account in account_ids(bank):
+            return False
+        bank.commit([Entry(CREATED, {"account": account})])
+        bank.render()
+    return True
+
+
+def account_ids(bank: Bank) -> list[str]:
+    """Accounts that the bank has: those with files, and those the journal knows already."""
+    directories = (layout.account_of(entry.name) for entry in bank.root.listing())
+    return sorted({one for one in directories if one} | set(bank.catalog.unrendered()))
+
+
+def check_account(bank: Bank, account: str) -> str:
+    """The id if the account exists. Raises AccountNotFound with the nearest names."""
+    layout.account_section(account)
+    known = account_ids(bank)
+    if account not in known:
+        from difflib import get_close_matches
+
+        near = get_close_matches(account, known, 2)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"memorybank account create {account} makes it"
+        raise AccountNotFound(f"there is no account '{account}'", hint=hint)
+    return account
+
+
+def list_(bank: Bank) -> Accounts:
+    """List the accounts.
+
+    Exit codes:
+        0  done
+
+    Examples:
+        memorybank account list --json
+    """
+    return Accounts(tuple(_account(bank, one) for one in account_ids(bank)))
+
+
+def show(bank: Bank, account: Annotated[str, "its id"]) -> Account:
+    """Show one account.
+
+    Exit codes:
+        0   done
+        10  there is no such account
+
+    Examples:
+        memorybank account show alpha
+    """
+    return _account(bank, check_account(bank, account))
+
+
+def _account(bank: Bank, account: str) -> Account:
+    history = read_history(bank, account)
+    return Account(
+        account,
+        history.created_at,
+        len(history.messages),
+        len(history.short_term()),
+        len(history.mid_term()),
+        history.last_update,
+    )

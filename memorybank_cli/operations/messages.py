@@ -1,0 +1,165 @@
+"""Messages: adding them durably, and reading them back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from memorybank_cli.accounts.applier import STORED, read_history
+from memorybank_cli.accounts.messages import Message, checked, parse
+from memorybank_cli.accounts.tiers import SHORT_TERM
+from memorybank_cli.base import clock
+from memorybank_cli.base.context import Context
+from memorybank_cli.base.errors import UsageError
+from memorybank_cli.base.exact_json import FlawedJSON, loads
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.journal import Entry
+from memorybank_cli.operations.accounts import check_account
+from memorybank_cli.operations.options import Option
+
+
+@dataclass(frozen=True)
+class AddedMessages:
+    """What `message add` did."""
+
+    added: int
+    duplicates: int
+    moved_to_mid_term: int
+    context_refreshed: bool
+    account: str
+    total: int
+
+    def summary(self) -> str:
+        """One line for people."""
+        twice = f", {self.duplicates} already there" if self.duplicates else ""
+        return f"{self.added} added{twice}; {self.account} holds {self.total} messages."
+
+
+def add(
+    bank: Bank,
+    context: Context,
+    text: Annotated[str | None, "what was said; - reads it from stdin"] = None,
+    *,
+    account: Annotated[str, "the account's id"],
+    role: Annotated[str, "who speaks: user, assistant, tool, system"] = "",
+    id: Annotated[str, "the message's own id; the same id again is not stored twice"] = "",
+    timestamp: Annotated[str, "when it was said (RFC 3339); default: now"] = "",
+    stdin: Annotated[bool, "read JSON lines from stdin, all stored in one durable batch"] = False,
+) -> AddedMessages:
+    """Add a message, or many from stdin.
+
+    When this returns 0 the messages are on the disk.
+
+    Exit codes:
+        0   stored, or stored before
+        2   the message is not one
+        10  there is no such account
+
+    Examples:
+        memorybank message add "hello" --account alpha --role user
+        memorybank message add --stdin --account alpha < messages.jsonl
+    """
+    check_account(bank, account)
+    if stdin == (text is not None):
+        raise UsageError("give either a text or --stdin", hint="memorybank message add TEXT --account ID --role user")
+    messages = _from_lines(context) if stdin else [_single(context, text or "", role, id, timestamp)]
+    return store(bank, account, messages)
+
+
+def store(bank: Bank, account: str, messages: list[Message]) -> AddedMessages:
+    """Store messages in one durable group; duplicates of what the account holds are left out."""
+    key, now = bytes.fromhex(str(bank.document["identity_key"])), clock.now()
+    entries = []
+    for message in messages:
+        record = message.record(key, now)
+        entries.append(Entry(STORED, {"account": account, "kind": "message", "record": record["id"]}, record))
+    with bank.locked():
+        before = len(read_history(bank, account).messages)
+        lines = bank.commit(entries)
+    added = sum(line.op == STORED for line in lines)
+    total = before + added
+    moved = max(0, total - SHORT_TERM) - max(0, before - SHORT_TERM)
+    return AddedMessages(added, len(messages) - added, moved, False, account, total)
+
+
+def _single(context: Context, text: str, role: str, id: str, timestamp: str) -> Message:
+    if text == "-":
+        with context.open_input("-") as file:
+            try:
+                text = file.read().decode()
+            except UnicodeDecodeError as error:
+                raise UsageError(f"stdin is not UTF-8: {error.reason} at byte {error.start}") from None
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError("the text is not UTF-8") from None
+    return checked(Message(role, text, id, timestamp))
+
+
+def _from_lines(context: Context) -> list[Message]:
+    messages = []
+    with context.open_input("-") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                messages.append(parse(loads(line), f"line {number}"))
+            except FlawedJSON as error:
+                raise UsageError(f"line {number} is no JSON: {error}", hint="nothing was stored") from None
+    return messages
+
+
+def list_(
+    bank: Bank,
+    *,
+    account: Annotated[str, "the account's id"],
+    last: Annotated[int | None, Option("only the newest N", metavar="N")] = None,
+    since: Annotated[str | None, "only from this time on: RFC 3339 or a span such as 24h"] = None,
+    until: Annotated[str | None, "only before this time"] = None,
+    role: Annotated[str | None, "only this speaker"] = None,
+    grep: Annotated[str | None, Option("only messages in which this pattern is found", metavar="PATTERN")] = None,
+) -> Iterator[dict[str, Any]]:
+    """List the messages of an account.
+
+    Oldest first, all of them without a filter.
+
+    Exit codes:
+        0   done
+        10  there is no such account
+
+    Examples:
+        memorybank message list --account alpha --last 10
+        memorybank message list --account alpha --grep 'stop.?loss' --json
+    """
+    check_account(bank, account)
+    if last is not None and last < 0:
+        raise UsageError("--last takes a number of messages, 0 or more")
+    chosen = read_history(bank, account).messages
+    if since:
+        start = clock.parse_since(since)
+        chosen = [one for one in chosen if clock.parse(one["timestamp"]) >= start]
+    if until:
+        stop = clock.parse_since(until)
+        chosen = [one for one in chosen if clock.parse(one["timestamp"]) < stop]
+    if role:
+        chosen = [one for one in chosen if one["role"] == role]
+    if grep:
+        pattern = _pattern(grep)
+        chosen = [one for one in chosen if pattern.search(one["content"])]
+    if last is not None:
+        chosen = chosen[max(0, len(chosen) - last) :]
+    return _lines(chosen)
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise UsageError(f"'{text}' is no pattern: {error}") from None
+
+
+def _lines(messages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for message in messages:
+        yield {"type": "message", **message}

@@ -1,0 +1,97 @@
+"""Finding and opening a bank: which directory is meant, whose it is, and the tables of what takes part in a write."""
+
+from __future__ import annotations
+
+import os
+
+from memorybank_cli.base.context import Context
+from memorybank_cli.base.errors import BankNotFound, NotOurs, from_os_error
+from memorybank_cli.base.names import escape
+from memorybank_cli.bank import layout
+from memorybank_cli.bank.bank import Applier, Bank, Gate
+from memorybank_cli.bank.gates import size_gate
+from memorybank_cli.bank.recovery import finish_replacements
+
+VARIABLE = "MEMORYBANK_BANK"
+DEFAULT_NAME = "memory-bank"
+GATES: tuple[Gate, ...] = (size_gate,)
+
+
+def appliers() -> list[Applier]:
+    """What turns events into files, one per kind of managed section."""
+    from memorybank_cli.accounts.applier import AccountApplier
+
+    return [AccountApplier()]
+
+
+def find_bank(context: Context) -> str:
+    """The directory of the bank that is meant: `--bank`, MEMORYBANK_BANK, or the nearest one here or above."""
+    given = context.bank or os.environ.get(VARIABLE)
+    if given:
+        if is_bank(given):
+            return given
+        if is_bank(os.path.join(given, DEFAULT_NAME)):
+            return os.path.join(given, DEFAULT_NAME)
+        raise BankNotFound(f"there is no bank at {escape(given)}", path=given, hint=f"memorybank init {escape(given)} makes one")
+    here = os.getcwd()
+    directory = here
+    while True:
+        for candidate in (directory, os.path.join(directory, DEFAULT_NAME)):
+            if is_bank(candidate):
+                return candidate
+        parent = os.path.dirname(directory)
+        if parent == directory:
+            raise BankNotFound(f"there is no bank in {escape(here)} or above it")
+        directory = parent
+
+
+def is_bank(path: str) -> bool:
+    """Whether a bank stands at `path`: its bank.json, or a journal that knows what bank.json said."""
+    return os.path.lexists(os.path.join(path, layout.BANK)) or os.path.isdir(os.path.join(path, layout.JOURNAL))
+
+
+def open_bank(context: Context, must_exist: bool = True, path: str | None = None) -> Bank:
+    """The bank that is meant, open, recovered and up to date; close it. Raises the errors of FORMAT section 5."""
+    del must_exist  # an operation that makes banks does not come here
+    where = path or find_bank(context)
+    take_owners_ids(where, context)
+    bank = Bank(where, context, appliers(), GATES)
+    try:
+        bank.refresh()
+        finish_replacements(bank)
+        original = bank.home.is_copy(bank.root)
+        if original:
+            context.progress.note(f"this bank is a copy of the one at {original}; memorybank init --new-id makes it its own")
+    except BaseException:
+        bank.catalog.close()
+        bank.root.close()
+        raise
+    return bank
+
+
+def take_owners_ids(path: str, context: Context) -> None:
+    """Act as the owner of the bank's directory: root takes the owner's ids, anybody else must be the owner."""
+    try:
+        info = os.stat(path)
+    except OSError as error:
+        raise from_os_error(error, "cannot open the bank") from error
+    if info.st_uid == os.geteuid():
+        return
+    if os.geteuid() != 0:
+        if escape(os.path.realpath(path)) in _trusted_banks():
+            return
+        raise NotOurs(
+            f"the bank at {escape(path)} belongs to uid {info.st_uid}, not to you",
+            hint=f"if you trust its owner: MEMORYBANK_TRUSTED_BANKS='{escape(os.path.realpath(path))}'",
+            path=path,
+        )
+    os.setgroups([])
+    os.setegid(info.st_gid)
+    os.seteuid(info.st_uid)
+
+
+def _trusted_banks() -> tuple[str, ...]:
+    from memorybank_cli.bank.home import user_config
+    from memorybank_cli.base.settings import Settings, flatten
+
+    return tuple(Settings(user=flatten(user_config(os.geteuid())))["trusted_banks"])

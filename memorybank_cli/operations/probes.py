@@ -1,0 +1,91 @@
+"""The table of probes: functions from a bank to findings, and the one place that runs them all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+
+from memorybank_cli.base.exact_json import FlawedJSON, loads
+from memorybank_cli.base.records import QUIET, Finding, Progress
+from memorybank_cli.base.settings import flatten
+from memorybank_cli.bank import layout
+from memorybank_cli.bank.bank import CONFIG_LIMIT, Bank
+from memorybank_cli.bank.scan import Scan, Scanner
+
+Probe = Callable[[Bank], Iterable[Finding]]
+
+
+def journal(bank: Bank) -> Iterable[Finding]:
+    """MB120, MB121: the chain, as far as it was followed."""
+    return bank.journal_findings()
+
+
+def settings(bank: Bank) -> Iterable[Finding]:
+    """MB401: settings in the bank's own config that are not taken from there."""
+    data = bank.root.read_if_there(layout.CONFIG, CONFIG_LIMIT)
+    try:
+        value = loads(data) if data else {}
+    except FlawedJSON:
+        return  # the file's own check reports that
+    if not isinstance(value, dict):
+        return
+    inert = set(bank.settings.inert())
+    for name in flatten(value):
+        if name in inert:
+            message = f"'{name}' is not taken from the bank's own config"
+            yield Finding("MB401", message, layout.CONFIG, "memorybank config trust, if you wrote it; else remove it", f"/{name}")
+    for name in bank.registry.ignored:
+        message = f"the schema '{name}' is memorybank's own and cannot be replaced"
+        yield Finding("MB401", message, f"{layout.CONFIG_SCHEMAS}/{name}.schema.json", "remove it")
+
+
+def permissions(bank: Bank) -> Iterable[Finding]:
+    """MB303, MB306: who else may read or write, and whether we may."""
+    if not os.access(bank.root.path, os.W_OK, effective_ids=True):
+        yield Finding("MB306", "the bank's directory cannot be written", "", "correct its owner and mode, or mount it writable")
+    if not _reachable(bank.root.path):
+        return
+    top = [entry for entry in bank.root.listing() if entry.mode & 0o006]
+    for entry in top:
+        what = "written" if entry.mode & 0o002 else "read"
+        hint = f"chmod -R o-rwx '{bank.root.absolute(entry.name)}'"
+        yield Finding("MB303", f"may be {what} by any user of this machine (mode {entry.mode & 0o777:04o})", entry.name, hint)
+
+
+def _reachable(path: str) -> bool:
+    """Whether others get as far as the inside of a directory: each one above it, and itself, lets them pass."""
+    while True:
+        if not os.stat(path).st_mode & 0o001:
+            return False
+        parent = os.path.dirname(path)
+        if parent == path:
+            return True
+        path = parent
+
+
+PROBES: tuple[Probe, ...] = (journal, settings, permissions)
+
+
+def check_bank(
+    bank: Bank, paths: Iterable[str] = (), progress: Progress = QUIET, full: bool = False
+) -> tuple[int, int, list[Finding]]:
+    """All findings about the bank, or about some of its paths: files checked, changes pending, findings."""
+    scan, findings = look(bank, paths, progress, full)
+    return scan.checked, scan.pending, findings
+
+
+def look(bank: Bank, paths: Iterable[str] = (), progress: Progress = QUIET, full: bool = False) -> tuple[Scan, list[Finding]]:
+    """The look over the bank, and the findings of every probe with it."""
+    some = [path for path in paths if path]
+    progress.start("checking", bank.catalog.meta("files"))
+    if full:
+        with bank.catalog.writing():
+            bank.catalog.forget_seen()
+    scanner = Scanner(bank, progress)
+    scan = scanner.run_on(some) if some else scanner.run()
+    progress.finish()
+    findings = list(scan.findings)
+    if not some:
+        for probe in PROBES:
+            findings += probe(bank)
+    return scan, findings

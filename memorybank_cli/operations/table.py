@@ -1,0 +1,74 @@
+"""Every operation by name: where it stands, what it needs, and what it does in one line.
+
+Listing the commands reads this table only, so no operation is imported for it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Need = Literal["bank", "optional", "none"]
+
+
+class Operation(NamedTuple):
+    """One row."""
+
+    name: str
+    """The words of the command: `snapshot verify`."""
+    target: str
+    """`module:function`"""
+    needs: Need
+    """`bank`: an open bank; `optional`: a bank or None; `none`: no bank."""
+    summary: str
+    """The first sentence of its docstring, without the full stop."""
+    stream: bool = False
+    """It yields lines instead of returning one report."""
+
+    @property
+    def group(self) -> str:
+        """`snapshot` of `snapshot verify`; '' for a command that stands alone."""
+        return self.name.rpartition(" ")[0]
+
+    @property
+    def word(self) -> str:
+        """`verify` of `snapshot verify`."""
+        return self.name.rpartition(" ")[2]
+
+
+GROUPS: dict[str, str] = {
+    "config": "Settings: what holds, where it comes from, and what is trusted",
+    "snapshot": "Work with snapshots",
+    "account": "Conversation accounts",
+    "message": "The messages of an account",
+}
+
+_AT = "memorybank_cli.operations."
+_ROWS = (
+    Operation("init", f"{_AT}init:init", "none", "Make a bank, or complete one"),
+    Operation("status", f"{_AT}status:status", "bank", "Show how the bank is and what changed"),
+    Operation("validate", f"{_AT}check:validate", "optional", "Check every file and say what is wrong"),
+    Operation("accept", f"{_AT}accept:accept", "bank", "Record changes made outside memorybank as wanted"),
+    Operation("repair", f"{_AT}repair:repair", "bank", "Cure damaged files without loss"),
+    Operation("log", f"{_AT}journal:log", "bank", "Show the journal, or prove it", stream=True),
+    Operation("manifest", f"{_AT}manifest:manifest", "bank", "Write the checksums of all files, or check them"),
+    Operation("explain", f"{_AT}explain:explain", "none", "Say what a rule of the findings means and what to do"),
+    Operation("backup", f"{_AT}snapshots:backup", "bank", "Make a snapshot"),
+    Operation("rollback", f"{_AT}snapshots:rollback", "bank", "Put the bank, or a part of it, back in place"),
+    Operation("watch", f"{_AT}watch:watch", "bank", "Watch the bank and tell of each change", stream=True),
+    Operation("health", f"{_AT}health:health", "bank", "Show the health of the bank as one number and one word"),
+    Operation("config show", f"{_AT}config:show", "optional", "Show the settings that hold"),
+    Operation("config get", f"{_AT}config:get", "optional", "Show one setting"),
+    Operation("config set", f"{_AT}config:set_", "optional", "Change one setting"),
+    Operation("config check", f"{_AT}config:check", "optional", "Check the settings"),
+    Operation("config trust", f"{_AT}config:trust", "bank", "Let the bank's own config decide what it may"),
+    Operation("snapshot list", f"{_AT}snapshots:list_", "bank", "List the snapshots"),
+    Operation("snapshot show", f"{_AT}snapshots:show", "bank", "Show one snapshot and what it holds"),
+    Operation("snapshot verify", f"{_AT}snapshots:verify", "bank", "Prove that snapshots can be restored"),
+    Operation("snapshot restore", f"{_AT}snapshots:restore", "bank", "Put a snapshot's content into a directory"),
+    Operation("account create", f"{_AT}accounts:create", "bank", "Make an account"),
+    Operation("account list", f"{_AT}accounts:list_", "bank", "List the accounts"),
+    Operation("account show", f"{_AT}accounts:show", "bank", "Show one account"),
+    Operation("message add", f"{_AT}messages:add", "bank", "Add a message, or many from stdin"),
+    Operation("message list", f"{_AT}messages:list_", "bank", "List the messages of an account", stream=True),
+)
+OPERATIONS: dict[str, Operation] = {row.name: row for row in _ROWS}

@@ -1,0 +1,235 @@
+"""Snapshot documents: what one snapshot is, written last and never changed; writing one is the only commit point.
+
+A document is JSON with sorted keys, indented by two. `digest` is the SHA-256 of the same document without
+`digest` and `id`, as compact JSON with sorted keys; the id, which is also the file's name, ends in its first 8 digits.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+import orjson
+
+from memorybank_cli.base import clock, digests, exact_json, files
+from memorybank_cli.base.errors import MemorybankError, OperationFailed, SnapshotNotFound, UsageError
+from memorybank_cli.base.records import Finding
+from memorybank_cli.snapshots.repository import Repository, is_digest
+from memorybank_cli.snapshots.sealing import SNAPSHOT, Damaged
+
+VERSION = 1
+LATEST = "latest"
+_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+_LIMIT = 64 << 20
+
+Status = Literal["good", "suspect"]
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What the caller knows of a snapshot and the repository does not."""
+
+    bank_id: str
+    seq: int = 0
+    """The journal position at which managed sections stand in it."""
+    checkpoint: dict[str, Any] | None = None
+    """The journal's checkpoint at `seq`."""
+    parent: str | None = None
+    """The id of the snapshot before."""
+    records: int = 0
+    status: Status = "good"
+    reasons: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    """Escaped paths that were left out on purpose."""
+    tags: tuple[str, ...] = ()
+    host: str = ""
+    time: str = field(default_factory=clock.now)
+
+
+@dataclass(frozen=True)
+class Document:
+    """One snapshot, as its document says."""
+
+    id: str
+    time: str
+    host: str
+    root: str
+    """The id of the root tree."""
+    parent: str | None
+    bank_id: str
+    seq: int
+    checkpoint: dict[str, Any] | None
+    files: int
+    bytes: int
+    records: int
+    status: Status
+    reasons: tuple[str, ...]
+    excluded: tuple[str, ...]
+    tags: tuple[str, ...]
+    digest: str
+    version: int = VERSION
+
+    def as_dict(self) -> dict[str, Any]:
+        """The document as it is written and shown."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+
+    @property
+    def order(self) -> tuple[int, str, str]:
+        """What snapshots are sorted by: the journal's position first, for clocks go wrong."""
+        return self.seq, self.time, self.id
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The snapshots of a repository, oldest first, and a MB130 for each document that cannot be read."""
+
+    documents: tuple[Document, ...]
+    findings: tuple[Finding, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Both as JSON."""
+        return {
+            "snapshots": [document.as_dict() for document in self.documents],
+            "findings": [finding.as_dict() for finding in self.findings],
+        }
+
+    @property
+    def latest(self) -> Document | None:
+        """The newest that is not suspect."""
+        return next((document for document in reversed(self.documents) if document.status != "suspect"), None)
+
+
+def make(root: str, file_count: int, byte_count: int, meta: Meta) -> Document:
+    """The document of a finished tree, with its digest and id. Raises UsageError for a tag with control characters."""
+    for tag in meta.tags:
+        if not tag or not tag.isprintable():
+            raise UsageError(f"{tag!r} is not a tag", hint="a tag has at least one character and no control characters")
+    body = {**vars(meta), "version": VERSION, "root": root, "files": file_count, "bytes": byte_count}
+    digest = _digest(body)
+    compact = clock.parse(meta.time).strftime("%Y%m%dT%H%M%SZ")
+    return Document(id=f"{compact}-{digest[:8]}", digest=digest, **body)
+
+
+def _digest(body: dict[str, Any]) -> str:
+    return digests.of(orjson.dumps(body, option=orjson.OPT_SORT_KEYS))
+
+
+def encode(document: Document) -> bytes:
+    """The bytes of a document's file, unsealed."""
+    return orjson.dumps(
+        document.as_dict(), option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    )
+
+
+def write(repo: Repository, document: Document) -> None:
+    """Commit a snapshot: from here on it is there, also after a crash. Raises OSError."""
+    path = f"snapshots/{document.id}"
+    written = files.create(repo.root, path, repo.seal.seal_file(SNAPSHOT, encode(document)))
+    if not written and read(repo, document.id) != document:
+        raise OperationFailed(f"another snapshot is already named {document.id}", hint="run the backup again")
+
+
+def read(repo: Repository, name: str) -> Document:
+    """The document of that exact id. Raises Damaged or OSError."""
+    return parse(repo.seal.open_file(SNAPSHOT, repo.root.read(f"snapshots/{name}", _LIMIT)), name)
+
+
+def parse(data: bytes, name: str) -> Document:
+    """The document in a file of that name. Raises Damaged."""
+    try:
+        value = exact_json.loads(data)
+    except exact_json.FlawedJSON as error:
+        raise Damaged(f"it is not JSON ({error})") from None
+    if not isinstance(value, dict) or value.get("version") != VERSION:
+        raise Damaged("it is no snapshot document of a version that this program knows")
+    document = _typed(value)
+    body = {key: item for key, item in value.items() if key not in ("id", "digest")}
+    try:
+        fits = encode(document) == data and _digest(body) == document.digest
+    except TypeError as error:
+        raise Damaged(f"it holds values that no document has ({error})") from None
+    if not fits:
+        raise Damaged("its digest does not fit")
+    if document.id != name or not name.endswith("-" + document.digest[:8]):
+        raise Damaged(f"it belongs to snapshot {document.id}")
+    return document
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "version": (int,), "id": (str,), "digest": (str,), "time": (str,), "host": (str,), "bank_id": (str,),
+    "root": (str,), "parent": (str, type(None)), "seq": (int,), "checkpoint": (dict, type(None)),
+    "files": (int,), "bytes": (int,), "records": (int,),
+    "status": (str,), "reasons": (list,), "excluded": (list,), "tags": (list,),
+}  # fmt: skip
+
+
+def _typed(value: dict[str, Any]) -> Document:
+    if value.keys() != {item.name for item in fields(Document)}:
+        raise Damaged("it has other fields than a snapshot document")
+    for key, types in _TYPES.items():
+        item = value[key]
+        if type(item) not in types or (types == (int,) and item < 0):
+            raise Damaged(f"its field '{key}' has an impossible value")
+        if types == (list,) and not all(type(part) is str for part in item):
+            raise Damaged(f"its field '{key}' is not a list of texts")
+    named = _ID.fullmatch(value["id"]) and is_digest(value["root"]) and is_digest(value["digest"])
+    if not named or value["status"] not in ("good", "suspect"):
+        raise Damaged("its id, root, digest or status is impossible")
+    lists = {key: tuple(value[key]) for key, types in _TYPES.items() if types == (list,)}
+    return Document(**{**value, **lists})
+
+
+def listing(repo: Repository) -> Listing:
+    """Every snapshot, oldest first. Raises OSError only when the directory itself cannot be read."""
+    documents: list[Document] = []
+    findings: list[Finding] = []
+    for entry in repo.root.listing("snapshots"):
+        try:
+            documents.append(read(repo, entry.name))
+        except FileNotFoundError:
+            continue
+        except (Damaged, OSError) as error:
+            findings.append(_damaged(entry.name, str(error)))
+    return Listing(tuple(sorted(documents, key=lambda document: document.order)), tuple(findings))
+
+
+def _damaged(name: str, why: str) -> Finding:
+    return Finding(
+        "MB130",
+        f"snapshot {name} cannot be used: {why}",
+        pointer=f"/snapshots/{name}",
+        hint="memorybank backup makes a new snapshot; the others are not affected",
+    )
+
+
+def resolve(repo: Repository, wanted: str) -> Document:
+    """A snapshot by `latest` (the newest not suspect), id, or a prefix of the id or of its last 8 digits.
+
+    Raises SnapshotNotFound, UsageError for a prefix of several, Damaged for an id whose document is.
+    """
+    found = listing(repo)
+    if wanted == LATEST:
+        if found.latest is None:
+            raise SnapshotNotFound("there is no snapshot that is not suspect")
+        return found.latest
+    matches = [document for document in found.documents if _matches(document.id, wanted)]
+    if len(matches) > 1:
+        raise UsageError(
+            f"'{wanted}' begins the names of {len(matches)} snapshots",
+            hint="give more of one: " + ", ".join(document.id for document in matches[:5]),
+        )
+    if matches:
+        return matches[0]
+    raise _missing(found, wanted)
+
+
+def _matches(name: str, wanted: str) -> bool:
+    return bool(wanted) and (name.startswith(wanted) or name.partition("-")[2].startswith(wanted))
+
+
+def _missing(found: Listing, wanted: str) -> MemorybankError:
+    for finding in found.findings:
+        if _matches(finding.pointer.rpartition("/")[2], wanted):
+            return Damaged(finding.message)
+    return SnapshotNotFound(f"there is no snapshot '{wanted}'")

@@ -1,0 +1,137 @@
+"""Where each blob is: the packs' footers in memory, with a cache of them in the repository.
+
+A cache file holds the footers of some packs, so that a run adds what is new and rewrites nothing; small
+ones are joined now and then. All of them may be deleted at any time: then the footers are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from typing import NamedTuple
+
+import orjson
+
+from memorybank_cli.base import digests, files
+from memorybank_cli.base.records import Finding
+from memorybank_cli.snapshots.packs import Frame, Pack, compressor, decompress, parse_footer, read_pack
+from memorybank_cli.snapshots.repository import Repository, is_digest, pack_path
+from memorybank_cli.snapshots.sealing import INDEX, Damaged
+
+CACHE_LIMIT = 128 << 20
+CACHE_PACKS = 16
+CACHE_FILES = 32
+
+
+class Located(NamedTuple):
+    """One frame of the repository: its pack, its number in it, and what the footer says of it."""
+
+    pack: str
+    number: int
+    frame: Frame
+
+
+class Index:
+    """Every blob of every readable pack, by id."""
+
+    def __init__(self) -> None:
+        self.frames: list[Located] = []
+        self.where: dict[str, int] = {}
+        """Blob id to the number of a located frame that holds it."""
+        self.copies: dict[str, list[int]] = {}
+        """Further frames of blobs that were stored more than once."""
+        self.packs: dict[str, Pack] = {}
+        self.caches: dict[str, list[Pack]] = {}
+        """What each good cache file holds."""
+        self.findings: list[Finding] = []
+        """A MB130 for each pack that could not be read."""
+
+    def add(self, pack: Pack) -> None:
+        """Take in what a pack holds."""
+        self.packs[pack.name] = pack
+        for number, frame in enumerate(pack.frames):
+            place = len(self.frames)
+            self.frames.append(Located(pack.name, number, frame))
+            if self.where.keys().isdisjoint(frame.ids):
+                self.where.update(dict.fromkeys(frame.ids, place))
+                continue
+            for name in frame.ids:
+                if self.where.setdefault(name, place) != place:
+                    self.copies.setdefault(name, []).append(place)
+
+    def places(self, name: str) -> list[int]:
+        """The located frames that should hold a blob; empty when none does."""
+        first = self.where.get(name)
+        return [] if first is None else [first, *self.copies.get(name, ())]
+
+
+def load(repo: Repository, distrust: Container[str] = ()) -> Index:
+    """The index of the packs that are there now, without those to distrust. Raises OSError."""
+    index = Index()
+    _read_caches(repo, index)
+    cached = {pack.name: pack for packs in index.caches.values() for pack in packs}
+    for name, size in sorted(repo.packs().items()):
+        if name in distrust:
+            continue
+        pack = cached.get(name)
+        if pack is None or pack.size != size:
+            try:
+                pack = read_pack(repo, name, size)
+            except (Damaged, OSError) as error:
+                index.findings.append(damaged_pack(name, str(error)))
+                continue
+        index.add(pack)
+    return index
+
+
+def damaged_pack(name: str, why: str) -> Finding:
+    """The finding of a pack that is not what was written."""
+    return Finding(
+        "MB130",
+        f"pack {name[:12]} is damaged: {why}",
+        pointer=f"/{pack_path(name)}",
+        hint="memorybank snapshot verify --read-data names the files that are hit",
+    )
+
+
+def _read_caches(repo: Repository, index: Index) -> None:
+    for entry in repo.root.listing("index"):
+        if is_digest(entry.name):
+            packs = _read_cache(repo, entry.name)
+            if packs is not None:
+                index.caches[entry.name] = packs
+
+
+def _read_cache(repo: Repository, name: str) -> list[Pack] | None:
+    """The packs of a cache file; None for a damaged one, which counts as deleted."""
+    try:
+        data = repo.root.read(f"index/{name}", CACHE_LIMIT)
+        if digests.of(data) != name:
+            return None
+        rows = orjson.loads(decompress(repo.seal.open_file(INDEX, data), CACHE_LIMIT))
+        return [Pack(pack, size, parse_footer(footer, size)) for pack, size, footer in rows]
+    except (OSError, Damaged, TypeError, ValueError):
+        return None
+
+
+def write(repo: Repository, index: Index, new: Iterable[Pack]) -> None:
+    """Add new packs, and those that no cache held, to the cache; joins small cache files when there are many."""
+    cached = {pack.name: pack.size for packs in index.caches.values() for pack in packs}
+    packs = [pack for pack in index.packs.values() if cached.get(pack.name) != pack.size]
+    packs += new
+    if not packs:
+        return
+    small = [name for name, held in index.caches.items() if len(held) < CACHE_PACKS]
+    joined = small if len(small) >= CACHE_FILES else []
+    for name in joined:
+        packs += [pack for pack in index.caches[name] if pack.name in index.packs]
+    unique = list({pack.name: pack for pack in packs}.values())
+    for start in range(0, len(unique), CACHE_PACKS):
+        _write_cache(repo, unique[start : start + CACHE_PACKS])
+    for name in joined:
+        files.remove(repo.root, f"index/{name}")
+
+
+def _write_cache(repo: Repository, packs: list[Pack]) -> None:
+    data = repo.seal.seal_file(INDEX, compressor().compress(orjson.dumps([pack.as_list() for pack in packs])))
+    files.make_dirs(repo.root, "index")
+    files.replace(repo.root, f"index/{digests.of(data)}", data)
