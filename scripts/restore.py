@@ -3,6 +3,9 @@
 SNAPSHOT is a file name below snapshots/. What damaged packs took with them is listed, and the exit code is 1.
 """
 
+# Short enough to be read through, and any damage must only be listed:
+# ruff: noqa: ANN001, ANN002, ANN201, BLE001, D103
+
 import glob
 import hashlib
 import json

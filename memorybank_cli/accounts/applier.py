@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from memorybank_cli.base.exact_json import FlawedJSON, loads
+from memorybank_cli.accounts.tiers import History, render
 from memorybank_cli.bank.bank import Bank, Rendering
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.layout import account_file
 from memorybank_cli.base import digests
-from memorybank_cli.accounts.tiers import History, render
+from memorybank_cli.base.exact_json import FlawedJSON, loads
 
 STORED = "record.stored"
 CREATED = "account.created"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from memorybank_cli.base.exact_json import dumps
 from memorybank_cli.bank.bank import Rendering
 from memorybank_cli.bank.layout import account_file
+from memorybank_cli.base.exact_json import dumps
 
 SHORT_TERM = 50
 MID_TERM = 200

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 
-from memorybank_cli.base import digests
-from memorybank_cli.base.records import QUIET, Progress
 from memorybank_cli.bank import layout, versions
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.catalog import FileRow
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.judge import recorded_rules
 from memorybank_cli.bank.scan import Change, judging_rules
+from memorybank_cli.base import digests
+from memorybank_cli.base.records import QUIET, Progress
 
 GROUP = 1_000
 MINUTE = 60.0

@@ -13,6 +13,13 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
+from memorybank_cli.bank import layout
+from memorybank_cli.bank.catalog import Catalog, FileRow
+from memorybank_cli.bank.chain import CHECKPOINT, START, Break, Position, Reading, Tail
+from memorybank_cli.bank.framing import Line
+from memorybank_cli.bank.home import Home, user_config
+from memorybank_cli.bank.journal import CHECKPOINT_LINES, CHECKPOINT_SECONDS, Entry, Journal
+from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base import clock, digests, files, locks
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import FormatMismatch, JournalDamaged, Locked, OperationFailed
@@ -20,13 +27,6 @@ from memorybank_cli.base.exact_json import FlawedJSON, loads
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.settings import Settings, flatten
 from memorybank_cli.base.walk import Root
-from memorybank_cli.bank import layout
-from memorybank_cli.bank.catalog import Catalog, FileRow
-from memorybank_cli.bank.framing import Line
-from memorybank_cli.bank.home import Home, user_config
-from memorybank_cli.bank.journal import CHECKPOINT, CHECKPOINT_LINES, CHECKPOINT_SECONDS, START, Break, Entry, Journal
-from memorybank_cli.bank.journal import Position, Reading, Tail
-from memorybank_cli.bank.schemas import Registry
 
 CONFIG_LIMIT = 1 << 20
 

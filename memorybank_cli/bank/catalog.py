@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from memorybank_cli.bank import layout
+from memorybank_cli.bank.chain import GAP, START, Break, Position
+from memorybank_cli.bank.framing import Line
 from memorybank_cli.base import clock, files
 from memorybank_cli.base.exact_json import dumps, loads
 from memorybank_cli.base.walk import Root
-from memorybank_cli.bank import layout
-from memorybank_cli.bank.framing import Line
-from memorybank_cli.bank.journal import GAP, START, Break, Position
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS files (
   dir TEXT, name TEXT,
   sha TEXT, size INTEGER, mode INTEGER, seq INTEGER, rules TEXT, kind TEXT,
   s_sha TEXT, s_size INTEGER, s_mtime INTEGER, s_ctime INTEGER, s_inode INTEGER, s_mode INTEGER,
-  s_kind TEXT, s_content TEXT, s_hashed INTEGER,
+  s_kind TEXT, s_content TEXT, s_hashed INTEGER, s_records INTEGER,
   PRIMARY KEY (dir, name)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS dirs (dir TEXT PRIMARY KEY, signature TEXT, counts TEXT, findings TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS unrendered (account TEXT PRIMARY KEY, since INTEGER) WITHOUT ROWID;
@@ -70,7 +70,9 @@ class Expected(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What a file was when it was last read. `content`: (rule, message, pointer, line) for each flaw or misfit."""
+    """What a file was when it was last read. `content`: (rule, message, pointer, line) for each flaw or misfit;
+    `records`: how many it holds.
+    """
 
     sha: str
     size: int
@@ -81,6 +83,7 @@ class Seen(NamedTuple):
     kind: str
     content: tuple[tuple[str, str, str, int | None], ...]
     hashed: int
+    records: int
 
 
 class Row(NamedTuple):
@@ -240,12 +243,13 @@ class Catalog:
     def remember(self, directory: str, seen: Iterable[tuple[str, Seen]], vanished: Iterable[str] = ()) -> None:
         """Keep what was seen in a directory; call it within `writing`."""
         self.db.executemany(
-            "INSERT INTO files (dir,name,s_sha,s_size,s_mtime,s_ctime,s_inode,s_mode,s_kind,s_content,s_hashed)"
-            " VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET s_sha=excluded.s_sha, s_size=excluded.s_size,"
+            "INSERT INTO files (dir,name,s_sha,s_size,s_mtime,s_ctime,s_inode,s_mode,s_kind,s_content,s_hashed,s_records)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET s_sha=excluded.s_sha, s_size=excluded.s_size,"
             " s_mtime=excluded.s_mtime, s_ctime=excluded.s_ctime, s_inode=excluded.s_inode, s_mode=excluded.s_mode,"
-            " s_kind=excluded.s_kind, s_content=excluded.s_content, s_hashed=excluded.s_hashed",
+            " s_kind=excluded.s_kind, s_content=excluded.s_content, s_hashed=excluded.s_hashed,"
+            " s_records=excluded.s_records",
             [
-                (directory, name, *one[:7], dumps(one.content).decode() if one.content else "", one.hashed)
+                (directory, name, *one[:7], dumps(one.content).decode() if one.content else "", one.hashed, one.records)
                 for name, one in seen
             ],
         )
@@ -302,5 +306,5 @@ def _row(found: tuple[Any, ...]) -> Row:
     seen = None
     if found[8] is not None:
         content = tuple(tuple(one) for one in loads(found[15].encode())) if found[15] else ()
-        seen = Seen(*found[8:15], content, found[16])
+        seen = Seen(*found[8:15], content, found[16], found[17])
     return Row(expected, seen)

@@ -7,17 +7,16 @@ at most 64 KiB for a small file, no object per file beyond the result.
 from __future__ import annotations
 
 import os
-
 from hashlib import sha256
 from typing import Any
 
-from memorybank_cli.base import clock, digests
-from memorybank_cli.base.damage import too_large
-from memorybank_cli.base.exact_json import HARD_SIZE, FlawedJSON, loads
-from memorybank_cli.base.walk import READ_SIZE, Entry, open_regular, read_all
 from memorybank_cli.bank.catalog import Seen
 from memorybank_cli.bank.layout import Place, kind_of
 from memorybank_cli.bank.schemas import Registry
+from memorybank_cli.base import clock, digests
+from memorybank_cli.base.damage import too_large
+from memorybank_cli.base.exact_json import HARD_SIZE, FlawedJSON, loads
+from memorybank_cli.base.walk import READ_SIZE, open_regular, read_all
 
 Content = tuple[str, str, str, int | None]
 MISFIT = "MB201"
@@ -40,7 +39,7 @@ class Examiner:
             fd = open_regular(name, dir_fd)
             try:
                 before = os.fstat(fd)
-                sha, kind, content = self._look(fd, before.st_size, place)
+                sha, kind, content, records = self._look(fd, before.st_size, place)
                 after = os.fstat(fd)
             finally:
                 os.close(fd)
@@ -58,25 +57,31 @@ class Examiner:
             kind,
             content,
             clock.now_ns(),
+            records,
         )
 
-    def _look(self, fd: int, size: int, place: Place) -> tuple[str, str, tuple[Content, ...]]:
+    def memory(self, data: bytes, place: Place) -> Seen:
+        """What bytes would be if they stood in the bank; their stat is not known yet."""
+        kind, content, records = self.content(data, place) if place.is_json else (place.kind, (), 0)
+        return Seen(digests.of(data), len(data), 0, 0, 0, 0, kind, content, 0, records)
+
+    def _look(self, fd: int, size: int, place: Place) -> tuple[str, str, tuple[Content, ...], int]:
         if not place.is_json or size > HARD_SIZE:
             sha, size = digests.of_fd(fd)
-            return sha, place.kind, _flaw(too_large(size)) if place.is_json else ()
+            return sha, place.kind, _flaw(too_large(size)) if place.is_json else (), 0
         # A file that fits into one read is at its end when the read came back short of what was asked for.
         data = os.read(fd, READ_SIZE) if size < READ_SIZE else read_all(fd, HARD_SIZE)
-        kind, content = self.content(data, place)
-        return sha256(data).hexdigest(), kind, content
+        kind, content, records = self.content(data, place)
+        return sha256(data).hexdigest(), kind, content, records
 
-    def content(self, data: bytes, place: Place) -> tuple[str, tuple[Content, ...]]:
-        """The kind of a document, and what is wrong with its bytes or its shape."""
+    def content(self, data: bytes, place: Place) -> tuple[str, tuple[Content, ...], int]:
+        """The kind of a document, what is wrong with its bytes or its shape, and how many records it holds."""
         try:
             value = loads(data)
         except FlawedJSON as error:
-            return _kind_of_damaged(data, error.flaw.end, place), _flaw(error.flaw)
+            return _kind_of_damaged(data, error.flaw.end, place), _flaw(error.flaw), 0
         kind = kind_of(place, value)
-        return kind, self._shape(kind, value, data)
+        return kind, self._shape(kind, value, data), _records(kind, value)
 
     def _shape(self, kind: str, value: Any, data: bytes) -> tuple[Content, ...]:
         if not kind:
@@ -88,6 +93,12 @@ class Examiner:
         else:
             misfits = self.registry.misfits(kind, value, MISFITS_SHOWN)
         return tuple((MISFIT, one.message, one.pointer, line_of(data, one.pointer)) for one in misfits)
+
+
+def _records(kind: str, value: Any) -> int:
+    if isinstance(value, dict):
+        value = value.get("trades" if kind == "trade_list" else "messages")
+    return len(value) if isinstance(value, list) else 1
 
 
 def _flaw(flaw: Any) -> tuple[Content, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from memorybank_cli.base.errors import Refused
-from memorybank_cli.base.exact_json import dumps
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import SEGMENT_BYTES, Entry
+from memorybank_cli.base.errors import Refused
+from memorybank_cli.base.exact_json import dumps
 
 LARGEST_ENTRY = SEGMENT_BYTES // 2
 

@@ -11,32 +11,18 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from memorybank_cli.bank import layout
+from memorybank_cli.bank.chain import Position, Reader, Reading, Tail
+from memorybank_cli.bank.framing import Line, frame, unframe
 from memorybank_cli.base import clock, digests, files
-from memorybank_cli.base.errors import JournalDamaged
 from memorybank_cli.base.names import uuid7
 from memorybank_cli.base.walk import Root
-from memorybank_cli.bank import layout
-from memorybank_cli.bank.framing import GENESIS, Line, frame, unframe
 
 SEGMENT_LINES = 10_000
 SEGMENT_BYTES = 16 << 20
 CHECKPOINT_LINES = 1_000
 CHECKPOINT_SECONDS = 60
-GAP = "journal.gap"
 CUT = "journal.cut"
-CHECKPOINT = "checkpoint"
-
-
-class Position(NamedTuple):
-    """A place between two lines: the last line's seq and hash, its segment's first seq, and the byte after it."""
-
-    seq: int = 0
-    hash: str = GENESIS
-    segment: int = 0
-    offset: int = 0
-
-
-START = Position()
 
 
 class Entry(NamedTuple):
@@ -45,33 +31,6 @@ class Entry(NamedTuple):
     op: str
     fields: dict[str, Any]
     value: Any = None
-
-
-class Break(NamedTuple):
-    """A place where the chain is not proved: after which seq and hash, in which segment, at which byte, and why."""
-
-    after: int
-    hash: str
-    segment: int
-    offset: int
-    rule: str
-    reason: str
-
-
-class Tail(NamedTuple):
-    """Bytes at the end that are no line, or an incomplete group, and that nothing vouches for."""
-
-    segment: int
-    offset: int
-    size: int
-
-
-class Reading(NamedTuple):
-    """What reading the journal came to: where it ends, what is broken, and what would be cut before the next line."""
-
-    end: Position
-    breaks: tuple[Break, ...]
-    tail: Tail | None
 
 
 class Journal:
@@ -94,8 +53,6 @@ class Journal:
 
     def read(self, after: Position, mark: tuple[int, str] = (0, "")) -> Iterator[Line | Reading]:
         """Every line after a position in whole groups, then one `Reading`. `mark` is the high-water mark, if known."""
-        from memorybank_cli.bank.journal_reader import Reader
-
         return Reader(self, after, mark).run()
 
     def lines(self, after: int = 0) -> Iterator[Line]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from memorybank_cli.base.records import Finding
 from memorybank_cli.bank.catalog import Expected, Seen
 from memorybank_cli.bank.layout import Place, Policy, policy_of
+from memorybank_cli.base.records import Finding
 
 Pending = Literal["", "new", "changed", "removed", "found"]
 _MIB = 1 << 20
@@ -15,11 +15,14 @@ EMPTY_OBJECT = "ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356
 
 
 class Verdict(NamedTuple):
-    """What one file came to. `pending`: what adoption would record of it; `damaged`: its bytes are no good version."""
+    """What one file came to. `pending`: what adoption would record of it; `outside`: it is not what was recorded,
+    and only `accept` may record it; `rule`: why its last good version stands for it in a snapshot, '' if it is good.
+    """
 
     findings: list[Finding]
-    pending: Pending
-    damaged: bool
+    pending: Pending = ""
+    outside: bool = False
+    rule: str = ""
 
 
 class Rules(NamedTuple):
@@ -40,30 +43,30 @@ def judge(path: str, where: Place, expected: Expected | None, seen: Seen | None,
     flaw = next((one for one in seen.content if one[0] != "MB201"), None)
     if flaw is not None:
         pending: Pending = "found" if expected is None or not (expected.good or expected.sha == seen.sha) else ""
-        return Verdict([_damage(path, flaw)], pending, True)
+        return Verdict([_damage(path, flaw)], pending, rule=flaw[0])
     changed = expected is not None and expected.sha != seen.sha
     findings = _limit(path, where, seen, rules) + _shape(path, where, expected, seen, rules)
     if where.section == "stray":
         findings.append(Finding("MB112", "a JSON file outside every section", path, "move it into a section if agents rely on it"))
     if where.policy == "managed" and expected is None and rules.recorded:
-        return Verdict([_changed(path, "appeared without memorybank"), *findings], "", False)
+        return Verdict([_changed(path, "appeared without memorybank"), *findings], outside=True)
     if not changed:
-        return Verdict(findings, "" if expected else "new", False)
+        return Verdict(findings, "" if expected else "new")
     assert expected is not None
     if policy == "managed":
-        return Verdict([_changed(path, "changed outside memorybank"), *findings], "", False)
+        return Verdict([_changed(path, "changed outside memorybank"), *findings], outside=True, rule="MB110")
     if policy == "append" and expected.good:
-        return Verdict([_appended(path), *findings], "", False)
-    return Verdict(findings, "changed", False)
+        return Verdict([_appended(path), *findings], outside=True, rule="MB113")
+    return Verdict(findings, "changed")
 
 
 def _missing(path: str, expected: Expected | None, policy: Policy) -> Verdict:
     if expected is None:
-        return Verdict([], "", False)
+        return Verdict([])
     if policy == "open" or not expected.good:
-        return Verdict([], "removed", False)
+        return Verdict([], "removed")
     hint = f"memorybank repair {path} brings it back; memorybank accept {path} if it was meant to go"
-    return Verdict([Finding("MB111", "the file is gone", path, hint)], "", True)
+    return Verdict([Finding("MB111", "the file is gone", path, hint)], outside=True, rule="MB111")
 
 
 def _damage(path: str, flaw: tuple[str, str, str, int | None]) -> Finding:

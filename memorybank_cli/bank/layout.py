@@ -30,6 +30,8 @@ _ACCOUNT = "account_"
 _CONFIG_KINDS = ("memorybank", "security_config", "predictive_config", "alerts_config")
 TIERS = ("short_term", "mid_term", "whole_history", "history_context")
 _MIB = 1 << 20
+_SECRET_ENDINGS = (".pem", ".key", ".p12", ".pfx", ".keystore", ".env")
+_SECRET_BEGINNINGS = ("id_rsa", "id_ed25519", "id_ecdsa")
 
 
 class Place(NamedTuple):
@@ -127,6 +129,11 @@ def policy_of(path: str, where: Place, kind: str, open_patterns: tuple[str, ...]
 def limits(settings: Settings) -> dict[str, int]:
     """Bytes that a file of a section may have, by section."""
     return {name: settings[f"limits.{name}_mib"] * _MIB for name in SECTIONS}
+
+
+def is_secret(name: str) -> bool:
+    """Whether a file's name says that it holds a key or a password; such files are in no snapshot."""
+    return name.endswith(_SECRET_ENDINGS) or name.startswith(_SECRET_BEGINNINGS)
 
 
 def account_of(section: str) -> str:

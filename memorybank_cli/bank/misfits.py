@@ -111,7 +111,7 @@ def _message(fault: Fault) -> str:
         case keyword if keyword in _PHRASES:
             return f"expected {_PHRASES[keyword].format(_plain(expected))}, found {found}"
         case keyword:
-            return f"does not satisfy {escape_text(keyword)} {shorten(expected)}: {found}"
+            return f"does not satisfy {escape_text(keyword)}: {found}"
 
 
 _PHRASES = {

@@ -1,7 +1,7 @@
-"""Patterns and formats of JSON Schema in Python's terms, for the validator that is written in Python.
+r"""Patterns and formats of JSON Schema in Python's terms, for the validator that is written in Python.
 
-In JSON Schema `$` is the very end and `\\d` an ASCII digit; in Python `$` also stands before a last line break
-and `\\d` is a digit of any script. Python's engine backtracks, so some patterns are not taken at all.
+In JSON Schema `$` is the very end and `\d` an ASCII digit; in Python `$` also stands before a last line break
+and `\d` is a digit of any script. Python's engine backtracks, so some patterns are not taken at all.
 """
 
 from __future__ import annotations
@@ -75,54 +75,52 @@ def _python_pattern(pattern: str) -> str:
     return text
 
 
-_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{\d*,?\d*\}|.", re.DOTALL)
+_PART = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{\d*,?\d*\}|.", re.DOTALL)
 
 
 def explodes(pattern: str) -> bool:
     """Whether a backtracking engine may need exponential time: a repeated group that itself repeats or branches."""
     groups, closed_one = [False], False
-    for token in _TOKEN.findall(pattern):
-        repeats = token in ("*", "+") or (token[0] == "{" and len(token) > 1)
+    for part in _PART.findall(pattern):
+        repeats = part in ("*", "+") or (part[0] == "{" and len(part) > 1)
         if repeats and closed_one:
             return True
-        closed_one = token == ")" and groups[-1]
-        if token == "(":
+        closed_one = part == ")" and groups[-1]
+        if part == "(":
             groups.append(False)
-        elif token == ")" and len(groups) > 1:
+        elif part == ")" and len(groups) > 1:
             inner = groups.pop()
             groups[-1] = groups[-1] or inner
-        elif token == "|" or token in ("*", "+") or (repeats and token.endswith(",}")):
+        elif part == "|" or part in ("*", "+") or (repeats and part.endswith(",}")):
             groups[-1] = True
     return False
 
 
-_TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
-)
+_DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)", re.ASCII)
+_CLOCK = re.compile(r"(\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
 
 
 def is_time(text: object) -> bool:
     """Whether a text is an RFC 3339 date-time; a leap second only at 23:59 UTC. Anything but text passes."""
     if not isinstance(text, str):
         return True
-    found = _TIME.fullmatch(text)
-    if not found:
+    found = _CLOCK.fullmatch(text, 11)
+    if not found or text[10] not in "Tt" or not is_date(text[:10]):
         return False
-    year, month, day, hour, minute, second = map(int, found.groups()[:6])
-    ahead = (int(found[8]) * 60 + int(found[9])) * (1 if found[7] == "+" else -1) if found[7] else 0
-    if hour > 23 or minute > 59 or second > 60 or (found[7] and (int(found[8]) > 23 or int(found[9]) > 59)):
+    hour, minute, second, zone_hour, zone_minute = (int(found[group] or 0) for group in (1, 2, 3, 5, 6))
+    if max(hour, zone_hour) > 23 or max(minute, zone_minute) > 59 or second > 60:
         return False
-    if second == 60 and (hour * 60 + minute - ahead) % 1440 != 1439:
-        return False
-    return is_date(f"{year or 400:04d}-{month:02d}-{day:02d}")
+    ahead = (zone_hour * 60 + zone_minute) * (-1 if found[4] == "-" else 1)
+    return second < 60 or (hour * 60 + minute - ahead) % 1440 == 1439
 
 
 def is_date(text: object) -> bool:
     """Whether a text is an RFC 3339 full-date. Anything but text passes."""
     if not isinstance(text, str):
         return True
+    found = _DATE.fullmatch(text)
     try:
-        return date.fromisoformat(text).isoformat() == text
+        return found is not None and bool(date(int(found[1]) or 400, int(found[2]), int(found[3])))
     except ValueError:
         return False
 

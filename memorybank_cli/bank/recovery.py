@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from memorybank_cli.base import digests, files
-from memorybank_cli.base.errors import Locked
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.catalog import FileRow
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.replacing import BEGIN, END, swap_one
+from memorybank_cli.base import digests, files
+from memorybank_cli.base.errors import Locked
 
 
 def finish_replacements(bank: Bank) -> None:

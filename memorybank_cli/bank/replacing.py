@@ -9,12 +9,12 @@ import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from memorybank_cli.base import digests, files
-from memorybank_cli.base.names import uuid7
 from memorybank_cli.bank import layout, versions
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.catalog import FileRow
 from memorybank_cli.bank.journal import Entry
+from memorybank_cli.base import digests, files
+from memorybank_cli.base.names import uuid7
 
 BEGIN = "restore.begin"
 END = "restore.end"

@@ -15,17 +15,17 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from memorybank_cli.base import clock
-from memorybank_cli.base.errors import from_os_error
-from memorybank_cli.base.names import unescape
-from memorybank_cli.base.records import QUIET, Finding, Progress
-from memorybank_cli.base.walk import Entry, Listing
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.catalog import Expected, Row, Seen
 from memorybank_cli.bank.examine import Changing, Examiner
 from memorybank_cli.bank.judge import Pending, Rules, judge
 from memorybank_cli.bank.layout import Place
+from memorybank_cli.base import clock
+from memorybank_cli.base.errors import from_os_error
+from memorybank_cli.base.names import unescape
+from memorybank_cli.base.records import QUIET, Finding, Progress
+from memorybank_cli.base.walk import Entry, Listing
 
 SETTLED_NS = 60 * clock.SECOND_NS
 ROLLING_SHARE = 500  # one file in so many is read again in each run, the longest unread first
@@ -47,9 +47,12 @@ class Scan:
     def __init__(self) -> None:
         self.findings: list[Finding] = []
         self.changes: list[Change] = []
+        self.outside: list[Change] = []
+        self.damaged: list[Change] = []
         self.checked = 0
         self.pending = 0
         self.bytes = 0
+        self.records = 0
         self.by_section: dict[str, int] = {}
         self.mtimes: dict[str, int] = {}
 
@@ -59,15 +62,16 @@ class _Counts(NamedTuple):
 
     checked: int
     bytes: int
+    records: int
     section: str
     mtime: int
 
 
 class Scanner:
-    """One look over a bank. `each` is given every file with what was expected and seen (a backup needs that)."""
+    """One look over a bank."""
 
-    def __init__(self, bank: Bank, progress: Progress = QUIET, each: Callable[[str, Row], None] | None = None) -> None:
-        self.bank, self.catalog, self.progress, self.each = bank, bank.catalog, progress, each
+    def __init__(self, bank: Bank, progress: Progress = QUIET) -> None:
+        self.bank, self.catalog, self.progress = bank, bank.catalog, progress
         self.scan = Scan()
         self.examiner = Examiner(bank.registry)
         self.rules = judging_rules(bank)
@@ -77,7 +81,7 @@ class Scanner:
     def run(self) -> Scan:
         """Look at everything; what was seen is kept in the catalog."""
         self._check_version()
-        self.unchanged = {} if self.each else self.catalog.unchanged()
+        self.unchanged = self.catalog.unchanged()
         self.fresh = set(self._rolling())
         known, visited = self.catalog.directories(), set()
         for listing in self.bank.root.walk(skip=frozenset({layout.PRIVATE})):
@@ -111,7 +115,7 @@ class Scanner:
         row = self.catalog.row(path)
         try:
             with self.bank.root.directory(directory) as fd:
-                listing = Listing(directory, fd, [], [], [])
+                listing = Listing(directory, fd, [], [], [], [])
                 info = os.stat(unescape(name), dir_fd=fd, follow_symlinks=False)
                 entry = Entry(name, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, info.st_mode, info.st_nlink, info.st_uid)
                 if stat.S_ISREG(info.st_mode):
@@ -149,7 +153,7 @@ class Scanner:
         if known and known[0] == signature and not self._rolled(listing.path):
             self._repeat(listing.path, known)
             return
-        mark = len(self.scan.findings), self.scan.pending, self.scan.checked, self.scan.bytes
+        mark = len(self.scan.findings), self.scan.pending, self.scan.checked, self.scan.bytes, self.scan.records
         rows = self.catalog.rows(listing.path)
         settled = True
         seen: list[tuple[str, Seen]] = []
@@ -159,18 +163,22 @@ class Scanner:
             settled = settled and fresh
         vanished = self._vanished(listing.path, rows)
         self._remember(listing.path, seen, vanished)
-        if settled and self.scan.pending == mark[1] and self.each is None:
+        if settled and self.scan.pending == mark[1] and not self._has_troubles(listing.path):
             section, newest = _section(listing.path), max((entry.mtime_ns for entry in listing.files), default=0)
-            counts = _Counts(self.scan.checked - mark[2], self.scan.bytes - mark[3], section, newest)
+            counts = _Counts(self.scan.checked - mark[2], self.scan.bytes - mark[3], self.scan.records - mark[4], section, newest)
             findings = [(one.rule, one.message, one.path, one.hint, one.pointer, one.line) for one in self.scan.findings[mark[0] :]]
             self._settle(listing.path, signature, counts, findings)
+
+    def _has_troubles(self, directory: str) -> bool:
+        """Whether files here are damaged or not what was recorded: such a directory is gone into each time."""
+        return any(one.path.rpartition("/")[0] == directory for one in (*self.scan.outside, *self.scan.damaged))
 
     def _rolled(self, directory: str) -> bool:
         return any(path.rpartition("/")[0] == directory for path in self.fresh)
 
     def _repeat(self, directory: str, known: tuple[str, str, str]) -> None:
         counts = _Counts(*orjson.loads(known[1]))
-        self._count(counts.section, counts.checked, counts.bytes, counts.mtime)
+        self._count(counts.section, counts.checked, counts.bytes, counts.records, counts.mtime)
         if known[2]:
             self.scan.findings += [Finding(*row) for row in orjson.loads(known[2])]
         self.progress.advance(counts.checked)
@@ -222,12 +230,10 @@ class Scanner:
             (keep if keep is not None else []).append((entry.name, seen))
             if keep is None:
                 self._remember(listing.path, [(entry.name, seen)], [])
-        self._count(where.section, 1, entry.size, entry.mtime_ns)
+        self._count(where.section, 1, entry.size, seen.records, entry.mtime_ns)
         if entry.links > 1 and where.policy == "managed":
             self.scan.findings.append(Finding("MB305", f"has {entry.links} hard links", path, "replace it with a copy of its own"))
         self._judge(path, where, row.expected, seen)
-        if self.each is not None:
-            self.each(path, Row(row.expected, seen))
         self.progress.advance()
         return seen.hashed - seen.mtime >= SETTLED_NS
 
@@ -257,14 +263,19 @@ class Scanner:
     def _judge(self, path: str, where: Place, expected: Expected | None, seen: Seen | None) -> None:
         verdict = judge(path, where, expected, seen, self.rules)
         self.scan.findings += verdict.findings
+        if verdict.outside:
+            self.scan.outside.append(Change(path, "", where, expected, seen))
+        if verdict.rule:
+            self.scan.damaged.append(Change(path, "", where, expected, seen))
         if verdict.pending:
             self.scan.changes.append(Change(path, verdict.pending, where, expected, seen))
             self.scan.pending += 1
 
-    def _count(self, section: str, checked: int, size: int, mtime: int) -> None:
+    def _count(self, section: str, checked: int, size: int, records: int, mtime: int) -> None:
         scan = self.scan
         scan.checked += checked
         scan.bytes += size
+        scan.records += records
         scan.by_section[section] = scan.by_section.get(section, 0) + checked
         scan.mtimes[section] = max(scan.mtimes.get(section, 0), mtime)
 

@@ -226,8 +226,6 @@ def _directory() -> str:
     raise OperationFailed("the schemas of memorybank are missing", hint="install memorybank-cli again", path=package)
 
 
-
-
 @cache
 def _built_in() -> dict[str, str]:
     """Paths of the built-in schemas by name; looked for once in a process."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from memorybank_cli.bank.misfits import Fault, shorten
+from memorybank_cli.bank.misfits import Fault, pointer, shorten
 from memorybank_cli.bank.patterns import UnusableSchema, in_python, is_date, is_time, is_uuid, original
 from memorybank_cli.base.names import escape_text
 
@@ -72,13 +72,12 @@ def build_compiled(schema: Any, look_up: LookUp) -> Validator:
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
         raise _unusable(error, missing) from None
 
+    def description(error: jsonschema_rs.ValidationError) -> str:
+        place = error.absolute_keyword_location or "#" + pointer(error.schema_path)
+        return _description(target(place.rpartition("/")[0], schema, look_up)[0])
+
     def faults(value: Any) -> Iterator[Fault]:
-        for error in validator.iter_errors(value):
-            fault, place = _from_compiled(error), error.absolute_keyword_location
-            if place and fault.keyword in DESCRIBED:
-                parent, _ = target(place.rpartition("/")[0], schema, look_up)
-                fault = fault._replace(wanted=_description(parent))
-            yield fault
+        return (_from_compiled(error, description) for error in validator.iter_errors(value))
 
     return Validator(validator.is_valid, faults)
 
@@ -116,13 +115,16 @@ def _description(schema: Any) -> str:
     return words if isinstance(words, str) else ""
 
 
-def _from_compiled(error: jsonschema_rs.ValidationError) -> Fault:
+def _from_compiled(
+    error: jsonschema_rs.ValidationError, description: Callable[[jsonschema_rs.ValidationError], str]
+) -> Fault:
     keyword, expected, found = error.kind.name, error.kind.value, error.instance
     if keyword == "propertyNames":
         keyword, expected, found = expected.kind.name, expected.kind.value, expected.instance
     context = getattr(error.kind, "context", ()) if keyword in ("anyOf", "oneOf") else ()
-    branches = tuple(tuple(_from_compiled(inner) for inner in branch) for branch in context)
-    return Fault(keyword, expected, tuple(error.instance_path), found, branches)
+    branches = tuple(tuple(_from_compiled(inner, description) for inner in branch) for branch in context)
+    wanted = description(error) if keyword in DESCRIBED else ""
+    return Fault(keyword, expected, tuple(error.instance_path), found, branches, wanted)
 
 
 def build_reference(schema: Any, look_up: LookUp) -> Validator:
@@ -133,13 +135,17 @@ def build_reference(schema: Any, look_up: LookUp) -> Validator:
     from referencing import Registry, Resource
     from referencing.jsonschema import DRAFT202012
 
-    @cache
+    found: dict[str, Resource[Any]] = {}
+
     def retrieve(uri: str) -> Resource[Any]:
-        return Resource.from_contents(in_python(look_up(uri)), default_specification=DRAFT202012)
+        if uri not in found:
+            found[uri] = Resource.from_contents(in_python(look_up(uri)), default_specification=DRAFT202012)
+        return found[uri]
 
     registry: Registry[Any] = REGISTRY.combine(Registry(retrieve=retrieve))  # type: ignore[call-arg]
     translated = in_python(schema)
     closed(translated, registry)
+    registry = registry.with_resources(found.items()).crawl()  # what is retrieved later is forgotten at once
     validator = validator_for(translated, default=Draft202012Validator)(
         translated, registry=registry, format_checker=_formats()
     )

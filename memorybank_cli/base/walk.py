@@ -36,13 +36,17 @@ class Entry(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """One directory: its path below the root ('' for the root), an open descriptor, and what is in it."""
+    """One directory: its path below the root ('' for the root), an open descriptor, and what is in it.
+
+    `hidden` are the names that start with a dot; nothing else is known of them.
+    """
 
     path: str
     fd: int
     files: list[Entry]
     directories: list[Entry]
     others: list[Entry]
+    hidden: list[str]
 
 
 class Root:
@@ -131,7 +135,7 @@ class Root:
         """What a directory holds, sorted by name; nothing where there is no such directory."""
         try:
             with self.directory(path) as fd:
-                files, directories, others = entries(fd)
+                files, directories, others, _ = entries(fd)
         except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted(files + directories + others)
@@ -143,10 +147,10 @@ class Root:
         vanishes meanwhile is left out; one that cannot be read stands among its parent's `others`.
         """
         with self.directory(path) as fd:
-            files, directories, others = entries(fd)
+            files, directories, others, hidden = entries(fd)
             directories = [entry for entry in directories if entry.name not in skip]
             directories, unreadable = _readable(fd, directories)
-            yield Listing(path, fd, files, directories, others + unreadable)
+            yield Listing(path, fd, files, directories, others + unreadable, hidden)
         for entry in directories:
             try:
                 yield from self.walk(f"{path}/{entry.name}" if path else entry.name)
@@ -176,16 +180,18 @@ def component(part: str) -> str:
     return name
 
 
-def entries(fd: int) -> tuple[list[Entry], list[Entry], list[Entry]]:
-    """Regular files, directories and everything else in an open directory, without dot names, each sorted."""
+def entries(fd: int) -> tuple[list[Entry], list[Entry], list[Entry], list[str]]:
+    """Regular files, directories and everything else in an open directory, each sorted, and its dot names."""
     files: list[Entry] = []
     directories: list[Entry] = []
     others: list[Entry] = []
+    hidden: list[str] = []
     is_file, is_dir = stat.S_ISREG, stat.S_ISDIR
     with os.scandir(fd) as found:
         for item in found:
             name = item.name
             if name[0] == ".":
+                hidden.append(escape(name))
                 continue
             try:
                 info = item.stat(follow_symlinks=False)
@@ -198,7 +204,7 @@ def entries(fd: int) -> tuple[list[Entry], list[Entry], list[Entry]]:
             (files if is_file(mode) else directories if is_dir(mode) else others).append(entry)
     files.sort()
     directories.sort()
-    return files, directories, others
+    return files, directories, others, hidden
 
 
 def open_regular(name: str, dir_fd: int) -> int:

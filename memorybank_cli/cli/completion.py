@@ -50,4 +50,8 @@ def complete() -> int:
     completion_init()
     words = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
     command = get_command(named(words.split()[1:3]))
-    return int(command.main([], prog_name="memorybank", complete_var=VARIABLE, standalone_mode=False) or 0)
+    try:
+        command.main([], prog_name="memorybank", complete_var=VARIABLE, standalone_mode=False)
+    except SystemExit as end:  # typer's way to say that it has answered
+        return int(end.code or 0)
+    return 0

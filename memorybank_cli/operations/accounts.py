@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from memorybank_cli.accounts.applier import CREATED, read_history
-from memorybank_cli.base.errors import AccountNotFound
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Entry
+from memorybank_cli.base.errors import AccountNotFound
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import BankNotFound, UsageError
 from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding, Severity, at_least
-from memorybank_cli.bank.bank import Bank
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.paths import bank_paths
 from memorybank_cli.operations.probes import check_bank

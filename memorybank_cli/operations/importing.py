@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from memorybank_cli.bank import layout
 from memorybank_cli.base import digests, files
 from memorybank_cli.base.errors import Refused, UsageError, from_os_error
 from memorybank_cli.base.names import escape, unescape
 from memorybank_cli.base.records import Progress
 from memorybank_cli.base.walk import Entry, Listing, Root, open_regular, read_all
-from memorybank_cli.bank import layout
 
 _OURS = frozenset({layout.BANK, layout.README})
 

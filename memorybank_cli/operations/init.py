@@ -6,14 +6,14 @@ import os
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from memorybank_cli.bank import baseline, layout, readme
+from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base import files
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import Refused, UsageError
 from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding, at_least
 from memorybank_cli.base.walk import Root
-from memorybank_cli.bank import baseline, layout, readme
-from memorybank_cli.bank.bank import Bank
 from memorybank_cli.operations.opening import DEFAULT_NAME, GATES, appliers, is_bank, open_bank, take_owners_ids
 from memorybank_cli.operations.options import Option
 

@@ -10,12 +10,12 @@ from typing import Annotated, Any
 from memorybank_cli.accounts.applier import STORED, read_history
 from memorybank_cli.accounts.messages import Message, checked, parse
 from memorybank_cli.accounts.tiers import SHORT_TERM
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.journal import Entry
 from memorybank_cli.base import clock
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import UsageError
 from memorybank_cli.base.exact_json import FlawedJSON, loads
-from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.journal import Entry
 from memorybank_cli.operations.accounts import check_account
 from memorybank_cli.operations.options import Option
 

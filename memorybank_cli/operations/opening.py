@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
-from memorybank_cli.base.context import Context
-from memorybank_cli.base.errors import BankNotFound, NotOurs, from_os_error
-from memorybank_cli.base.names import escape
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Applier, Bank, Gate
 from memorybank_cli.bank.gates import size_gate
 from memorybank_cli.bank.recovery import finish_replacements
+from memorybank_cli.base.context import Context
+from memorybank_cli.base.errors import BankNotFound, NotOurs, from_os_error
+from memorybank_cli.base.names import escape
 
 VARIABLE = "MEMORYBANK_BANK"
 DEFAULT_NAME = "memory-bank"

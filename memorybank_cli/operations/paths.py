@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base.errors import NotFound, UsageError
 from memorybank_cli.base.names import escape, unescape
-from memorybank_cli.bank.bank import Bank
 
 
 def bank_path(bank: Bank, given: str, must_exist: bool = True) -> str:

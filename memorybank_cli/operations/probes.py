@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 
-from memorybank_cli.base.exact_json import FlawedJSON, loads
-from memorybank_cli.base.records import QUIET, Finding, Progress
-from memorybank_cli.base.settings import flatten
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import CONFIG_LIMIT, Bank
 from memorybank_cli.bank.scan import Scan, Scanner
+from memorybank_cli.base.exact_json import FlawedJSON, loads
+from memorybank_cli.base.records import QUIET, Finding, Progress
+from memorybank_cli.base.settings import flatten
 
 Probe = Callable[[Bank], Iterable[Finding]]
 

@@ -7,7 +7,7 @@ ones are joined now and then. All of them may be deleted at any time: then the f
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -108,9 +108,15 @@ def _read_cache(repo: Repository, name: str) -> list[Pack] | None:
         if digests.of(data) != name:
             return None
         rows = orjson.loads(decompress(repo.seal.open_file(INDEX, data), CACHE_LIMIT))
-        return [Pack(pack, size, parse_footer(footer, size)) for pack, size, footer in rows]
+        return [_parse_row(*row) for row in rows]
     except (OSError, Damaged, TypeError, ValueError):
         return None
+
+
+def _parse_row(name: Any, size: Any, footer: Any) -> Pack:
+    if type(name) is not str or not is_digest(name) or type(size) is not int:
+        raise ValueError("not the name and size of a pack")
+    return Pack(name, size, parse_footer(footer, size))
 
 
 def write(repo: Repository, index: Index, new: Iterable[Pack]) -> None:

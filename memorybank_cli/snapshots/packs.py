@@ -67,6 +67,8 @@ def footer_list(frames: Iterable[Frame]) -> list[Any]:
 
 def parse_footer(footer: Any, end: int) -> tuple[Frame, ...]:
     """The frames of a footer whose pack has room for them up to byte `end`. Raises Damaged."""
+    if type(footer) is not list:
+        raise Damaged("the footer is not a list")
     try:
         return tuple(_parse_frame(row, end) for row in footer)
     except (TypeError, ValueError) as error:

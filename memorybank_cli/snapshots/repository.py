@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Self
 
 import orjson
 
@@ -90,7 +91,7 @@ class Repository:
         """Give the descriptor back; a second call does nothing."""
         self.root.close()
 
-    def __enter__(self) -> Repository:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -235,11 +235,11 @@ def _parse_ids(ids: Any) -> Ids:
     return tuple(ids)
 
 
-def _no_damage(path: str, error: MemorybankError) -> None:
+def _no_damage(_path: str, error: MemorybankError) -> None:
     raise error
 
 
-def _everything(path: str) -> bool:
+def _everything(_path: str) -> bool:
     return True
 
 
@@ -293,9 +293,8 @@ def find(blobs: Blobs, root: str, path: str) -> FileEntry | DirectoryEntry | Non
 
 def chunks(blobs: Blobs, entry: FileEntry) -> Iterator[bytes]:
     """The best known bytes of a file, a verified blob at a time: the good ones, else those found. Raises Damaged."""
-    ids = entry.found if entry.good is None else entry.good
-    assert ids is not None
-    if len(ids) > 1 and entry.good is not None and len(ids) != -(-entry.size // FILE_BLOB_SIZE):
+    ids = entry.good or entry.found or ()
+    if len(ids) > 1 and entry.good and len(ids) != -(-entry.size // FILE_BLOB_SIZE):
         raise Damaged(f"{len(ids)} blobs do not make a file of {entry.size:,} bytes")
     for name in ids:
         yield blobs.get(name)

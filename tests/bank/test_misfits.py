@@ -48,7 +48,7 @@ def test_pointer_escapes_what_rfc_6901_asks_for() -> None:
         (Fault("maxLength", 3, (), "long"), "expected at most 3 characters, found 'long'"),
         (Fault("pattern", "\x1b$", (), "x"), r"expected text that matches \x1b$, found 'x'"),
         (Fault("pattern", "^a$", (), "x", wanted="One a.\x1b"), r"expected One a.\x1b, found 'x'"),
-        (Fault("contains", {"const": 1}, (), [2]), "does not satisfy contains an object of 1: an array of 1"),
+        (Fault("contains", {"const": 1}, (), [2]), "does not satisfy contains: an array of 1"),
     ],
 )  # fmt: skip
 def test_messages(fault: Fault, message: str) -> None:

@@ -13,7 +13,8 @@ def test_patterns_that_may_never_end(pattern: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["^a+$", "(a|b)?", "(a+)?", "([0-9a-f]{4}-){3}", r"(a\+)+", "([+*|])+", "(a)(b+)c*", r"\(a+\)+", "a{2,3}", "[]+(]+", ")+("]
+    "pattern",
+    ["^a+$", "(a|b)?", "(a+)?", "([0-9a-f]{4}-){3}", r"(a\+)+", "([+*|])+", "(a)(b+)c*", r"\(a+\)+", "a{2,3}"],
 )
 def test_patterns_that_end(pattern: str) -> None:
     assert not explodes(pattern)
@@ -40,5 +41,5 @@ def test_patterns_are_translated_where_they_are_patterns() -> None:
 
 @pytest.mark.parametrize("pattern", ["(", "(?=a)", "(?P<n>a)", r"(a)\1", r"a\Z", "(a+)+", "a{99999999999}", r"\p{L}"])
 def test_patterns_that_python_cannot_bear_are_refused(pattern: str) -> None:
-    with pytest.raises(UnusableSchema, match="not supported|without end"):
+    with pytest.raises(UnusableSchema, match=r"not supported|without end"):
         in_python({"items": [{"pattern": pattern}]})

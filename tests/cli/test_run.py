@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -64,10 +64,10 @@ def quiet() -> Quiet:
     return Quiet()
 
 
-def stream(context: Context, *, code: Annotated[int, "the exit code"] = 0) -> Iterator[dict[str, Any]]:
+def stream(context: Context, *, code: Annotated[int, "the exit code"] = 0) -> Generator[dict[str, Any], None, int]:
     """Tell."""
 
-    def lines() -> Iterator[dict[str, Any]]:
+    def lines() -> Generator[dict[str, Any], None, int]:
         yield {"type": "ready", "ts": "2026-11-20T14:00:00.123456Z", "verbose": context.verbose}
         yield {"type": "changed", "path": "a\nb"}
         return code
@@ -204,7 +204,7 @@ def test_the_options_of_a_context_are_those_given() -> None:
     assert Context(lock_timeout=2.0, actor="me").options == {"lock_timeout": 2.0, "actor": "me"}
 
 
-def test_open_input(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_input(tmp_path: Any) -> None:
     (tmp_path / "in").write_bytes(b"words")
     with Context().open_input(str(tmp_path / "in")) as file:
         assert file.read() == b"words"

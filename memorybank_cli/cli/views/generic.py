@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from memorybank_cli.cli.blocks import Block, Fields, Findings, Table, Text
+from memorybank_cli.cli.blocks import Block, Fields, Findings, Style, Table, Text
+
+PER_LIST = 20
 
 
 def report(values: dict[str, Any]) -> list[Block]:
@@ -27,9 +29,17 @@ def report(values: dict[str, Any]) -> list[Block]:
 
 
 def table(rows: list[dict[str, Any]], title: str = "") -> Table:
-    """Objects as rows; the columns are the keys in the order they come up."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    """Objects as rows; the columns are the keys in the order they come up, without those that are empty in all."""
+    columns = list(dict.fromkeys(key for row in rows for key, value in row.items() if value not in (None, "", [], {})))
     return Table([_words(key) for key in columns], [[row.get(key) for key in columns] for row in rows], title)
+
+
+def lines(word: str, paths: list[str], style: Style = "") -> list[Block]:
+    """Paths one a line behind a word, the first twenty of them."""
+    shown: list[Block] = [Text(f"{word} {path}", style) for path in paths[:PER_LIST]]
+    if len(paths) > PER_LIST:
+        shown.append(Text(f"... and {len(paths) - PER_LIST:,} more {word} (--json shows all)", "dim"))
+    return shown
 
 
 def _words(name: str) -> str:

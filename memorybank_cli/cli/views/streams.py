@@ -8,6 +8,7 @@ from typing import Any
 from memorybank_cli.base.names import escape_text
 from memorybank_cli.cli.render import cell, finding_line
 
+FILES = 3
 _SHOWN_FIRST = ("type", "ts", "time", "seq", "path", "paths")
 
 
@@ -23,8 +24,15 @@ def change(line: dict[str, Any]) -> str:
 
 
 def event(line: dict[str, Any]) -> str:
-    """A line of the journal: its number, when, what, and by whom."""
-    return f"{line.get('seq', '-'):>8} {change({k: v for k, v in line.items() if k != 'seq'})}"
+    """A line of the journal: its number, when, what, about what, and by whom."""
+    about = [str(line[name]) for name in ("path", "account", "record", "snapshot", "rule") if line.get(name)]
+    files = [str(one["path"]) for one in line.get("files") or () if isinstance(one, Mapping) and "path" in one]
+    about = list(dict.fromkeys([*about, *files[:FILES]]))
+    if len(files) > FILES:
+        about.append(f"and {len(files) - FILES:,} more")
+    words = f"{line.get('seq', '-'):>8} {clock_time(line.get('ts'))} {line.get('op', '')} {' '.join(about)}"
+    actor = f" ({line['actor']})" if line.get("actor") else ""
+    return escape_text(words.rstrip() + actor)
 
 
 def message(line: dict[str, Any]) -> str:

@@ -14,7 +14,12 @@ Line = Callable[[dict[str, Any]], str]
 _AT = "memorybank_cli.cli.views."
 # By the type name of the report.
 VIEWS: dict[str, str] = {
+    "AcceptReport": f"{_AT}checks:accept",
     "Explanations": f"{_AT}rules:explanations",
+    "InitReport": f"{_AT}checks:init",
+    "Proof": f"{_AT}checks:findings",
+    "RepairReport": f"{_AT}checks:repair",
+    "ValidateReport": f"{_AT}checks:findings",
 }
 # By the name of the command.
 LINES: dict[str, str] = {

@@ -8,13 +8,62 @@ break: the line is passed over, and what follows it is still served, because it 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
-from memorybank_cli.bank.framing import Line, link, unframe
-from memorybank_cli.bank.journal import CHECKPOINT, GAP, Break, Position, Reading, Tail
+from memorybank_cli.bank.framing import GENESIS, Line, link, unframe
 
-if TYPE_CHECKING:
-    from memorybank_cli.bank.journal import Journal
+GAP = "journal.gap"
+CHECKPOINT = "checkpoint"
+
+
+class Position(NamedTuple):
+    """A place between two lines: the last line's seq and hash, its segment's first seq, and the byte after it."""
+
+    seq: int = 0
+    hash: str = GENESIS
+    segment: int = 0
+    offset: int = 0
+
+
+START = Position()
+
+
+class Break(NamedTuple):
+    """A place where the chain is not proved: after which seq and hash, in which segment, at which byte, and why."""
+
+    after: int
+    hash: str
+    segment: int
+    offset: int
+    rule: str
+    reason: str
+
+
+class Tail(NamedTuple):
+    """Bytes at the end that are no line, or an incomplete group, and that nothing vouches for."""
+
+    segment: int
+    offset: int
+    size: int
+
+
+class Reading(NamedTuple):
+    """What reading the journal came to: where it ends, what is broken, and what would be cut before the next line."""
+
+    end: Position
+    breaks: tuple[Break, ...]
+    tail: Tail | None
+
+
+class Segments(Protocol):
+    """Where the lines stand."""
+
+    def segments(self) -> list[int]:
+        """First seqs of the segments, ascending."""
+
+    def raw_lines(self, first: int, offset: int) -> Iterator[bytes]:
+        """The bytes of a segment from `offset` on, line by line."""
+
 
 _VOUCHING = (CHECKPOINT, "snapshot.created", GAP)
 
@@ -32,7 +81,7 @@ class _Item(NamedTuple):
 class Reader:
     """One pass over a journal from a position on; see `Journal.read`."""
 
-    def __init__(self, journal: Journal, after: Position, mark: tuple[int, str]) -> None:
+    def __init__(self, journal: Segments, after: Position, mark: tuple[int, str]) -> None:
         self.journal, self.mark, self.end = journal, mark, after
         self.breaks: dict[tuple[int, str], Break] = {}
         self.tail: Tail | None = None

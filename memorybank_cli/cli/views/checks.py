@@ -1,0 +1,40 @@
+"""What people see of the commands that check, make and mend: their closing line says the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memorybank_cli.cli.blocks import Block, Fields, Findings, Text
+from memorybank_cli.cli.views.generic import lines, table
+
+
+def findings(report: dict[str, Any]) -> list[Block]:
+    """The findings alone."""
+    return [Findings(report["findings"])]
+
+
+def init(report: dict[str, Any]) -> list[Block]:
+    """Findings, and what was imported or repaired on the way."""
+    blocks: list[Block] = [Findings(report["findings"])]
+    if report.get("imported"):
+        blocks += [Text("imported", "strong"), Fields(list(report["imported"].items()))]
+    if report.get("repaired"):
+        blocks += repair(report["repaired"])
+    return blocks
+
+
+def repair(report: dict[str, Any]) -> list[Block]:
+    """Each cure with its reason, then what has none."""
+    blocks: list[Block] = []
+    if report["repaired"]:
+        blocks.append(table(report["repaired"]))
+    for one in report["unrepaired"]:
+        blocks.append(Text(f"unrepaired {one['rule']} {one['path']}: {one['reason']}", "bad"))
+        if one.get("hint"):
+            blocks.append(Text(f"    {one['hint']}", "dim"))
+    return blocks
+
+
+def accept(report: dict[str, Any]) -> list[Block]:
+    """The accepted paths, then those that cannot be."""
+    return [*lines("accepted", report["accepted"]), *lines("damaged", report["skipped"], "warning")]

@@ -1,0 +1,66 @@
+"""Accepting: an outside change is recorded as wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from memorybank_cli.bank import baseline, layout
+from memorybank_cli.bank.adopt import Adopter
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.scan import Scanner
+from memorybank_cli.base.errors import Refused, UsageError
+from memorybank_cli.operations.paths import bank_paths
+
+
+@dataclass(frozen=True)
+class AcceptReport:
+    """What is expected from now on."""
+
+    accepted: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """How many."""
+        damaged = f"; {len(self.skipped)} damaged ones stay findings: memorybank repair" if self.skipped else ""
+        return f"{len(self.accepted)} changes accepted{damaged}" if self.accepted else f"Nothing had changed{damaged}."
+
+
+def accept(
+    bank: Bank,
+    *paths: Annotated[str, "files or directories whose changes are wanted"],
+    reason: Annotated[str, "why, for the journal"] = "",
+) -> AcceptReport:
+    """Record changes made outside memorybank as wanted.
+
+    For files that only memorybank writes, append-only files that were changed, and files that were
+    removed. Damaged files are not accepted: repair them.
+
+    Exit codes:
+        0   recorded
+        13  the file is damaged
+
+    Examples:
+        memorybank accept trades/trade_1743394526.json --reason "corrected the fee"
+    """
+    if not paths:
+        raise UsageError("which files?", hint="memorybank accept PATH; . stands for the whole bank")
+    baseline.establish(bank, bank.context.progress)
+    chosen = bank_paths(bank, paths)
+    scanner = Scanner(bank, bank.context.progress)
+    scan = scanner.run() if "" in chosen else scanner.run_on(chosen)
+    damaged = tuple(one.path for one in scan.damaged if one not in scan.outside)
+    if set(chosen) & set(damaged):
+        path = next(one for one in damaged if one in chosen)
+        raise Refused(f"{path} is damaged, so it cannot be what is wanted", path=path, hint=f"memorybank repair {path}")
+    wanted = [*scan.outside, *(one for one in scan.changes if one.pending != "found")]
+    fields = {"reason": reason} if reason else {}
+    accepted = Adopter(bank).adopt(wanted, "file.accepted", **fields)
+    _trust_own_hand(bank, accepted)
+    return AcceptReport(tuple(sorted(accepted)), damaged)
+
+
+def _trust_own_hand(bank: Bank, accepted: list[str]) -> None:
+    """A config that was accepted is expected; that it may loosen policy needs `config trust`."""
+    if layout.CONFIG in accepted and bank.settings.inert():
+        bank.context.progress.note("some settings in the config stay without effect until: memorybank config trust")

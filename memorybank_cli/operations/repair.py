@@ -1,0 +1,272 @@
+"""Repair: for each damaged file the best cure that loses nothing, in the order of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any, NamedTuple
+
+from memorybank_cli.accounts.applier import rebuild_history
+from memorybank_cli.accounts.tiers import render
+from memorybank_cli.bank import baseline, layout, versions
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.catalog import Expected
+from memorybank_cli.bank.examine import Examiner
+from memorybank_cli.bank.judge import recorded_rules
+from memorybank_cli.bank.replacing import Replacement, replace_files
+from memorybank_cli.bank.scan import Scan, Scanner, judging_rules
+from memorybank_cli.base import digests
+from memorybank_cli.base.exact_json import HARD_SIZE, loads
+from memorybank_cli.base.records import Finding
+from memorybank_cli.integrity.salvage import Salvaged, salvage
+from memorybank_cli.operations.options import Option
+from memorybank_cli.operations.paths import bank_paths
+from memorybank_cli.operations.repositories import Snapshots
+
+DAMAGE = ("MB101", "MB102", "MB103", "MB104", "MB105", "MB106", "MB107", "MB108", "MB111", "MB115")
+JOURNAL_DAMAGE = ("MB120", "MB121")
+
+
+@dataclass(frozen=True)
+class Cure:
+    """One file that was cured, or would be."""
+
+    path: str
+    rule: str
+    method: str
+    """leading-document, complete-records, byte-order-mark-removed, journal, snapshot, rebuilt, reinitialised, or new-segment."""
+    kept: str = ""
+    """Where the damaged bytes are kept now."""
+    lost: str = ""
+    """What could not be had back."""
+    why: str = ""
+    """Why this cure, where there was a choice."""
+
+
+@dataclass(frozen=True)
+class Incurable:
+    """One file for which there is no cure without loss."""
+
+    path: str
+    rule: str
+    reason: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class RepairReport:
+    """What `repair` did, or would do."""
+
+    repaired: tuple[Cure, ...]
+    unrepaired: tuple[Incurable, ...]
+    dry_run: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """The contract's fields."""
+        return {
+            "repaired": [asdict(one) for one in self.repaired],
+            "unrepaired": [asdict(one) for one in self.unrepaired],
+            "dry_run": self.dry_run,
+        }
+
+    def exit_code(self) -> int:
+        """1 when something stays as it is."""
+        return 1 if self.unrepaired else 0
+
+    def summary(self) -> str:
+        """How many, and what next."""
+        verb = "would be repaired" if self.dry_run else "repaired"
+        if not self.repaired and not self.unrepaired:
+            return "Nothing is damaged."
+        rest = f", {len(self.unrepaired)} cannot be" if self.unrepaired else ""
+        next_step = "next: memorybank repair" if self.dry_run and self.repaired else "next: memorybank validate"
+        return f"{len(self.repaired)} {verb}{rest}; {next_step}"
+
+
+class _Plan(NamedTuple):
+    cure: Cure
+    content: bytes
+
+
+def repair(
+    bank: Bank,
+    *paths: Annotated[str, "files or directories; default: everything damaged"],
+    dry_run: Annotated[bool, Option("show what would be done, change nothing", short="-n")] = False,
+    reinitialise: Annotated[bool, "replace open files that nothing can cure by an empty document"] = False,
+) -> RepairReport:
+    """Cure damaged files without loss.
+
+    The damaged bytes go to quarantine first. Managed files are rebuilt; files that agents rewrite are
+    salvaged or get their last recorded version; append-only files get the version that was recorded.
+
+    Exit codes:
+        0  everything that was damaged is cured
+        1  something stays unrepaired
+
+    Examples:
+        memorybank repair --dry-run
+        memorybank repair trades/recent_trades.json
+    """
+    return cure(bank, bank_paths(bank, paths), dry_run, reinitialise)
+
+
+def cure(bank: Bank, paths: Iterable[str] = (), dry_run: bool = False, reinitialise: bool = False) -> RepairReport:
+    """`repair` for paths of the bank."""
+    some = [path for path in paths if path]
+    journal = [] if some else _cure_journal(bank, dry_run)
+    scanner = Scanner(bank, bank.context.progress)
+    scan = scanner.run_on(some) if some else scanner.run()
+    snapshots = Snapshots(bank)
+    try:
+        doctor = _Doctor(bank, snapshots, reinitialise)
+        plans, incurable = doctor.treat(_patients(scan))
+    finally:
+        snapshots.close()
+    cures = [plan.cure for plan in plans] if dry_run else _carry_out(bank, plans)
+    return RepairReport((*journal, *cures), tuple(incurable), dry_run)
+
+
+def _cure_journal(bank: Bank, dry_run: bool) -> list[Cure]:
+    breaks = bank.breaks()
+    cures = [Cure(layout.segment_file(one.segment or 1), one.rule, "new-segment", why=one.reason) for one in breaks]
+    if breaks and not dry_run:
+        reasons = [f"{one.rule} after line {one.after}: {one.reason}" for one in breaks]
+        bank.record_gap({"reason": "; ".join(reasons)})
+        baseline.establish(bank, bank.context.progress)
+    return cures
+
+
+def _patients(scan: Scan) -> list[tuple[Finding, Expected | None]]:
+    expected = {change.path: change.expected for change in (*scan.damaged, *scan.outside, *scan.changes)}
+    found: dict[str, Finding] = {}
+    for finding in scan.findings:
+        if finding.rule in DAMAGE:
+            found.setdefault(finding.path, finding)
+    return [(finding, expected.get(path)) for path, finding in sorted(found.items())]
+
+
+def _carry_out(bank: Bank, plans: list[_Plan]) -> list[Cure]:
+    examiner, bound = Examiner(bank.registry), judging_rules(bank).bound
+    methods = {plan.cure.path: plan.cure.method for plan in plans}
+    outcome = replace_files(bank, (_replacement(bank, plan, examiner, bound) for plan in plans), "repair", methods=methods)
+    return [replace(plan.cure, kept=outcome.kept.get(plan.cure.path, "")) for plan in plans]
+
+
+def _replacement(bank: Bank, plan: _Plan, examiner: Examiner, bound: frozenset[str]) -> Replacement:
+    path = plan.cure.path
+    where = layout.place(path)
+    seen = examiner.memory(plan.content, where)
+    info, expected = bank.root.stat(path), bank.catalog.row(path).expected
+    mode = info.st_mode & 0o777 if info is not None else expected.mode if expected else 0o600
+    return Replacement(path, plan.content, mode, None, seen.kind, tuple(recorded_rules(where, seen, bound)))
+
+
+class _Doctor:
+    """Finds the cure of each damaged file."""
+
+    def __init__(self, bank: Bank, snapshots: Snapshots, reinitialise: bool) -> None:
+        self.bank, self.snapshots, self.reinitialise = bank, snapshots, reinitialise
+        self.open_patterns = bank.settings["open_patterns"]
+
+    def treat(self, patients: list[tuple[Finding, Expected | None]]) -> tuple[list[_Plan], list[Incurable]]:
+        """A plan for each file that can be cured, and the others with the reason."""
+        plans, incurable = [], []
+        for finding, expected in patients:
+            expected = expected or self.bank.catalog.row(finding.path).expected
+            plan = self._plan(finding, expected)
+            if plan is None:
+                incurable.append(_incurable(finding, expected))
+            else:
+                plans.append(plan)
+        return plans, incurable
+
+    def _plan(self, finding: Finding, expected: Expected | None) -> _Plan | None:
+        path = finding.path
+        where = layout.place(path)
+        data = self._damaged_bytes(path)
+        kind = expected.kind if expected else examined_kind(data, path)
+        policy = layout.policy_of(path, where, kind, self.open_patterns)
+        if policy == "managed":
+            return self._managed(finding, expected)
+        rescued = salvage(data) if data else None
+        if policy == "append" or where.kind == "":
+            return self._append(finding, expected, rescued)
+        return self._open(finding, expected, rescued)
+
+    def _damaged_bytes(self, path: str) -> bytes | None:
+        try:
+            return self.bank.root.read(path, HARD_SIZE)
+        except OSError:
+            return None  # gone, unreadable or too large: there is nothing to salvage from
+
+    def _managed(self, finding: Finding, expected: Expected | None) -> _Plan | None:
+        account = layout.account_of(finding.path.partition("/")[0])
+        if account:
+            history = rebuild_history(self.bank, account)
+            for one in render(history) if history.exists else ():
+                if one.path == finding.path:
+                    return _Plan(Cure(finding.path, finding.rule, "rebuilt", why="the journal holds every message"), one.data)
+        return self._recorded(finding, expected, "it is the version that memorybank recorded")
+
+    def _append(self, finding: Finding, expected: Expected | None, rescued: Salvaged | None) -> _Plan | None:
+        if expected is None or not expected.good:
+            return _salvaged(finding, rescued, "no good version was ever recorded")
+        if rescued is not None and digests.of(rescued.content) == expected.sha:
+            return _salvaged(finding, rescued, "it is the recorded version, byte for byte")
+        return self._recorded(finding, expected, "an append-only file gets the version that was recorded")
+
+    def _open(self, finding: Finding, expected: Expected | None, rescued: Salvaged | None) -> _Plan | None:
+        if rescued is not None:
+            older = expected is not None and expected.good
+            why = "newer than the last recorded version" if older else "no good version was ever recorded"
+            return _salvaged(finding, rescued, why)
+        plan = self._recorded(finding, expected, "nothing could be salvaged from what is there")
+        if plan is None and self.reinitialise:
+            return _Plan(Cure(finding.path, finding.rule, "reinitialised", why="asked for with --reinitialise"), baseline.EMPTY)
+        return plan
+
+    def _recorded(self, finding: Finding, expected: Expected | None, why: str) -> _Plan | None:
+        path = finding.path
+        if expected is not None and expected.good:
+            content = versions.find(self.bank.journal, path, expected.sha, expected.seq)
+            if content is not None:
+                return _Plan(Cure(path, finding.rule, "journal", why=why), content)
+            found = self.snapshots.content(path, expected.sha)
+            if found is not None:
+                return _Plan(Cure(path, finding.rule, "snapshot", why=f"{why}; it stands in snapshot {found[1]}"), found[0])
+        if layout.policy_of(path, layout.place(path), expected.kind if expected else "", self.open_patterns) == "append":
+            return None
+        older = self._any_version(path)
+        return None if older is None else _Plan(Cure(path, finding.rule, older[1], why=f"{why}; {older[2]}"), older[0])
+
+    def _any_version(self, path: str) -> tuple[bytes, str, str] | None:
+        for line, row in versions.history(self.bank.journal, path):
+            if row.after and not row.rules and (content := versions.unpack(line).get(path)) is not None:
+                return content, "journal", f"recorded at {line.core['ts']}"
+        found = self.snapshots.content(path)
+        return None if found is None else (found[0], "snapshot", f"the newest good one, in snapshot {found[1]}")
+
+
+def examined_kind(data: bytes | None, path: str) -> str:
+    """The kind of what can be read of damaged bytes."""
+    rescued = salvage(data) if data else None
+    if rescued is None:
+        return layout.place(path).kind
+    return layout.kind_of(layout.place(path), loads(rescued.content))
+
+
+def _salvaged(finding: Finding, rescued: Salvaged | None, why: str) -> _Plan | None:
+    if rescued is None:
+        return None
+    return _Plan(Cure(finding.path, finding.rule, rescued.method, lost=rescued.lost, why=why), rescued.content)
+
+
+def _incurable(finding: Finding, expected: Expected | None) -> Incurable:
+    if expected is not None and expected.good:
+        reason = f"{finding.message}; the recorded version {expected.sha[:12]} is in neither the journal nor a snapshot"
+        hint = f"if the file is not needed: memorybank accept {finding.path} after removing it"
+    else:
+        reason = f"{finding.message}; no good version was ever recorded"
+        hint = "correct it by hand, then memorybank validate; an open file can be emptied with --reinitialise"
+    return Incurable(finding.path, finding.rule, reason, hint)
+
