@@ -10,36 +10,56 @@ import sys
 
 TYPE_CHECKING = False  # as in __init__
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from memorybank_cli.base.errors import MemorybankError
     from memorybank_cli.cli.call import Call
 
+FAILED = 3
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 INTERNAL = 70
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command line and return its exit code; never raises, but for SystemExit of the interpreter itself."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if given[:1] in (["--version"], ["-V"]):
-        from memorybank_cli import __version__
+def run() -> NoReturn:
+    """The process of the command: `main`, then out at once.
 
-        sys.stdout.write(f"memorybank {__version__}\n")
-        return 0
+    Taking the interpreter apart would cost 7 ms, a tenth of a light command; whatever must be durable or
+    closed is so when `main` returns.
+    """
+    code = main()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            code = code or FAILED
+    os._exit(code)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command line and return its exit code; never raises."""
+    _open_streams()
     try:
-        return _guarded(given)
+        return _guarded(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
         sys.stderr.write("memorybank: interrupted\n")
         return INTERRUPTED
     except BrokenPipeError:
         return _broken_pipe()
+    except OSError:  # of stderr: nobody can be told
+        return FAILED
+
+
+def _open_streams() -> None:
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed by who started us
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        # A name that the locale cannot show must not end the command.
+        getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
 def _guarded(given: list[str]) -> int:
     try:
-        for stream in (sys.stdout, sys.stderr):
-            # A name that the locale cannot show must not end the command.
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         code = _run(given)
         sys.stdout.flush()
         return code
@@ -50,6 +70,11 @@ def _guarded(given: list[str]) -> int:
 
 
 def _run(given: list[str]) -> int:
+    if given[:1] in (["--version"], ["-V"]):
+        from memorybank_cli import __version__
+
+        sys.stdout.write(f"memorybank {__version__}\n")
+        return 0
     if "_MEMORYBANK_COMPLETE" in os.environ:
         from memorybank_cli.cli.completion import complete
 
@@ -112,6 +137,8 @@ def _translated(error: Exception, given: list[str]) -> MemorybankError:
 
 
 def _print(error: MemorybankError, given: list[str]) -> None:
+    from contextlib import suppress
+
     from memorybank_cli.base.names import printable
 
     lines = [f"memorybank: {error.message}"]
@@ -119,7 +146,8 @@ def _print(error: MemorybankError, given: list[str]) -> None:
         lines[0] += f" ({error.path})"
     if error.hint:
         lines.append(f"  {error.hint}")
-    sys.stdout.flush()
+    with suppress(OSError):  # then that is what is being reported
+        sys.stdout.flush()
     sys.stderr.write(printable("\n".join(lines)) + "\n")
     if wants_json(given):
         import json

@@ -233,6 +233,29 @@ def test_a_reader_that_goes_away() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has a device that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["explain"], ["explain", "--json"], ["--help"], ["--version"]])
+def test_a_full_disk_behind_stdout(arguments: list[str], unbuffered: str) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    command = [sys.executable, "-m", "memorybank_cli", *arguments]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, cwd=PROJECT, env=environment, text=True, check=False
+        )
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize(("redirection", "code"), [(">&-", 0), ("2>&-", 0), (">&- 2>&-", 0), ("--bogus 2>&-", 2)])
+def test_closed_streams(redirection: str, code: int) -> None:
+    line = f'"{sys.executable}" -m memorybank_cli explain MB102 {redirection}'
+    done = subprocess.run(["bash", "-c", line], cwd=PROJECT, capture_output=True, check=False)
+    assert done.returncode == code
+    assert b"Traceback" not in done.stderr
+
+
 def test_a_name_that_the_locale_cannot_show() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     command = [sys.executable, "-m", "memorybank_cli", "explain", "M\u00fcll"]

@@ -6,7 +6,7 @@ from memorybank_cli.accounts.tiers import History, render
 from memorybank_cli.bank.bank import Bank, Rendering
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Entry
-from memorybank_cli.bank.layout import account_file
+from memorybank_cli.bank.layout import account_file, account_of
 from memorybank_cli.base import digests
 from memorybank_cli.base.exact_json import FlawedJSON, loads
 
@@ -41,6 +41,18 @@ class AccountApplier:
         """The account's files as of journal line `upto`."""
         history = read_history(bank, account, upto)
         return render(history) if history.exists else []
+
+    def is_rendering(self, bank: Bank, path: str, data: bytes) -> bool:
+        """Whether bytes found at `path` are the rendering at the journal line that they name."""
+        account = account_of(path.partition("/")[0])
+        try:
+            value = loads(data)
+        except FlawedJSON:
+            return False
+        seq = value.get("seq", bank.end.seq) if isinstance(value, dict) else None
+        if not account or not isinstance(seq, int):
+            return False
+        return any(one.path == path and one.data == data for one in render(rebuild_history(bank, account, seq)))
 
 
 def read_history(bank: Bank, account: str, upto: int | None = None) -> History:

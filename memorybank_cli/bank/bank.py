@@ -26,7 +26,7 @@ from memorybank_cli.base.errors import FormatMismatch, JournalDamaged, Locked, O
 from memorybank_cli.base.exact_json import FlawedJSON, loads
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.settings import Settings, flatten
-from memorybank_cli.base.walk import Root
+from memorybank_cli.base.walk import Listing, Root
 
 CONFIG_LIMIT = 1 << 20
 
@@ -49,6 +49,9 @@ class Applier(Protocol):
 
     def render(self, bank: Bank, account: str, upto: int) -> list[Rendering]:
         """The account's files as of journal line `upto`, a pure function of what was recorded."""
+
+    def is_rendering(self, bank: Bank, path: str, data: bytes) -> bool:
+        """Whether bytes found at `path` are what this applier renders there at the journal line that they name."""
 
 
 Gate = Callable[["Bank", Entry], Entry]
@@ -194,6 +197,19 @@ class Bank:
         self.notes.append("the catalog was damaged and was made again from the journal")
         self._refresh()
 
+    def walk(self, path: str = "", inner: list[str] | None = None) -> Iterator[Listing]:
+        """Every directory that belongs to the bank, without what the settings exclude; banks inside it go into `inner`."""
+        patterns = self.settings["exclude"]
+
+        def shape(listing: Listing) -> Listing | None:
+            if listing.path and any(entry.name == layout.BANK for entry in listing.files):
+                if inner is not None:
+                    inner.append(listing.path)
+                return None
+            return layout.without(listing, patterns) if patterns else listing
+
+        return self.root.walk(path, shape)
+
     # Writing
 
     @contextmanager
@@ -312,6 +328,15 @@ class Bank:
                     self._render(account)
         except Locked:
             return  # the holder renders what it finds
+
+    def is_rendering(self, path: str) -> bool:
+        """Whether what stands at `path` is a rendering of ours that the journal does not tell of yet.
+
+        Files are put in place before the line that says so: another process may be between the two, or was killed there.
+        """
+        self.refresh()
+        data = self.root.read_if_there(path)
+        return data is not None and any(applier.is_rendering(self, path, data) for applier in self.appliers)
 
     def _render(self, account: str) -> None:
         upto = self.end.seq

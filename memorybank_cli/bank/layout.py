@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from memorybank_cli.base.names import check_id, is_id
 from memorybank_cli.base.settings import Settings
+from memorybank_cli.base.walk import Entry, Listing
 
 FORMAT = 1
 Policy = Literal["open", "append", "managed"]
@@ -112,7 +113,7 @@ def _account_kind(rest: str, name: str) -> str:
 
 def kind_of(where: Place, value: Any) -> str:
     """The kind of a document by its content: a trades file may hold one trade or a list of them."""
-    if where.kind == "trade" and (
+    if where.section == "trades" and where.kind == "trade" and (
         isinstance(value, list) or (isinstance(value, dict) and isinstance(value.get("trades"), list))
     ):
         return "trade_list"
@@ -129,6 +130,18 @@ def policy_of(path: str, where: Place, kind: str, open_patterns: tuple[str, ...]
 def limits(settings: Settings) -> dict[str, int]:
     """Bytes that a file of a section may have, by section."""
     return {name: settings[f"limits.{name}_mib"] * _MIB for name in SECTIONS}
+
+
+def without(listing: Listing, patterns: tuple[str, ...]) -> Listing:
+    """A listing without the files and directories that a pattern fits; patterns are held against paths of the bank."""
+    prefix = f"{listing.path}/" if listing.path else ""
+
+    def stays(entry: Entry) -> bool:
+        return not any(fnmatchcase(prefix + entry.name, one) for one in patterns)
+
+    return listing._replace(
+        files=list(filter(stays, listing.files)), directories=list(filter(stays, listing.directories))
+    )
 
 
 def is_secret(name: str) -> bool:

@@ -121,9 +121,9 @@ def swap_one(bank: Bank, row: FileRow, staged: str, keep: bool) -> str:
 
 
 def _put_away(bank: Bank, path: str, row: FileRow, keep: bool) -> str:
-    """Move what came out into quarantine when the caller wants that, or when it is not what was expected there."""
-    digest = digest_there(bank, path)
-    if not keep and digest is not None and digest == row.before:
+    """Move what came out into quarantine when the caller wants that, or when it is no version that was recorded."""
+    digest, expected = digest_there(bank, path), bank.catalog.row(row.path).expected
+    if not keep and digest is not None and expected is not None and digest == row.before == expected.sha:
         files.remove(bank.root, path)
         return ""
     return bank.quarantine_file(path, digest or "no-file")

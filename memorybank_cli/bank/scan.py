@@ -84,14 +84,13 @@ class Scanner:
         self.unchanged = self.catalog.unchanged()
         self.fresh = set(self._rolling())
         known, visited = self.catalog.directories(), set()
-        for listing in self.bank.root.walk(skip=frozenset({layout.PRIVATE})):
-            if listing.path and any(entry.name == layout.BANK for entry in listing.files):
-                self._inner_bank(listing)
-                continue
+        inner: list[str] = []
+        for listing in self.bank.walk(inner=inner):
             visited.add(listing.path)
             self._directory(listing)
         for directory in sorted(known - visited):
             self._gone(directory)
+        self.scan.findings += [_inner_bank(path) for path in inner]
         self._keep()
         return self.scan
 
@@ -99,7 +98,7 @@ class Scanner:
         """Look at some files only, each read afresh; a directory stands for all files below it."""
         for path in paths:
             if self.bank.root.is_dir(path):
-                for listing in self.bank.root.walk(path):
+                for listing in self.bank.walk(path):
                     rows = self.catalog.rows(listing.path)
                     self._others(listing)
                     for entry in listing.files:
@@ -163,7 +162,7 @@ class Scanner:
             settled = settled and fresh
         vanished = self._vanished(listing.path, rows)
         self._remember(listing.path, seen, vanished)
-        if settled and self.scan.pending == mark[1] and not self._has_troubles(listing.path):
+        if listing.path and settled and self.scan.pending == mark[1] and not self._has_troubles(listing.path):
             section, newest = _section(listing.path), max((entry.mtime_ns for entry in listing.files), default=0)
             counts = _Counts(self.scan.checked - mark[2], self.scan.bytes - mark[3], self.scan.records - mark[4], section, newest)
             findings = [(one.rule, one.message, one.path, one.hint, one.pointer, one.line) for one in self.scan.findings[mark[0] :]]
@@ -230,7 +229,8 @@ class Scanner:
             (keep if keep is not None else []).append((entry.name, seen))
             if keep is None:
                 self._remember(listing.path, [(entry.name, seen)], [])
-        self._count(where.section, 1, entry.size, seen.records, entry.mtime_ns)
+        section = _section(listing.path) if listing.path else where.section
+        self._count(section, 1, entry.size, seen.records, entry.mtime_ns)
         if entry.links > 1 and where.policy == "managed":
             self.scan.findings.append(Finding("MB305", f"has {entry.links} hard links", path, "replace it with a copy of its own"))
         self._judge(path, where, row.expected, seen)
@@ -262,6 +262,8 @@ class Scanner:
 
     def _judge(self, path: str, where: Place, expected: Expected | None, seen: Seen | None) -> None:
         verdict = judge(path, where, expected, seen, self.rules)
+        if verdict.outside and where.policy == "managed" and layout.account_of(where.section) and self.bank.is_rendering(path):
+            return
         self.scan.findings += verdict.findings
         if verdict.outside:
             self.scan.outside.append(Change(path, "", where, expected, seen))
@@ -289,15 +291,16 @@ class Scanner:
         for entry in listing.others:
             self.scan.findings.append(_no_file(prefix + entry.name, entry))
 
-    def _inner_bank(self, listing: Listing) -> None:
-        message = "a bank inside this bank; it is checked and backed up on its own"
-        self.scan.findings.append(Finding("MB112", message, listing.path, f"memorybank --bank {listing.path} status"))
-
 
 def judging_rules(bank: Bank) -> Rules:
     """What `judge` needs to know of a bank."""
     bound = frozenset(bank.catalog.meta("bound", [])) | bank.registry.own
     return Rules(bound, layout.limits(bank.settings), bank.settings["open_patterns"], not bank.is_empty)
+
+
+def _inner_bank(path: str) -> Finding:
+    message = "a bank inside this bank; it is checked and backed up on its own"
+    return Finding("MB112", message, path, f"memorybank status --bank {path}")
 
 
 def _no_file(path: str, entry: Entry) -> Finding:
@@ -325,4 +328,4 @@ def _signature(listing: Listing) -> str:
 
 
 def _section(directory: str) -> str:
-    return layout.place(f"{directory}/x.json" if directory else "x.json").section
+    return layout.place_in(directory)("x.json").section

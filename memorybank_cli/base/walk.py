@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -140,20 +140,26 @@ class Root:
             return []
         return sorted(files + directories + others)
 
-    def walk(self, path: str = "", skip: frozenset[str] = frozenset()) -> Iterator[Listing]:
-        """Every directory below `path`, parents first, names sorted, without dot names and `skip`.
+    def walk(self, path: str = "", shape: Callable[[Listing], Listing | None] | None = None) -> Iterator[Listing]:
+        """Every directory below `path`, parents first, names sorted, without dot names.
+
+        `shape` may take entries out of a listing, or give None for a directory that is not to be gone into.
 
         The descriptor of a listing is open only until the next one is asked for. A directory that
         vanishes meanwhile is left out; one that cannot be read stands among its parent's `others`.
         """
         with self.directory(path) as fd:
             files, directories, others, hidden = entries(fd)
-            directories = [entry for entry in directories if entry.name not in skip]
             directories, unreadable = _readable(fd, directories)
-            yield Listing(path, fd, files, directories, others + unreadable, hidden)
-        for entry in directories:
+            listing: Listing | None = Listing(path, fd, files, directories, others + unreadable, hidden)
+            if shape is not None and listing is not None:
+                listing = shape(listing)
+            if listing is None:
+                return
+            yield listing
+        for entry in listing.directories:
             try:
-                yield from self.walk(f"{path}/{entry.name}" if path else entry.name)
+                yield from self.walk(f"{path}/{entry.name}" if path else entry.name, shape)
             except (FileNotFoundError, NotADirectoryError):
                 continue
 

@@ -100,7 +100,7 @@ def _show_report(report: Any, context: Context) -> int:
     else:
         _show_view(report, context)
     code = getattr(report, "exit_code", None)
-    return int(code()) if callable(code) else 0
+    return int(code()) if callable(code) else int(getattr(report, "ok", True) is False)
 
 
 def _show_view(report: Any, context: Context) -> None:

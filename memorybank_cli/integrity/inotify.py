@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ctypes import CDLL
 
 MODIFY, ATTRIB, CLOSE_WRITE, MOVED_FROM, MOVED_TO = 0x2, 0x4, 0x8, 0x40, 0x80
-CREATE, DELETE, DELETE_SELF, MOVE_SELF = 0x100, 0x200, 0x400, 0x800
+CREATE, DELETE, MOVE_SELF = 0x100, 0x200, 0x800
 UNMOUNT, Q_OVERFLOW, IGNORED = 0x2000, 0x4000, 0x8000
 ONLYDIR, DONT_FOLLOW, EXCL_UNLINK, ISDIR = 0x1000000, 0x2000000, 0x4000000, 0x40000000
 
@@ -122,9 +122,9 @@ class Inotify:
         if mask & IGNORED:
             del self._paths[wd]
             self._watches.pop(path, None)
-        elif mask & (DELETE_SELF | MOVE_SELF):
-            self._blind = True
         elif not path:
+            # A removed root has no event of its own as long as our descriptor holds it, but its link count changes.
+            self._blind |= bool(mask & MOVE_SELF) or os.fstat(self._root.fd).st_nlink == 0
             hints.append(Hint("directory", ""))
 
     def _of_directory(self, path: str, mask: int, hints: list[Hint]) -> None:
@@ -148,7 +148,7 @@ class Inotify:
     def _watch(self, path: str, fd: int) -> bool:
         """Says whether that is new: what is below a known directory is watched, or has an event in the queue."""
         # By descriptor, since a path could lead through a link that was planted after the directory was opened.
-        mask = EVENTS if path else EVENTS | DELETE_SELF | MOVE_SELF
+        mask = EVENTS if path else EVENTS | MOVE_SELF
         wd = _checked(_libc().inotify_add_watch(self._fd, b"/proc/self/fd/%d/." % fd, mask))
         before, stale = self._paths.get(wd), self._watches.get(path)
         if before is not None and before != path:

@@ -214,7 +214,7 @@ class _Source:
 
     def rows(self) -> Iterator[Row | Folder]:
         """Every directory and file that belongs into a snapshot."""
-        for listing in self.bank.root.walk(skip=frozenset({layout.PRIVATE})):
+        for listing in self.bank.walk(inner=self.excluded):
             prefix = f"{listing.path}/" if listing.path else ""
             self._exclude(listing, prefix)
             if listing.path:

@@ -40,7 +40,7 @@ def _import(root: Root, into: Root, progress: Progress) -> dict[str, Any]:
     skipped: list[dict[str, str]] = []
     count = size = present = 0
     progress.start("importing")
-    for listing in root.walk(skip=frozenset({layout.PRIVATE})):
+    for listing in root.walk():
         prefix = f"{listing.path}/" if listing.path else ""
         skipped += [{"path": prefix + one.name, "reason": "not a plain file"} for one in listing.others]
         for entry in listing.files:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable
 
 from memorybank_cli.bank import layout
@@ -45,7 +46,7 @@ def permissions(bank: Bank) -> Iterable[Finding]:
         yield Finding("MB306", "the bank's directory cannot be written", "", "correct its owner and mode, or mount it writable")
     if not _reachable(bank.root.path):
         return
-    top = [entry for entry in bank.root.listing() if entry.mode & 0o006]
+    top = [entry for entry in bank.root.listing() if entry.mode & 0o006 and stat.S_ISDIR(entry.mode)]
     for entry in top:
         what = "written" if entry.mode & 0o002 else "read"
         hint = f"chmod -R o-rwx '{bank.root.absolute(entry.name)}'"

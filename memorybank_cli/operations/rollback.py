@@ -149,7 +149,7 @@ class _Plan:
         return not self.scope or any(path == one or path.startswith(f"{one}/") for one in self.scope)
 
     def _here(self) -> Iterator[str]:
-        for listing in self.bank.root.walk(skip=frozenset({layout.PRIVATE})):
+        for listing in self.bank.walk():
             prefix = f"{listing.path}/" if listing.path else ""
             for entry in listing.files:
                 if self._wanted(prefix + entry.name) and not layout.is_secret(entry.name):

@@ -118,6 +118,19 @@ def test_the_report_decides_the_exit_code(capsys: pytest.CaptureFixture[str]) ->
     assert json.loads(capsys.readouterr().out)["ok"] is False
 
 
+def test_a_report_that_is_not_ok_ends_in_1(capsys: pytest.CaptureFixture[str]) -> None:
+    @dataclass(frozen=True)
+    class Verdict:
+        ok: bool
+
+    def verdict(*, ok: Annotated[bool, "well"] = False) -> Verdict:
+        return Verdict(ok)
+
+    assert run(verdict, "-q") == 1
+    assert run(verdict, "--ok", "-q") == 0
+    assert capsys.readouterr().out == "ok:  no\nok:  yes\n"
+
+
 def test_people_see_fields_tables_and_the_next_step(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(report) == 0
     out = capsys.readouterr().out.splitlines()

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from memorybank_cli.base.records import Finding
-from memorybank_cli.cli.blocks import Block, Findings, Table, Text
+from memorybank_cli.cli.blocks import Block, Fields, Findings, Table, Text
 from memorybank_cli.cli.commands import COMMANDS
-from memorybank_cli.cli.views import checks, generic, table
+from memorybank_cli.cli.views import checks, generic, snapshots, table
 
 FINDING = Finding("MB102", "padded", "trades/a.json").as_dict()
 
@@ -59,6 +59,46 @@ def test_init_shows_import_and_repair() -> None:
 def test_accepted_paths() -> None:
     blocks = checks.accept({"accepted": ["a"], "skipped": ["b"]})
     assert texts(blocks) == ["accepted a", "damaged b"]
+
+
+DOCUMENT = {"id": "s1", "time": "t", "status": "good", "files": 2, "bytes": 10, "tags": [], "root": "x", "digest": "y"}
+
+
+def test_snapshots_are_a_row_each() -> None:
+    blocks = snapshots.listing({"snapshots": [DOCUMENT], "findings": [], "repository": "r"})
+    assert blocks[1] == Table(("id", "time", "status", "files", "bytes", "tags"), [["s1", "t", "good", 2, 10, []]])
+    assert snapshots.listing({"snapshots": [], "findings": []}) == [Findings([])]
+
+
+def test_one_snapshot_and_its_files() -> None:
+    files = [{"path": str(number), "size": 1, "mode": 0o600} for number in range(30)]
+    fields, listed, more = snapshots.one({"snapshot": DOCUMENT, "files": files})
+    assert isinstance(fields, Fields)
+    assert ("id", "s1") in fields.pairs
+    assert isinstance(listed, Table)
+    assert len(listed.rows) == 20
+    assert texts([more]) == ["... and 10 more files (--json shows all)"]
+    assert len(snapshots.one({"snapshot": DOCUMENT, "files": []})) == 1
+
+
+def test_a_backup_names_what_is_damaged() -> None:
+    blocks = snapshots.made({"snapshot": {"damaged": [{"path": "a", "rule": "MB102"}]}, "findings": []})
+    assert texts(blocks) == ["damaged MB102 a"]
+
+
+def test_verifying_says_how_much_was_proved() -> None:
+    report = {"ok": True, "snapshots": 2, "checked": 1000, "packs": 0, "bytes_read": 0, "findings": []}
+    assert texts(snapshots.verified(report)) == ["2 snapshots, 1,000 trees and blobs: everything is there"]
+    damaged = snapshots.verified({**report, "ok": False, "packs": 1, "findings": [FINDING]})
+    assert texts(damaged) == ["2 snapshots, 1,000 trees and blobs, 1 packs read: something is damaged; see above"]
+
+
+def test_restoring_and_rolling_back() -> None:
+    blocks = snapshots.restored({"path": "/x", "files": 2, "bytes": 1000, "findings": []})
+    assert texts(blocks) == ["2 files, 1,000 bytes restored to /x"]
+    report = {"restored": ["a"], "removed": ["b"], "findings": [], "dry_run": True}
+    assert texts(snapshots.rolled_back(report)) == ["would be restored a", "would be removed b"]
+    assert texts(snapshots.rolled_back({**report, "dry_run": False})) == ["restored a", "removed b"]
 
 
 def test_long_lists_are_cut() -> None:

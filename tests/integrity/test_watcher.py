@@ -454,10 +454,13 @@ while paths != {"inner/file"} or directories != {"more"}:
     assert batch and not batch.full, batch
     paths |= batch.paths
     directories |= batch.directories
-with open("/proc/sys/user/" + name, "w") as limit:
-    limit.write("100")
-while watcher.unwatched():
-    batch = watcher.next(60)
+for more, unwatched in (("3", {"more/below"}), ("100", set())):
+    with open("/proc/sys/user/" + name, "w") as limit:
+        limit.write(more)
+    while watcher.unwatched() != unwatched:
+        batch = watcher.next(60)
+        assert batch is None or not batch.full, batch
+    batch = watcher.next(1)
     assert batch is None or not batch.full, batch
 assert watcher.watched() == 4
 with open(os.path.join(tree, "more", "below", "file"), "w") as out:

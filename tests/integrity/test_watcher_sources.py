@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from memorybank_cli.base.walk import Root
-from memorybank_cli.integrity.hints import Hint, Source, doorbell, ring
+from memorybank_cli.integrity.hints import LOST, Hint, Source, doorbell, ring
+from memorybank_cli.integrity.inotify import Inotify
 from memorybank_cli.integrity.polling import Polling, file_system
 from memorybank_cli.integrity.watcher import SOURCES
 
@@ -151,6 +152,15 @@ def test_a_directory_moved_within(tree: Path, watched: Watched) -> None:
     assert not any(path.startswith("inner") for path in watched.paths())
 
 
+def test_a_directory_moved_into_a_new_one(tree: Path, watched: Watched) -> None:
+    (tree / "new").mkdir()
+    (tree / "inner").rename(tree / "new" / "moved")
+    watched.until(Hint("directory", "new"), Hint("directory", "inner"))
+    watched.settle(tree)
+    (tree / "new" / "moved" / "deep" / "file").write_text("x")
+    watched.until("new/moved/deep/file")
+
+
 def test_a_directory_moved_out(tree: Path, watched: Watched) -> None:
     (tree / "inner").rename(tree.parent / "gone")
     watched.until(Hint("directory", "inner"))
@@ -233,6 +243,16 @@ def test_close_gives_everything_back(tree: Path, name: str) -> None:
         again.source.close()
     assert len(os.listdir("/proc/self/fd")) == descriptors
     assert threading.active_count() == threads
+    root.close()
+
+
+def test_inotify_loses_sight_when_the_root_moves_or_goes(tree: Path) -> None:
+    root = Root(tree)
+    for go in (lambda: tree.rename(tree.with_name("moved")), lambda: shutil.rmtree(tree.with_name("moved"))):
+        watched = Watched(Inotify(root))
+        go()
+        watched.until(LOST)
+        watched.close()
     root.close()
 
 

@@ -15,11 +15,17 @@ _AT = "memorybank_cli.cli.views."
 # By the type name of the report.
 VIEWS: dict[str, str] = {
     "AcceptReport": f"{_AT}checks:accept",
+    "BackupReport": f"{_AT}snapshots:made",
     "Explanations": f"{_AT}rules:explanations",
     "InitReport": f"{_AT}checks:init",
     "Proof": f"{_AT}checks:findings",
     "RepairReport": f"{_AT}checks:repair",
+    "Restored": f"{_AT}snapshots:restored",
+    "RollbackReport": f"{_AT}snapshots:rolled_back",
+    "SnapshotFiles": f"{_AT}snapshots:one",
+    "SnapshotList": f"{_AT}snapshots:listing",
     "ValidateReport": f"{_AT}checks:findings",
+    "Verified": f"{_AT}snapshots:verified",
 }
 # By the name of the command.
 LINES: dict[str, str] = {

@@ -1,0 +1,86 @@
+"""The status document of spec 000, and component health of spec 002: renderings of findings, nothing of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from memorybank_cli.base import clock
+from memorybank_cli.base.records import Finding, at_least
+from memorybank_cli.health.score import word
+
+COMPONENTS = ("trades", "metrics", "state", "accounts", "agents", "config", "journal", "snapshots", "storage")
+ALERTS = 50
+_BY_FAMILY = {"MB12": "journal", "MB13": "snapshots", "MB501": "snapshots", "MB502": "storage", "MB306": "storage"}
+
+
+class Counts(NamedTuple):
+    """What the status document tells besides findings."""
+
+    files: Mapping[str, int]
+    """Files by section."""
+    mtimes: Mapping[str, int]
+    """Newest change by section, in nanoseconds."""
+    last_snapshot: str | None
+    """When the newest good snapshot was made."""
+
+
+def component_of(finding: Finding) -> str:
+    """Which part of the bank a finding is about."""
+    for prefix, component in _BY_FAMILY.items():
+        if finding.rule.startswith(prefix):
+            return component
+    top = finding.path.partition("/")[0]
+    if top.startswith("account_"):
+        return "accounts"
+    return {"shared": "agents"}.get(top, top if top in COMPONENTS else "storage")
+
+
+def status_document(findings: Iterable[Finding], counts: Counts, checked_at: str) -> dict[str, Any]:
+    """`memory_bank_status` as spec 000 has it, whole."""
+    listed = list(findings)
+    broken = {component_of(one) for one in listed if at_least([one], "error")}
+
+    def status(name: str) -> str:
+        return "error" if name in broken else "ok"
+
+    shape = any(component_of(one) == "metrics" and one.rule == "MB201" for one in listed)
+    checks = {
+        "trades": {"status": status("trades"), "file_count": counts.files.get("trades", 0), "last_validated": checked_at},
+        "metrics": {"status": status("metrics"), "schema_valid": not shape, "last_updated": _moment(counts, "metrics")},
+        "state": {"status": status("state"), "last_snapshot": counts.last_snapshot},
+    }
+    document = {
+        "last_check": checked_at,
+        "health_status": word(listed),
+        "integrity_checks": checks,
+        "alerts": [_alert(one) for one in listed[:ALERTS]],
+    }
+    return {"memory_bank_status": document}
+
+
+def _moment(counts: Counts, section: str) -> str | None:
+    mtime = counts.mtimes.get(section, 0)
+    return clock.from_ns(mtime) if mtime else None
+
+
+def _alert(finding: Finding) -> dict[str, str]:
+    level = "error" if finding.severity == "critical" else finding.severity
+    message = f"{finding.rule} {finding.path}: {finding.message}" if finding.path else f"{finding.rule} {finding.message}"
+    return {"timestamp": finding.detected_at, "level": level, "message": message, "component": component_of(finding)}
+
+
+def components(findings: Iterable[Finding], checked_at: str) -> list[dict[str, Any]]:
+    """Component health as spec 002 has it, for every part of the bank."""
+    by_component: dict[str, list[Finding]] = {name: [] for name in COMPONENTS}
+    for finding in findings:
+        by_component[component_of(finding)].append(finding)
+    return [
+        {
+            "component": name,
+            "status": word(found),
+            "last_check": checked_at,
+            "issues": [f"{one.rule} {one.path}: {one.message}" for one in found[:ALERTS]],
+        }
+        for name, found in by_component.items()
+    ]

@@ -1,0 +1,81 @@
+"""Checking files anywhere, inside a bank or not, against one schema."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from memorybank_cli.base.errors import NotFound, UsageError, from_os_error
+from memorybank_cli.base.exact_json import HARD_SIZE
+from memorybank_cli.base.names import escape
+from memorybank_cli.base.records import Finding, Progress
+from memorybank_cli.base.walk import READ_SIZE, Root, read_all
+from memorybank_cli.base.workers import spread
+from memorybank_cli.bank.bank import CONFIG_LIMIT, Bank
+from memorybank_cli.bank.examine import Content, Examiner
+from memorybank_cli.bank.layout import Place
+from memorybank_cli.bank.schemas import Registry, read_schema
+
+_OWN = "given"
+
+
+def check_files(paths: Iterable[str], schema: str, bank: Bank | None, progress: Progress) -> tuple[int, list[Finding]]:
+    """How many files were checked, and what is wrong with their bytes or shape; directories stand for the .json below."""
+    registry, name = _registry(schema, bank)
+    names = list(_expand(paths))
+    if not names:
+        raise UsageError("which files?", hint="memorybank validate --schema NAME FILE…")
+    examiner, place = Examiner(registry), Place(section="anywhere", kind=name, policy="open")
+    progress.start("checking", len(names))
+
+    def work(part: list[str]) -> list[tuple[str, Content]]:
+        return [(path, found) for path in part for found in _look(path, examiner, place)]
+
+    found = spread(names, work)
+    progress.finish()
+    return len(names), [Finding(rule, message, escape(path), "", pointer, line) for path, (rule, message, pointer, line) in found]
+
+
+def _registry(schema: str, bank: Bank | None) -> tuple[Registry, str]:
+    registry = bank.registry if bank is not None else Registry()
+    if not (os.sep in schema or schema.endswith(".json")):
+        registry.document(schema)
+        return registry, schema
+    try:
+        with open(schema, "rb") as file:
+            data = file.read(CONFIG_LIMIT)
+    except OSError as error:
+        raise from_os_error(error, "cannot read the schema") from error
+    return Registry({_OWN: read_schema(data, escape(schema))}), _OWN
+
+
+def _expand(paths: Iterable[str]) -> Iterator[str]:
+    for path in paths:
+        if os.path.isdir(path):
+            root = Root(path)
+            try:
+                for listing in root.walk():
+                    base = os.path.join(path, listing.path) if listing.path else path
+                    yield from (os.path.join(base, one.name) for one in listing.files if one.name.endswith(".json"))
+            finally:
+                root.close()
+        elif os.path.lexists(path):
+            yield path
+        else:
+            raise NotFound(f"there is no {escape(path)}", path=path)
+
+
+def _look(path: str, examiner: Examiner, place: Place) -> tuple[Content, ...]:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        return (("MB307", from_os_error(error).message, "", None),)
+    try:
+        data = os.read(fd, READ_SIZE)
+        if len(data) == READ_SIZE:
+            data += read_all(fd, HARD_SIZE)
+    except OSError as error:
+        return ((("MB108" if error.errno == 27 else "MB307"), from_os_error(error).message, "", None),)
+    finally:
+        os.close(fd)
+    return examiner.content(data, place)[1]

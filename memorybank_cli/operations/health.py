@@ -1,0 +1,230 @@
+"""Health and status: every probe's findings as one number, one word, and the documents of the specs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from memorybank_cli.base import clock, files
+from memorybank_cli.base.exact_json import dumps
+from memorybank_cli.base.records import Finding
+from memorybank_cli.bank import layout
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.scan import Scan
+from memorybank_cli.health.score import Score, score
+from memorybank_cli.health.status import Counts, components, status_document
+from memorybank_cli.operations.probes import look
+from memorybank_cli.operations.repositories import Snapshots
+from memorybank_cli.snapshots.documents import Document
+
+LOW_DISK_SHARE = 0.05
+LOW_DISK_BYTES = 64 << 20
+_NAGIOS = {"healthy": (0, "OK"), "degraded": (1, "WARNING"), "error": (2, "CRITICAL")}
+
+
+@dataclass(frozen=True)
+class HealthReport:
+    """The health of a bank."""
+
+    score: Score
+    components: tuple[dict[str, Any], ...]
+    samples: dict[str, float]
+    findings: tuple[Finding, ...]
+    style: str
+    explain: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """The contract's fields; `deductions` say what made the score."""
+        return {
+            "score": self.score.value,
+            "status": self.score.word,
+            "components": list(self.components),
+            "samples": self.samples,
+            "findings": [one.as_dict() for one in self.findings],
+            "deductions": [one._asdict() for one in self.score.deductions],
+        }
+
+    def exit_code(self) -> int:
+        """1 for errors; Nagios' own codes with `--format nagios`."""
+        if self.style == "nagios":
+            return _NAGIOS[self.score.word][0]
+        return 1 if self.score.word == "error" else 0
+
+    def text(self) -> str | None:
+        """The forms for other programs."""
+        if self.style == "prometheus":
+            return _prometheus(self)
+        if self.style == "nagios":
+            return _nagios(self)
+        return None
+
+    def summary(self) -> str:
+        """The number, the word, and why."""
+        head = f"{self.score.value} of 100, {self.score.word}"
+        if not self.score.deductions:
+            return head
+        if self.explain:
+            reasons = [f"  -{one.points:g} {one.rule} ({one.severity}, {one.findings} findings)" for one in self.score.deductions]
+            return "\n".join([head, *reasons])
+        return f"{head}: {', '.join(one.rule for one in self.score.deductions)}. Next: memorybank explain {self.score.deductions[0].rule}"
+
+
+@dataclass(frozen=True)
+class StatusReport:
+    """The status document of spec 000 and what stands behind it."""
+
+    document: dict[str, Any]
+    changes: tuple[dict[str, str], ...]
+    head: dict[str, Any]
+    score: int
+    sections: dict[str, int]
+    path: str
+    bank_id: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The contract's fields, and the bank's id, place and files by section."""
+        return {
+            **self.document,
+            "changes": list(self.changes),
+            "head": self.head,
+            "score": self.score,
+            "sections": self.sections,
+            "path": self.path,
+            "bank_id": self.bank_id,
+        }
+
+    def summary(self) -> str:
+        """One line, and the next step."""
+        document = self.document["memory_bank_status"]
+        alerts = sum(one["level"] == "error" for one in document["alerts"])
+        waiting = f", {len(self.changes)} changes not recorded yet" if self.changes else ""
+        next_step = "memorybank validate" if alerts else "memorybank backup" if self.changes else "memorybank log"
+        return f"{document['health_status']} ({self.score} of 100), {alerts} errors{waiting}. Next: {next_step}"
+
+
+def health(
+    bank: Bank,
+    *,
+    format_: Annotated[Literal["text", "json", "prometheus", "nagios"], "how to print"] = "text",
+    explain: Annotated[bool, "say what took how much from the score"] = False,
+) -> HealthReport:
+    """Show the health of the bank as one number and one word.
+
+    Exit codes:
+        0  healthy or degraded
+        1  error; with --format nagios its own 0 to 3
+
+    Examples:
+        memorybank health --explain
+        memorybank health --format nagios
+    """
+    scan, findings, newest = examine(bank)
+    _write_status(bank, scan, findings, newest)
+    parts = tuple(components(findings, clock.now()))
+    return HealthReport(score(findings), parts, samples(bank, scan, newest), tuple(findings), format_, explain)
+
+
+def status(bank: Bank) -> StatusReport:
+    """Show how the bank is, and what changed.
+
+    Exit codes:
+        0  done, whatever is found
+
+    Examples:
+        memorybank status --json
+    """
+    scan, findings, newest = examine(bank)
+    document = _write_status(bank, scan, findings, newest)
+    changes = tuple({"path": one.path, "change": one.pending} for one in scan.changes)
+    end = bank.end
+    return StatusReport(
+        document,
+        changes,
+        {"seq": end.seq, "hash": end.hash},
+        score(findings).value,
+        dict(sorted(scan.by_section.items())),
+        bank.root.path,
+        bank.bank_id,
+    )
+
+
+def examine(bank: Bank) -> tuple[Scan, list[Finding], Document | None]:
+    """The look over the bank, all findings with those of its surroundings, and the newest good snapshot."""
+    scan, findings = look(bank, progress=bank.context.progress)
+    newest = _newest(bank)
+    return scan, [*findings, *_surroundings(bank, newest)], newest
+
+
+def _newest(bank: Bank) -> Document | None:
+    snapshots = Snapshots(bank)
+    try:
+        return next((one for one in snapshots.newest_first() if one.status == "good"), None)
+    finally:
+        snapshots.close()
+
+
+def _surroundings(bank: Bank, newest: Document | None) -> Iterable[Finding]:
+    limit = float(bank.settings["snapshot_max_age_hours"])
+    age = _age_hours(newest)
+    if age is None:
+        yield Finding("MB501", "there is no good snapshot", "", "memorybank backup")
+    elif age > limit:
+        yield Finding("MB501", f"the newest good snapshot is {age:.0f} hours old", "", "memorybank backup; a cron entry keeps it so")
+    disk = os.statvfs(bank.root.path)
+    free = disk.f_bavail * disk.f_frsize
+    if free < max(disk.f_blocks * disk.f_frsize * LOW_DISK_SHARE, LOW_DISK_BYTES):
+        yield Finding("MB502", f"{free >> 20:,} MiB are free", "", "free some space before the next write fails")
+
+
+def _age_hours(document: Document | None) -> float | None:
+    return None if document is None else (datetime.now(UTC) - clock.parse(document.time)).total_seconds() / 3600
+
+
+def samples(bank: Bank, scan: Scan, newest: Document | None) -> dict[str, float]:
+    """Measured numbers by name, units in the name."""
+    disk = os.statvfs(bank.root.path)
+    found: dict[str, float] = {
+        "files": scan.checked,
+        "bytes": scan.bytes,
+        "records": scan.records,
+        "pending_changes": scan.pending,
+        "journal_lines": bank.end.seq,
+        "journal_bytes": sum(entry.size for entry in bank.root.listing(layout.JOURNAL)),
+        "disk_free_bytes": disk.f_bavail * disk.f_frsize,
+    }
+    age = _age_hours(newest)
+    return found if age is None else {**found, "snapshot_age_seconds": round(age * 3600)}
+
+
+def _write_status(bank: Bank, scan: Scan, findings: list[Finding], newest: Document | None) -> dict[str, Any]:
+    """The status document; it is kept in status.json too, where the bank can be written."""
+    counts = Counts(scan.by_section, scan.mtimes, newest.time if newest else None)
+    document = status_document(findings, counts, clock.now())
+    try:
+        files.make_dirs(bank.root, layout.PRIVATE)
+        files.replace(bank.root, layout.STATUS, dumps(document, indent=True) + b"\n", durable=False)
+    except OSError as error:
+        bank.context.progress.note(f"status.json could not be written: {(error.strerror or '').lower()}")
+    return document
+
+
+def _prometheus(report: HealthReport) -> str:
+    lines = ["# TYPE memorybank_health_score gauge", f"memorybank_health_score {report.score.value}"]
+    for name, value in report.samples.items():
+        lines += [f"# TYPE memorybank_{name} gauge", f"memorybank_{name} {value:g}"]
+    counts: dict[tuple[str, str], int] = {}
+    for one in report.findings:
+        counts[one.rule, one.severity] = counts.get((one.rule, one.severity), 0) + 1
+    lines.append("# TYPE memorybank_findings gauge")
+    lines += [f'memorybank_findings{{rule="{rule}",severity="{level}"}} {n}' for (rule, level), n in sorted(counts.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _nagios(report: HealthReport) -> str:
+    word = _NAGIOS[report.score.word][1]
+    data = " ".join(f"{name}={value:g}" for name, value in report.samples.items())
+    rules = ", ".join(one.rule for one in report.score.deductions) or "all good"
+    return f"MEMORYBANK {word} - {report.score.value} of 100: {rules} | score={report.score.value} {data}\n"
