@@ -59,6 +59,7 @@ LIGHT = [
     ["manifest"],
     ["health"],
     ["config", "show", "--origin"],
+    ["config", "get", "actor"],
     ["snapshot", "list"],
     ["account", "list"],
     ["message", "add", "hello", "--account", "alpha", "--role", "user"],
@@ -74,6 +75,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trades.mkdir(parents=True)
     (trades / "one.json").write_text('{"id": "one", "timestamp": "2026-11-20T14:00:00Z"}')
     loaded(["init", "memory-bank", "--account", "alpha"], place)
+    loaded(["backup"], place)
     return place
 
 

@@ -87,7 +87,7 @@ def _apply(history: History, line: Line) -> None:
 
 
 def _from_files(bank: Bank, account: str) -> tuple[History | None, int]:
-    """The history as the account's files have it, and the journal line after which to go on; None if they can't be used."""
+    """The history as the account's files have it, and the journal line after which to go on."""
     texts = [bank.root.read_if_there(account_file(account, kind)) for kind in ("whole_history", "account")]
     expected = bank.catalog.row(account_file(account, "whole_history")).expected
     if texts[0] is None or expected is None:

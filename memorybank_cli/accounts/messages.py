@@ -75,6 +75,7 @@ def checked(message: Message, where: str = "the message") -> Message:
         raise UsageError(f"{where} holds half a character (a lone surrogate)") from None
     except ValueError:
         raise UsageError(
-            f"{where}: '{escape_text(message.timestamp[:40])}' is not a time", hint="RFC 3339, e.g. 2026-11-20T14:00:00Z"
+            f"{where}: '{escape_text(message.timestamp[:40])}' is not a time",
+            hint="RFC 3339, e.g. 2026-11-20T14:00:00Z",
         ) from None
     return message

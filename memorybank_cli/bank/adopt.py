@@ -28,7 +28,7 @@ class Adopter:
         self.bound: frozenset[str] = frozenset()
 
     def adopt(self, changes: Iterable[Change], op: str | None = None, **fields: object) -> list[str]:
-        """Record changes, up to 1,000 a line; the paths recorded. `op` replaces the operation that the change implies."""
+        """Record changes, up to 1,000 a line; the paths recorded. `op` replaces the one that a change implies."""
         self.bound = judging_rules(self.bank).bound
         by_op: dict[str, list[Change]] = {}
         for change in changes:

@@ -96,7 +96,8 @@ class Bank:
             value = self._recorded_document()
         if not isinstance(value, dict) or not isinstance(value.get("bank_id"), str):
             raise OperationFailed(
-                f"{self.root.absolute(layout.BANK)} does not name a bank", hint="memorybank init in that directory makes one"
+                f"{self.root.absolute(layout.BANK)} does not name a bank",
+                hint="memorybank init in that directory makes one",
             )
         if value.get("format") != layout.FORMAT:
             raise FormatMismatch(
@@ -198,7 +199,7 @@ class Bank:
         self._refresh()
 
     def walk(self, path: str = "", inner: list[str] | None = None) -> Iterator[Listing]:
-        """Every directory that belongs to the bank, without what the settings exclude; banks inside it go into `inner`."""
+        """Every directory of the bank, without what the settings exclude; banks inside it are put into `inner`."""
         patterns = self.settings["exclude"]
 
         def shape(listing: Listing) -> Listing | None:
@@ -277,7 +278,7 @@ class Bank:
                     self.catalog.set_meta("checkpoint", [end.seq, clock.now_ns()])
         except sqlite3.DatabaseError:
             self.rebuild_catalog()  # the journal has it all: a lost catalog never fails a write
-        return [line for line in lines if line.op not in (CHECKPOINT,)]
+        return [line for line in lines if line.op != CHECKPOINT]
 
     def _checkpoint(self, end: Position) -> list[list[Entry]]:
         if end == START:
@@ -318,7 +319,7 @@ class Bank:
         return target
 
     def render(self) -> None:
-        """Write the files of accounts that the journal knows more of; done by the next opener where it cannot be now."""
+        """Write the files of accounts that the journal knows more of; the next opener does it if it cannot be now."""
         self.refresh()
         if not self.catalog.unrendered() or self.breaks():
             return
@@ -332,7 +333,7 @@ class Bank:
     def is_rendering(self, path: str) -> bool:
         """Whether what stands at `path` is a rendering of ours that the journal does not tell of yet.
 
-        Files are put in place before the line that says so: another process may be between the two, or was killed there.
+        Files are put in place before the line that says so: another process may be between the two, or died there.
         """
         self.refresh()
         data = self.root.read_if_there(path)
@@ -340,10 +341,7 @@ class Bank:
 
     def _render(self, account: str) -> None:
         upto = self.end.seq
-        rows = []
-        for applier in self.appliers:
-            for one in applier.render(self, account, upto):
-                rows.append(self._put(one))
+        rows = [self._put(one) for applier in self.appliers for one in applier.render(self, account, upto)]
         self._append([[Entry("files.rendered", {"account": account, "upto": upto, "files": rows})]], sync=False)
 
     def _put(self, one: Rendering) -> list[Any]:
@@ -355,7 +353,9 @@ class Bank:
                 self.quarantine(found)
             files.make_dirs(self.root, one.path.rpartition("/")[0])
             files.replace(self.root, one.path, one.data)
-        row = FileRow(one.path, digest, len(one.data), files.FILE_MODE, [], one.kind, expected.sha if expected else None)
+        row = FileRow(
+            one.path, digest, len(one.data), files.FILE_MODE, [], one.kind, expected.sha if expected else None
+        )
         return list(row)
 
     def journal_findings(self) -> list[Finding]:

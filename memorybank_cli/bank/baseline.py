@@ -33,7 +33,7 @@ def new_document(group: str | None = None) -> dict[str, Any]:
 
 
 def establish(bank: Bank, progress: Progress = QUIET) -> tuple[Scan, list[str]]:
-    """Record what the bank is, where that was not done, and adopt what agents changed by policy; the look and the paths.
+    """Record what the bank is where that was not done, and adopt what agents changed; the look, and the paths adopted.
 
     Every command that adopts begins with this. `bank.json` is written last, so an `init` that was killed is run again.
     """

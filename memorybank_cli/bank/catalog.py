@@ -32,7 +32,16 @@ CREATE TABLE IF NOT EXISTS unrendered (account TEXT PRIMARY KEY, since INTEGER) 
 """
 REBOOT_DOUBT_NS = 120 * clock.SECOND_NS
 FILE_OPS = frozenset(
-    {"bank.created", "bank.renamed", "file.adopted", "file.found", "file.removed", "file.accepted", "restore.end", "files.rendered"}
+    {
+        "bank.created",
+        "bank.renamed",
+        "file.adopted",
+        "file.found",
+        "file.removed",
+        "file.accepted",
+        "restore.end",
+        "files.rendered",
+    }
 )
 
 
@@ -70,8 +79,9 @@ class Expected(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What a file was when it was last read. `content`: (rule, message, pointer, line) for each flaw or misfit;
-    `records`: how many it holds.
+    """What a file was when it was last read.
+
+    `content` has (rule, message, pointer, line) for each flaw or misfit, `records` how many records it holds.
     """
 
     sha: str
@@ -103,7 +113,8 @@ class Catalog:
 
     def _connect(self) -> sqlite3.Connection:
         names = sorted(
-            (entry for entry in self.root.listing(layout.PRIVATE) if _is_catalog(entry.name)), key=lambda entry: entry.mtime_ns
+            (entry for entry in self.root.listing(layout.PRIVATE) if _is_catalog(entry.name)),
+            key=lambda entry: entry.mtime_ns,
         )
         try:
             return self._open(names[-1].name if names else f"{layout.CATALOG}.sqlite")
@@ -199,7 +210,8 @@ class Catalog:
         ]
         self.db.executemany("DELETE FROM files WHERE dir=? AND name=?", gone)
         self.db.executemany(
-            "INSERT INTO files (dir,name,sha,size,mode,seq,rules,kind) VALUES (?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET"
+            "INSERT INTO files (dir,name,sha,size,mode,seq,rules,kind) VALUES (?,?,?,?,?,?,?,?)"
+            " ON CONFLICT DO UPDATE SET"
             " sha=excluded.sha, size=excluded.size, mode=excluded.mode, seq=excluded.seq, rules=excluded.rules,"
             " kind=excluded.kind WHERE excluded.seq > coalesce(seq, 0)",
             here,
@@ -243,7 +255,8 @@ class Catalog:
     def remember(self, directory: str, seen: Iterable[tuple[str, Seen]], vanished: Iterable[str] = ()) -> None:
         """Keep what was seen in a directory; call it within `writing`."""
         self.db.executemany(
-            "INSERT INTO files (dir,name,s_sha,s_size,s_mtime,s_ctime,s_inode,s_mode,s_kind,s_content,s_hashed,s_records)"
+            "INSERT INTO files"
+            " (dir,name,s_sha,s_size,s_mtime,s_ctime,s_inode,s_mode,s_kind,s_content,s_hashed,s_records)"
             " VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET s_sha=excluded.s_sha, s_size=excluded.s_size,"
             " s_mtime=excluded.s_mtime, s_ctime=excluded.s_ctime, s_inode=excluded.s_inode, s_mode=excluded.s_mode,"
             " s_kind=excluded.s_kind, s_content=excluded.s_content, s_hashed=excluded.s_hashed,"
@@ -276,7 +289,10 @@ class Catalog:
 
     def unchanged(self) -> dict[str, tuple[str, str, str]]:
         """By directory: the signature of a look in which every file was settled, its counts and its findings."""
-        return {row[0]: (row[1], row[2], row[3]) for row in self.db.execute("SELECT dir,signature,counts,findings FROM dirs")}
+        return {
+            row[0]: (row[1], row[2], row[3])
+            for row in self.db.execute("SELECT dir,signature,counts,findings FROM dirs")
+        }
 
     def set_unchanged(self, directory: str, signature: str, counts: str, findings: str) -> None:
         """Keep the signature of a settled directory; call it within `writing`."""
@@ -306,5 +322,6 @@ def _row(found: tuple[Any, ...]) -> Row:
     seen = None
     if found[8] is not None:
         content = tuple(tuple(one) for one in loads(found[15].encode())) if found[15] else ()
-        seen = Seen(*found[8:15], content, found[16], found[17])
+        sha, size, mtime, ctime, inode, mode, kind = found[8:15]
+        seen = Seen(sha, size, mtime, ctime, inode, mode, kind, content, found[16], found[17])
     return Row(expected, seen)

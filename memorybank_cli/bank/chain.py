@@ -103,7 +103,7 @@ class Reader:
             start = after.offset if first == after.segment else 0
             for raw in self.journal.raw_lines(first, start):
                 found = unframe(raw)
-                line, core = found if found else (None, b"")
+                line, core = found or (None, b"")
                 yield _Item(line, core, first, start, start + len(raw))
                 start += len(raw)
 
@@ -156,7 +156,7 @@ class Reader:
         return iter(())
 
     def _restart(self, before: _Item, item: _Item) -> bool:
-        """Whether reading may go on with `item`: it follows the end, or the line before it, or bytes that are no line."""
+        """Whether reading may go on here: the item follows the end, the line before it, or bytes that are no line."""
         if item.line is None:
             return False
         if link(self.end.hash, item.core) == item.line.hash:

@@ -112,7 +112,7 @@ def _kind_of_damaged(data: bytes, end: int | None, place: Place) -> str:
 
 
 def line_of(data: bytes, pointer: str) -> int | None:
-    """The line, from 1, at which the last key of a JSON Pointer first stands in a text; None where it cannot be told."""
+    """The line, from 1, at which the last key of a JSON Pointer first stands in a text; None where there is none."""
     keys = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:] if not part.isdecimal()]
     offset = 0
     for key in keys:
@@ -120,5 +120,3 @@ def line_of(data: bytes, pointer: str) -> int | None:
         if offset < 0:
             return None
     return data.count(b"\n", 0, offset) + 1 if keys else None
-
-

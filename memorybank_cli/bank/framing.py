@@ -69,16 +69,16 @@ def unframe(line: bytes) -> tuple[Line, bytes] | None:
         return None
     if not isinstance(core, dict) or not isinstance(core.get("seq"), int) or not isinstance(core.get("op"), str):
         return None
-    data = _data(core, rest[1:]) if rest[:1] == b'"' else False
-    return None if data is False else (Line(core["seq"], digest.decode("ascii", "replace"), core, data), text)
+    good, data = _data(core, rest[1:]) if rest[:1] == b'"' else (False, None)
+    return (Line(core["seq"], digest.decode("ascii", "replace"), core, data), text) if good else None
 
 
-def _data(core: dict[str, Any], rest: bytes) -> bytes | None | bool:
+def _data(core: dict[str, Any], rest: bytes) -> tuple[bool, bytes | None]:
+    """Whether what follows the hash is what `core` commits to, and the data."""
     if not rest:
-        return None
+        return True, None
     cut = rest.rfind(_SALT)
     if not rest.startswith(_DATA) or cut < 0 or not rest.endswith(b'"'):
-        return False
+        return False, None
     data, salt = rest[len(_DATA) : cut], rest[cut + len(_SALT) : -1]
-    return data if sha256(salt + data).hexdigest() == core.get("commit") else False
-
+    return sha256(salt + data).hexdigest() == core.get("commit"), data

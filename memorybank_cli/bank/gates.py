@@ -10,12 +10,13 @@ from memorybank_cli.base.exact_json import dumps
 LARGEST_ENTRY = SEGMENT_BYTES // 2
 
 
-def size_gate(bank: Bank, entry: Entry) -> Entry:
+def size_gate(_bank: Bank, entry: Entry) -> Entry:
     """Refuse a record that would fill half a journal segment alone."""
     if entry.value is not None and entry.op.startswith("record."):
         size = len(dumps(entry.value))
         if size > LARGEST_ENTRY:
             raise Refused(
-                f"the record has {size:,} bytes; at most {LARGEST_ENTRY:,} are taken", hint="store a reference to a file instead"
+                f"the record has {size:,} bytes; at most {LARGEST_ENTRY:,} are taken",
+                hint="store a reference to a file instead",
             )
     return entry

@@ -52,7 +52,9 @@ class Home:
             value = loads(data)
         except FlawedJSON as error:
             path = self.root.absolute(name)
-            raise OperationFailed(f"{path} is damaged: {error}", hint=f"move it away: mv '{path}' '{path}.damaged'") from None
+            raise OperationFailed(
+                f"{path} is damaged: {error}", hint=f"move it away: mv '{path}' '{path}.damaged'"
+            ) from None
         return value if isinstance(value, dict) else {}
 
     def mark(self) -> tuple[int, str]:
@@ -85,7 +87,7 @@ class Home:
         return path if _bank_id_at(path) == self.bank_id else ""
 
     def remember_place(self, root: Root) -> str:
-        """Note where the bank stands now; the former path when it was moved, else ''. Raises CopiedBank."""
+        """Note where the bank stands now; its former path when it was moved, else ''. Raises CopiedBank."""
         original = self.is_copy(root)
         if original:
             raise CopiedBank(f"{root.path} is a copy of the bank at {original}", path=root.path)
@@ -118,7 +120,7 @@ def _bank_id_at(path: str) -> str:
 
 
 def directories(owner: int) -> dict[str, str]:
-    """The directories of a user's state, repositories and own config, by name. Raises NotOurs for a uid without home."""
+    """The directories of a user's state, repositories and own config, by name. Raises NotOurs for one without home."""
     override = os.environ.get(OVERRIDE)
     if override:
         base = os.path.abspath(override)
@@ -129,7 +131,8 @@ def directories(owner: int) -> dict[str, str]:
         home = pwd.getpwuid(owner).pw_dir
     except KeyError:
         raise NotOurs(
-            f"the bank belongs to uid {owner}, which has no home directory", hint=f"set {OVERRIDE} to a directory for its state"
+            f"the bank belongs to uid {owner}, which has no home directory",
+            hint=f"set {OVERRIDE} to a directory for its state",
         ) from None
     return {
         "state": f"{home}/.local/state/memorybank",
@@ -150,5 +153,7 @@ def user_config(owner: int) -> dict[str, Any]:
     try:
         value = loads(data)
     except FlawedJSON as error:
-        raise OperationFailed(f"{escape(path)} is damaged: {error}", path=path, hint="correct it or move it away") from None
+        raise OperationFailed(
+            f"{escape(path)} is damaged: {error}", path=path, hint="correct it or move it away"
+        ) from None
     return value if isinstance(value, dict) else {}

@@ -15,6 +15,7 @@ from memorybank_cli.bank import layout
 from memorybank_cli.bank.chain import Position, Reader, Reading, Tail
 from memorybank_cli.bank.framing import Line, frame, unframe
 from memorybank_cli.base import clock, digests, files
+from memorybank_cli.base.exact_json import dumps
 from memorybank_cli.base.names import uuid7
 from memorybank_cli.base.walk import Root
 
@@ -68,13 +69,11 @@ class Journal:
 
     def lines_about(self, path: str) -> list[Line]:
         """Lines that name `path`, newest first: found by text, then confirmed by the caller."""
-        from memorybank_cli.base.exact_json import dumps
-
         needle, hits = dumps(path), []
         for first in self.segments():
             for raw in self.raw_lines(first, 0):
                 if needle in raw and (found := unframe(raw)):
-                    hits.append(found[0])
+                    hits.append(found[0])  # noqa: PERF401 - two conditions read better as lines
         return hits[::-1]
 
     def raw_lines(self, first: int, offset: int) -> Iterator[bytes]:
@@ -87,9 +86,7 @@ class Journal:
             file.seek(offset)
             yield from file
 
-    def append(
-        self, end: Position, groups: Iterable[list[Entry]], sync: bool = True
-    ) -> tuple[list[Line], Position]:
+    def append(self, end: Position, groups: Iterable[list[Entry]], sync: bool = True) -> tuple[list[Line], Position]:
         """Write groups of entries after `end`, each all or nothing, and make them durable: the acknowledgement.
 
         The caller holds the lock, has read up to `end` and cut the tail. Raises OSError; nothing is then written.
@@ -144,4 +141,6 @@ class Journal:
             files.truncate(fd, tail.offset)
         finally:
             os.close(fd)
-        return Entry(CUT, {"segment": path, "offset": tail.offset, "bytes": size, "sha256": digest, "after_seq": end.seq})
+        return Entry(
+            CUT, {"segment": path, "offset": tail.offset, "bytes": size, "sha256": digest, "after_seq": end.seq}
+        )

@@ -15,8 +15,10 @@ EMPTY_OBJECT = "ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356
 
 
 class Verdict(NamedTuple):
-    """What one file came to. `pending`: what adoption would record of it; `outside`: it is not what was recorded,
-    and only `accept` may record it; `rule`: why its last good version stands for it in a snapshot, '' if it is good.
+    """What one file came to.
+
+    `pending` is what adoption would record of it. `outside`: it is not what was recorded, and only `accept` may
+    record it. `rule` says why its last good version stands for it in a snapshot, '' for a good file.
     """
 
     findings: list[Finding]
@@ -26,8 +28,10 @@ class Verdict(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What judging needs to know of the bank: kinds whose schema is bound, limits in bytes, open patterns, and
-    whether a baseline was recorded (before that, what stands there is simply new)."""
+    """What judging needs to know of the bank: kinds whose schema is bound, limits in bytes, open patterns.
+
+    `recorded`: there is a baseline; before that, what stands there is simply new.
+    """
 
     bound: frozenset[str]
     limits: dict[str, int]
@@ -47,7 +51,9 @@ def judge(path: str, where: Place, expected: Expected | None, seen: Seen | None,
     changed = expected is not None and expected.sha != seen.sha
     findings = _limit(path, where, seen, rules) + _shape(path, where, expected, seen, rules)
     if where.section == "stray":
-        findings.append(Finding("MB112", "a JSON file outside every section", path, "move it into a section if agents rely on it"))
+        findings.append(
+            Finding("MB112", "a JSON file outside every section", path, "move it into a section if agents rely on it")
+        )
     if where.policy == "managed" and expected is None and rules.recorded:
         return Verdict([_changed(path, "appeared without memorybank"), *findings], outside=True)
     if not changed:
@@ -89,7 +95,11 @@ def _limit(path: str, where: Place, seen: Seen, rules: Rules) -> list[Finding]:
     if limit is None or seen.size <= limit:
         return []
     message = f"{seen.size:,} bytes; {where.section}/ allows {limit // _MIB} MiB a file"
-    return [Finding("MB301", message, path, "archive old records, or raise the limit in config/memorybank.json and trust it")]
+    return [
+        Finding(
+            "MB301", message, path, "archive old records, or raise the limit in config/memorybank.json and trust it"
+        )
+    ]
 
 
 def _shape(path: str, where: Place, expected: Expected | None, seen: Seen, rules: Rules) -> list[Finding]:
@@ -99,7 +109,11 @@ def _shape(path: str, where: Place, expected: Expected | None, seen: Seen, rules
         return [Finding("MB202", "no schema for this file", path)]
     if not seen.content:
         return []
-    if where.bound or seen.kind in rules.bound or (expected is not None and expected.fits and expected.kind == seen.kind):
+    if (
+        where.bound
+        or seen.kind in rules.bound
+        or (expected is not None and expected.fits and expected.kind == seen.kind)
+    ):
         hint = f"memorybank explain MB201; the schema's name is {seen.kind}"
         return [Finding(rule, message, path, hint, pointer, line) for rule, message, pointer, line in seen.content]
     return [Finding("MB202", f"does not have the shape of a known {seen.kind}: {seen.content[0][1]}", path)]

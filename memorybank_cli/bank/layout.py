@@ -20,7 +20,7 @@ CONFIG_SCHEMAS = "config/schemas"
 PRIVATE = ".memorybank"
 JOURNAL = f"{PRIVATE}/journal"
 QUARANTINE = f"{PRIVATE}/quarantine"
-SCRATCH = f"{PRIVATE}/tmp"
+SCRATCH = f"{PRIVATE}/tmp"  # noqa: S108 - a directory of the bank
 LOCK = f"{PRIVATE}/lock"
 STATUS = f"{PRIVATE}/status.json"
 CATALOG = "catalog"  # the stem of catalog.sqlite; a rebuilt one gets a new name
@@ -113,8 +113,10 @@ def _account_kind(rest: str, name: str) -> str:
 
 def kind_of(where: Place, value: Any) -> str:
     """The kind of a document by its content: a trades file may hold one trade or a list of them."""
-    if where.section == "trades" and where.kind == "trade" and (
-        isinstance(value, list) or (isinstance(value, dict) and isinstance(value.get("trades"), list))
+    if (
+        where.section == "trades"
+        and where.kind == "trade"
+        and (isinstance(value, list) or (isinstance(value, dict) and isinstance(value.get("trades"), list)))
     ):
         return "trade_list"
     return where.kind

@@ -1,4 +1,4 @@
-"""Replacing files as one journaled act: staged, begun, swapped file by file, ended; a kill at any point is finished later.
+"""Replacing files as one journaled act: staged, begun, swapped, ended; what a kill interrupts is finished later.
 
 Used by rollback, restore in place and repair. Directories are never replaced: agents and watchers hold them open.
 """
@@ -39,7 +39,9 @@ class Replaced(NamedTuple):
     kept: dict[str, str]
 
 
-def replace_files(bank: Bank, wanted: Iterable[Replacement], reason: str, keep: bool = True, **fields: object) -> Replaced:
+def replace_files(
+    bank: Bank, wanted: Iterable[Replacement], reason: str, keep: bool = True, **fields: object
+) -> Replaced:
     """Put files in place under the bank's lock. With `keep` what stood there goes to quarantine first.
 
     Raises OSError before anything is swapped when staging fails; the bank is then as it was.

@@ -116,7 +116,16 @@ class Scanner:
             with self.bank.root.directory(directory) as fd:
                 listing = Listing(directory, fd, [], [], [], [])
                 info = os.stat(unescape(name), dir_fd=fd, follow_symlinks=False)
-                entry = Entry(name, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, info.st_mode, info.st_nlink, info.st_uid)
+                entry = Entry(
+                    name,
+                    info.st_size,
+                    info.st_mtime_ns,
+                    info.st_ctime_ns,
+                    info.st_ino,
+                    info.st_mode,
+                    info.st_nlink,
+                    info.st_uid,
+                )
                 if stat.S_ISREG(info.st_mode):
                     self._file(listing, entry, row, afresh=True)
                 else:
@@ -164,8 +173,13 @@ class Scanner:
         self._remember(listing.path, seen, vanished)
         if listing.path and settled and self.scan.pending == mark[1] and not self._has_troubles(listing.path):
             section, newest = _section(listing.path), max((entry.mtime_ns for entry in listing.files), default=0)
-            counts = _Counts(self.scan.checked - mark[2], self.scan.bytes - mark[3], self.scan.records - mark[4], section, newest)
-            findings = [(one.rule, one.message, one.path, one.hint, one.pointer, one.line) for one in self.scan.findings[mark[0] :]]
+            counts = _Counts(
+                self.scan.checked - mark[2], self.scan.bytes - mark[3], self.scan.records - mark[4], section, newest
+            )
+            findings = [
+                (one.rule, one.message, one.path, one.hint, one.pointer, one.line)
+                for one in self.scan.findings[mark[0] :]
+            ]
             self._settle(listing.path, signature, counts, findings)
 
     def _has_troubles(self, directory: str) -> bool:
@@ -222,7 +236,12 @@ class Scanner:
             looked = self._look(path, listing, entry, where)
             if looked is None:
                 return False
-            rotten = seen is not None and _same(entry, seen) and looked.sha != seen.sha and seen.hashed - seen.mtime >= SETTLED_NS
+            rotten = (
+                seen is not None
+                and _same(entry, seen)
+                and looked.sha != seen.sha
+                and seen.hashed - seen.mtime >= SETTLED_NS
+            )
             if rotten and self._twice(path, listing, entry, where) == looked.sha:
                 self._rot(path)
             seen = looked
@@ -232,7 +251,9 @@ class Scanner:
         section = _section(listing.path) if listing.path else where.section
         self._count(section, 1, entry.size, seen.records, entry.mtime_ns)
         if entry.links > 1 and where.policy == "managed":
-            self.scan.findings.append(Finding("MB305", f"has {entry.links} hard links", path, "replace it with a copy of its own"))
+            self.scan.findings.append(
+                Finding("MB305", f"has {entry.links} hard links", path, "replace it with a copy of its own")
+            )
         self._judge(path, where, row.expected, seen)
         self.progress.advance()
         return seen.hashed - seen.mtime >= SETTLED_NS
@@ -262,7 +283,12 @@ class Scanner:
 
     def _judge(self, path: str, where: Place, expected: Expected | None, seen: Seen | None) -> None:
         verdict = judge(path, where, expected, seen, self.rules)
-        if verdict.outside and where.policy == "managed" and layout.account_of(where.section) and self.bank.is_rendering(path):
+        if (
+            verdict.outside
+            and where.policy == "managed"
+            and layout.account_of(where.section)
+            and self.bank.is_rendering(path)
+        ):
             return
         self.scan.findings += verdict.findings
         if verdict.outside:

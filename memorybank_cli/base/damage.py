@@ -16,9 +16,9 @@ from memorybank_cli.base.exact_json import (
     MEMORY_BUDGET,
     Flaw,
     Unfit,
-    too_deep,
     parse_cost,
     raw_decode,
+    too_deep,
 )
 
 _MARKS = (

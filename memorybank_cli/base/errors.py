@@ -113,7 +113,7 @@ class Refused(MemorybankError):
 
 
 class CopiedBank(Refused):
-    """This bank is a copy: the original with the same id still stands elsewhere."""
+    """The bank is a copy: the original with the same id still stands elsewhere."""
 
     code = "copied_bank"
     hint = "memorybank init --new-id makes the copy a bank of its own"

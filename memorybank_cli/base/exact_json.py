@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from math import isfinite
 from typing import Any, NamedTuple
 
 import orjson
@@ -196,12 +197,10 @@ def _no_nan(value: Any) -> bool:
     while stack:
         item = stack.pop()
         if isinstance(item, float):
-            if item != item or item in (float("inf"), float("-inf")):
+            if not isfinite(item):
                 return False
         elif isinstance(item, dict):
             stack.extend(item.values())
         elif isinstance(item, list | tuple):
             stack.extend(item)
     return True
-
-

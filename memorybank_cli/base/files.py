@@ -7,7 +7,6 @@ fsync of the directory 23 of 1,200 acknowledged updates were gone. Paths are rel
 
 from __future__ import annotations
 
-
 import errno
 import fcntl
 import os
@@ -66,7 +65,9 @@ def truncate(fd: int, size: int) -> None:
     sync(fd)
 
 
-def replace(root: Root, path: str, data: bytes, mode: int = FILE_MODE, mtime_ns: int | None = None, durable: bool = True) -> None:
+def replace(
+    root: Root, path: str, data: bytes, mode: int = FILE_MODE, mtime_ns: int | None = None, durable: bool = True
+) -> None:
     """Put `data` at `path`: readers see the old or the new content, and after a crash one of the two is there.
 
     With `durable=False` (derived files only) nothing is synced. Raises OSError; the old file is then untouched.
@@ -124,7 +125,7 @@ def make_root(path: str | os.PathLike[str], mode: int = DIRECTORY_MODE) -> Root:
 
 
 def make_dirs(root: Root, path: str, mode: int = DIRECTORY_MODE, durable: bool = True) -> None:
-    """Make a directory and its parents below the root, each durable (unless a later sync covers them); what stands stays."""
+    """Make a directory and its parents below the root, each durable unless a later sync covers them."""
     fd = os.dup(root.fd)
     try:
         for name in components(path):

@@ -1,7 +1,7 @@
-"""Names: ids that may become part of a path, and how odd file names are written down.
+r"""Names: ids that may become part of a path, and how odd file names are written down.
 
 In the journal, the catalog, JSON and messages a path is *escaped*: control characters and bytes that
-are not UTF-8 stand as `\\xNN`, a backslash as `\\\\`. `unescape` gives back what the system calls want.
+are not UTF-8 stand as `\xNN`, a backslash as `\\`. `unescape` gives back what the system calls want.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def printable(text: str) -> str:
 
 
 def escape_text(line: str) -> str:
-    """One line of unknown text with control characters written as `\\xNN`."""
+    r"""One line of unknown text with control characters written as `\xNN`."""
     if line.isprintable():
         return line
     return "".join(char if char.isprintable() else _escape_char(char) for char in line)

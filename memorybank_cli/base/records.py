@@ -44,7 +44,7 @@ class Finding:
         """The same for the same trouble at the same place, whenever it is found."""
         from hashlib import sha256
 
-        return sha256("\0".join((self.rule, self.path, self.pointer)).encode(errors="replace")).hexdigest()[:16]
+        return sha256(f"{self.rule}\0{self.path}\0{self.pointer}".encode(errors="replace")).hexdigest()[:16]
 
     def as_dict(self) -> dict[str, Any]:
         """The finding as the contract of the command line gives it."""

@@ -101,7 +101,10 @@ def known(name: str) -> Setting:
     from difflib import get_close_matches
 
     near = get_close_matches(name, BY_NAME, 2)
-    raise UsageError(f"there is no setting '{name}'", hint=f"did you mean {' or '.join(near)}?" if near else "memorybank config show lists them")
+    raise UsageError(
+        f"there is no setting '{name}'",
+        hint=f"did you mean {' or '.join(near)}?" if near else "memorybank config show lists them",
+    )
 
 
 def convert(setting: Setting, value: Any) -> Any:
@@ -115,7 +118,7 @@ def convert(setting: Setting, value: Any) -> Any:
             return tuple(item for item in items if item)
         if isinstance(wanted, str):
             if not isinstance(value, str):
-                raise ValueError
+                raise TypeError
             return value
         number = type(wanted)(value)
         if number < 0 or isinstance(value, bool):

@@ -93,7 +93,7 @@ class Root:
             yield fd, component(name)
 
     def stat(self, path: str) -> os.stat_result | None:
-        """lstat of a path below the root, or None where there is nothing."""
+        """Lstat of a path below the root, or None where there is nothing."""
         try:
             if not path:
                 return os.fstat(self.fd)
@@ -165,9 +165,12 @@ class Root:
 
 
 def _readable(fd: int, directories: list[Entry]) -> tuple[list[Entry], list[Entry]]:
-    good, bad = [], []
+    good: list[Entry] = []
+    bad: list[Entry] = []
     for entry in directories:
-        (good if os.access(unescape(entry.name), os.R_OK | os.X_OK, dir_fd=fd, effective_ids=True) else bad).append(entry)
+        (good if os.access(unescape(entry.name), os.R_OK | os.X_OK, dir_fd=fd, effective_ids=True) else bad).append(
+            entry
+        )
     return good, bad
 
 
@@ -205,7 +208,14 @@ def entries(fd: int) -> tuple[list[Entry], list[Entry], list[Entry], list[str]]:
                 continue
             mode = info.st_mode
             entry = Entry(
-                escape(name), info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, mode, info.st_nlink, info.st_uid
+                escape(name),
+                info.st_size,
+                info.st_mtime_ns,
+                info.st_ctime_ns,
+                info.st_ino,
+                mode,
+                info.st_nlink,
+                info.st_uid,
             )
             (files if is_file(mode) else directories if is_dir(mode) else others).append(entry)
     files.sort()

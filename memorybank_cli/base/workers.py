@@ -23,7 +23,7 @@ def spread(items: Sequence[Item], work: Callable[[list[Item]], list[Result]], wo
     middle = len(items) // 2
     child, pipe = _start(lambda: work(list(items[middle:])))
     first = work(list(items[:middle]))
-    rest = _collect(child, pipe)
+    rest: list[Result] | None = _collect(child, pipe)
     return first + (work(list(items[middle:])) if rest is None else rest)
 
 

@@ -13,7 +13,13 @@ from memorybank_cli.base.records import SEVERITIES, Finding, Severity, worst
 
 Word = Literal["healthy", "degraded", "error"]
 _SHARES: dict[Severity, float] = {"info": 0.0, "warning": 0.04, "error": 0.2, "critical": 0.5}
-_WORDS: dict[Severity | None, Word] = {None: "healthy", "info": "healthy", "warning": "degraded", "error": "error", "critical": "error"}
+_WORDS: dict[Severity | None, Word] = {
+    None: "healthy",
+    "info": "healthy",
+    "warning": "degraded",
+    "error": "error",
+    "critical": "error",
+}
 
 
 class Deduction(NamedTuple):

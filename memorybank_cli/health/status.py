@@ -46,7 +46,11 @@ def status_document(findings: Iterable[Finding], counts: Counts, checked_at: str
 
     shape = any(component_of(one) == "metrics" and one.rule == "MB201" for one in listed)
     checks = {
-        "trades": {"status": status("trades"), "file_count": counts.files.get("trades", 0), "last_validated": checked_at},
+        "trades": {
+            "status": status("trades"),
+            "file_count": counts.files.get("trades", 0),
+            "last_validated": checked_at,
+        },
         "metrics": {"status": status("metrics"), "schema_valid": not shape, "last_updated": _moment(counts, "metrics")},
         "state": {"status": status("state"), "last_snapshot": counts.last_snapshot},
     }
@@ -66,7 +70,9 @@ def _moment(counts: Counts, section: str) -> str | None:
 
 def _alert(finding: Finding) -> dict[str, str]:
     level = "error" if finding.severity == "critical" else finding.severity
-    message = f"{finding.rule} {finding.path}: {finding.message}" if finding.path else f"{finding.rule} {finding.message}"
+    message = (
+        f"{finding.rule} {finding.path}: {finding.message}" if finding.path else f"{finding.rule} {finding.message}"
+    )
     return {"timestamp": finding.detected_at, "level": level, "message": message, "component": component_of(finding)}
 
 

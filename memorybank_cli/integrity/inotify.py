@@ -123,8 +123,8 @@ class Inotify:
             del self._paths[wd]
             self._watches.pop(path, None)
         elif not path:
-            # A removed root has no event of its own as long as our descriptor holds it, but its link count changes.
-            self._blind |= bool(mask & MOVE_SELF) or os.fstat(self._root.fd).st_nlink == 0
+            # A removed root has no event of its own, since our descriptor holds it.
+            self._blind |= bool(mask & MOVE_SELF)
             hints.append(Hint("directory", ""))
 
     def _of_directory(self, path: str, mask: int, hints: list[Hint]) -> None:

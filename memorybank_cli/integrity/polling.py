@@ -6,7 +6,7 @@ import os
 import time
 from typing import NamedTuple
 
-from memorybank_cli.base.walk import Entry, Root
+from memorybank_cli.base.walk import Entry, Listing, Root
 from memorybank_cli.integrity.hints import LOST, Hint, wait
 
 INTERVAL = 1.0
@@ -68,13 +68,18 @@ class Polling:
     def _look(self) -> Look:
         started = time.monotonic()
         look = Look({}, {})
-        for listing in self._root.walk(skip=self._skip):
+        for listing in self._root.walk(shape=self._without_skipped):
             start = f"{listing.path}/" if listing.path else ""
             look.files.update((start + entry.name, entry) for entry in listing.files + listing.others)
             look.directories.update((start + entry.name, (entry.inode, entry.mode)) for entry in listing.directories)
         now = time.monotonic()
         self._next = now + max(self._interval, (now - started) * SHARE)
         return look
+
+    def _without_skipped(self, listing: Listing) -> Listing:
+        if listing.path:
+            return listing
+        return listing._replace(directories=[entry for entry in listing.directories if entry.name not in self._skip])
 
 
 def differences(before: Look, after: Look) -> list[Hint]:

@@ -25,7 +25,7 @@ class _Open(NamedTuple):
     bracket: bytes
     start: int
     complete: int
-    count: int
+    elements: int
 
 
 def salvage(data: bytes) -> Salvaged | None:
@@ -63,7 +63,7 @@ def _complete_records(data: bytes) -> Salvaged | None:
     at = next((index for index, one in enumerate(stack) if one.bracket == b"["), None)
     if at is None and stack and (b"}" in data or b"]" in data):
         at = 0
-    if at is None or not stack[at].count:
+    if at is None or not stack[at].elements:
         return None
     cut = stack[at].complete
     closing = b"".join(_CLOSER[one.bracket] for one in reversed(stack[: at + 1]))
@@ -72,7 +72,9 @@ def _complete_records(data: bytes) -> Salvaged | None:
         loads(content)
     except FlawedJSON:
         return None
-    lost = f"{len(data) - cut} bytes after record {stack[at].count}, which was not complete" if cut < len(data) else ""
+    lost = (
+        f"{len(data) - cut} bytes after record {stack[at].elements}, which was not complete" if cut < len(data) else ""
+    )
     return Salvaged(content, "complete-records", lost)
 
 
@@ -89,11 +91,10 @@ def _open_containers(data: bytes) -> list[_Open]:
                 return []
             stack.pop()
             if stack:  # a container that is closed is complete, whether a comma follows or not
-                stack[-1] = stack[-1]._replace(complete=match.end(), count=stack[-1].count + 1)
+                stack[-1] = stack[-1]._replace(complete=match.end(), elements=stack[-1].elements + 1)
         elif token == b"," and stack:
             top = stack[-1]
             closed = data[top.complete : match.start()].strip() == b""
-            count = top.count if closed and top.count else top.count + 1
-            stack[-1] = top._replace(complete=match.start(), count=count)
+            count = top.elements if closed and top.elements else top.elements + 1
+            stack[-1] = top._replace(complete=match.start(), elements=count)
     return stack
-

@@ -42,7 +42,9 @@ class CreatedAccount:
     def summary(self) -> str:
         """What to do next."""
         done = "is there" if self.created else "was there already"
-        return f"Account {self.account} {done}. Next: memorybank message add --account {self.account} --role user 'text'"
+        return (
+            f"Account {self.account} {done}. Next: memorybank message add --account {self.account} --role user 'text'"
+        )
 
 
 def create(bank: Bank, account: Annotated[str, "its id: 1 to 64 of A-Z a-z 0-9 . _ -"]) -> CreatedAccount:

@@ -5,22 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
+from memorybank_cli.bank.bank import CONFIG_LIMIT, Bank
+from memorybank_cli.bank.examine import Content, Examiner
+from memorybank_cli.bank.layout import Place
+from memorybank_cli.bank.schemas import Registry, read_schema
 from memorybank_cli.base.errors import NotFound, UsageError, from_os_error
 from memorybank_cli.base.exact_json import HARD_SIZE
 from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding, Progress
 from memorybank_cli.base.walk import READ_SIZE, Root, read_all
 from memorybank_cli.base.workers import spread
-from memorybank_cli.bank.bank import CONFIG_LIMIT, Bank
-from memorybank_cli.bank.examine import Content, Examiner
-from memorybank_cli.bank.layout import Place
-from memorybank_cli.bank.schemas import Registry, read_schema
 
 _OWN = "given"
 
 
 def check_files(paths: Iterable[str], schema: str, bank: Bank | None, progress: Progress) -> tuple[int, list[Finding]]:
-    """How many files were checked, and what is wrong with their bytes or shape; directories stand for the .json below."""
+    """How many files were checked, and what is wrong with them; a directory stands for the .json files below it."""
     registry, name = _registry(schema, bank)
     names = list(_expand(paths))
     if not names:
@@ -33,7 +33,9 @@ def check_files(paths: Iterable[str], schema: str, bank: Bank | None, progress: 
 
     found = spread(names, work)
     progress.finish()
-    return len(names), [Finding(rule, message, escape(path), "", pointer, line) for path, (rule, message, pointer, line) in found]
+    return len(names), [
+        Finding(rule, message, escape(path), "", pointer, line) for path, (rule, message, pointer, line) in found
+    ]
 
 
 def _registry(schema: str, bank: Bank | None) -> tuple[Registry, str]:

@@ -9,10 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from memorybank_cli.base import files
-from memorybank_cli.base.names import unescape
-from memorybank_cli.base.records import Finding
-from memorybank_cli.base.walk import Entry, Listing
 from memorybank_cli.bank import baseline, layout, versions
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.catalog import Row as CatalogRow
@@ -21,6 +17,10 @@ from memorybank_cli.bank.examine import Changing, Examiner
 from memorybank_cli.bank.journal import Entry as JournalEntry
 from memorybank_cli.bank.judge import judge
 from memorybank_cli.bank.scan import Scan, judging_rules
+from memorybank_cli.base import files
+from memorybank_cli.base.names import unescape
+from memorybank_cli.base.records import Finding
+from memorybank_cli.base.walk import Entry, Listing
 from memorybank_cli.operations.loss import sudden_loss
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.repositories import Snapshots, repository_path
@@ -78,7 +78,11 @@ class BackupReport:
         what = f"{self.files:,} files, {self.bytes:,} bytes ({self.new_bytes:,} new)"
         if self.document is None:
             return f"Would save {what}; {len(self.damaged)} damaged ones beside their last good version"
-        held = f"; {len(self.damaged)} damaged files stand beside their last good version: memorybank repair" if self.damaged else ""
+        held = (
+            f"; {len(self.damaged)} damaged files stand beside their last good version: memorybank repair"
+            if self.damaged
+            else ""
+        )
         suspect = f"; SUSPECT: {'; '.join(self.document.reasons)}" if self.document.status == "suspect" else ""
         return f"Snapshot {self.document.id}: {what}{held}{suspect}"
 
@@ -117,20 +121,20 @@ def make_snapshot(
     if dry_run:
         from memorybank_cli.bank.scan import Scanner
 
-        return _rehearsal(bank, Scanner(bank, bank.context.progress).run(), path, started)
+        return _rehearsal(Scanner(bank, bank.context.progress).run(), path, started)
     bank.render()
-    scan, _ = baseline.establish(bank, bank.context.progress)
+    baseline.establish(bank, bank.context.progress)
     with Repository.create(path) as repository:
-        return _save(bank, repository, scan, tags, verify, started)
+        return _save(bank, repository, tags, verify, started)
 
 
-def _save(bank: Bank, repository: Repository, scan: Scan, tags: tuple[str, ...], verify: bool, started: float) -> BackupReport:
+def _save(bank: Bank, repository: Repository, tags: tuple[str, ...], verify: bool, started: float) -> BackupReport:
     snapshots = Snapshots(bank, repository.path)
     try:
         source = _Source(bank, snapshots)
 
         def describe(totals: Totals) -> Meta:
-            return _meta(bank, snapshots, source, totals, scan, tags)
+            return _meta(bank, snapshots, source, totals, tags)
 
         saved = save(repository, source.rows(), describe, bank.context.progress, lock_timeout=bank.lock_timeout)
     finally:
@@ -167,7 +171,7 @@ def _record(bank: Bank, repository: Repository, saved: Saved) -> None:
     bank.commit([JournalEntry("snapshot.created", fields)])
 
 
-def _meta(bank: Bank, snapshots: Snapshots, source: _Source, totals: Totals, scan: Scan, tags: tuple[str, ...]) -> Meta:
+def _meta(bank: Bank, snapshots: Snapshots, source: _Source, totals: Totals, tags: tuple[str, ...]) -> Meta:
     end = source.end
     newest = snapshots.newest_first()
     reference = next((one for one in newest if one.status == "good"), None)
@@ -191,7 +195,7 @@ def _meta(bank: Bank, snapshots: Snapshots, source: _Source, totals: Totals, sca
     )
 
 
-def _rehearsal(bank: Bank, scan: Scan, path: str, started: float) -> BackupReport:
+def _rehearsal(scan: Scan, path: str, started: float) -> BackupReport:
     damaged = tuple({"path": one.path, "rule": _rule_of(one.seen)} for one in scan.damaged if one.seen is not None)
     return BackupReport(None, scan.checked, scan.bytes, 0, damaged, (), (), path, time.perf_counter() - started)
 
@@ -302,7 +306,10 @@ class _Source:
         """Files that are gone without being meant to: their last good version stays in the snapshot."""
         for name, row in sorted(known.items()):
             path = prefix + name
-            if row.expected is None or judge(path, layout.place(path), row.expected, None, self.judging).rule != "MB111":
+            if (
+                row.expected is None
+                or judge(path, layout.place(path), row.expected, None, self.judging).rule != "MB111"
+            ):
                 continue
             self.damaged.append({"path": path, "rule": "MB111"})
             saved = self._last_good(path, None, row, "", None)

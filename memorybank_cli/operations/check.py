@@ -70,11 +70,15 @@ def validate(
     bank: Bank | None,
     context: Context,
     *paths: Annotated[str, "files or directories; default: the whole bank"],
-    only: Annotated[tuple[str, ...], Option("only this family or rule of findings: MB1, MB2, MB102, …", metavar="FAMILY")] = (),
+    only: Annotated[
+        tuple[str, ...], Option("only this family or rule of findings: MB1, MB2, MB102, …", metavar="FAMILY")
+    ] = (),
     fail_on: Annotated[Severity, "exit 1 from this severity on"] = "error",
     format_: Annotated[Literal["text", "json", "github"], "how to print"] = "text",
     report: Annotated[str | None, Option("write the report there too: .json, else Markdown", metavar="FILE")] = None,
-    schema: Annotated[str | None, Option("check files anywhere against this schema: a name, or a file", metavar="NAME")] = None,
+    schema: Annotated[
+        str | None, Option("check files anywhere against this schema: a name, or a file", metavar="NAME")
+    ] = None,
     full: Annotated[bool, "read every file again, whatever its times say"] = False,
 ) -> ValidateReport:
     """Check every file and say what is wrong.
@@ -99,7 +103,9 @@ def validate(
         checked, findings = check_files(paths, schema, bank, context.progress)
         pending = 0
     elif bank is None:
-        raise BankNotFound("there is no bank here or above", hint="memorybank init makes one; --schema NAME FILE checks files anywhere")
+        raise BankNotFound(
+            "there is no bank here or above", hint="memorybank init makes one; --schema NAME FILE checks files anywhere"
+        )
     else:
         checked, pending, findings = check_bank(bank, bank_paths(bank, paths), context.progress, full=full)
     chosen = tuple(_only(findings, only))
@@ -114,7 +120,7 @@ def validate(
 def _only(findings: Iterable[Finding], families: tuple[str, ...]) -> list[Finding]:
     wanted = tuple(one.upper() for one in families)
     if any(not one.startswith("MB") or not one[2:].isdecimal() for one in wanted):
-        raise UsageError(f"'{escape(' '.join(families))}' is no family of findings", hint="MB1 to MB6, or a rule such as MB102")
+        raise UsageError(
+            f"'{escape(' '.join(families))}' is no family of findings", hint="MB1 to MB6, or a rule such as MB102"
+        )
     return [one for one in findings if not wanted or one.rule.startswith(wanted)]
-
-

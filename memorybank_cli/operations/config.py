@@ -6,6 +6,12 @@ import os
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from memorybank_cli.bank import layout
+from memorybank_cli.bank.bank import CONFIG_LIMIT, Bank
+from memorybank_cli.bank.catalog import FileRow
+from memorybank_cli.bank.home import directories, user_config
+from memorybank_cli.bank.journal import Entry
+from memorybank_cli.bank.versions import pack
 from memorybank_cli.base import digests, files
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import BankNotFound, NotFound, Refused, UsageError
@@ -13,12 +19,6 @@ from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 from memorybank_cli.base.records import Finding, at_least
 from memorybank_cli.base.settings import SETTINGS, Settings, convert, flatten, known
 from memorybank_cli.base.walk import Root
-from memorybank_cli.bank import layout
-from memorybank_cli.bank.bank import CONFIG_LIMIT, Bank
-from memorybank_cli.bank.catalog import FileRow
-from memorybank_cli.bank.home import directories, user_config
-from memorybank_cli.bank.journal import Entry
-from memorybank_cli.bank.versions import pack
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.probes import look
 
@@ -43,12 +43,18 @@ class SettingsReport:
     origins: bool = True
 
     def as_dict(self) -> dict[str, Any]:
-        """`{"settings": {name: {"value", "origin", "help"}}}`"""
-        return {"settings": {one.name: {"value": one.value, "origin": one.origin, "help": one.help} for one in self.settings}}
+        """By name: value, origin and help."""
+        return {
+            "settings": {
+                one.name: {"value": one.value, "origin": one.origin, "help": one.help} for one in self.settings
+            }
+        }
 
     def text(self) -> str:
         """A line each: name, value and, if asked for, origin."""
-        lines = [f"{one.name} = {_shown(one.value)}" + (f"  ({one.origin})" if self.origins else "") for one in self.settings]
+        lines = [
+            f"{one.name} = {_shown(one.value)}" + (f"  ({one.origin})" if self.origins else "") for one in self.settings
+        ]
         return "\n".join(lines) + "\n"
 
 
@@ -100,7 +106,9 @@ def _settings(bank: Bank | None, context: Context) -> Settings:
     return bank.settings if bank is not None else Settings(context.options, user=flatten(user_config(os.geteuid())))
 
 
-def show(bank: Bank | None, context: Context, *, origin: Annotated[bool, "say where each value comes from"] = False) -> SettingsReport:
+def show(
+    bank: Bank | None, context: Context, *, origin: Annotated[bool, "say where each value comes from"] = False
+) -> SettingsReport:
     """Show the settings that hold.
 
     Order: option, MEMORYBANK_* variable, the bank's config, the user's file, default.
@@ -113,7 +121,9 @@ def show(bank: Bank | None, context: Context, *, origin: Annotated[bool, "say wh
     """
     settings = _settings(bank, context)
     found = [(setting, settings.look_up(setting.name)) for setting in SETTINGS]
-    return SettingsReport(tuple(SettingValue(one.name, value.value, value.origin, one.help) for one, value in found), origin)
+    return SettingsReport(
+        tuple(SettingValue(one.name, value.value, value.origin, one.help) for one, value in found), origin
+    )
 
 
 def get(bank: Bank | None, context: Context, name: Annotated[str, "the setting's name"]) -> SettingsReport:
@@ -158,7 +168,9 @@ def set_(
     if where == "user":
         return ChangedSetting(name, wanted, _set_user(bank, name, wanted))
     if setting.scope == "user":
-        raise Refused(f"'{name}' is never taken from a bank's config", hint=f"memorybank config set {name} VALUE --scope user")
+        raise Refused(
+            f"'{name}' is never taken from a bank's config", hint=f"memorybank config set {name} VALUE --scope user"
+        )
     if bank is None:
         raise BankNotFound("there is no bank here or above")
     return ChangedSetting(name, wanted, _set_bank(bank, name, wanted))
@@ -186,7 +198,15 @@ def _set_bank(bank: Bank, name: str, value: Any) -> str:
     data = _document({**flatten(current), name: value})
     with bank.locked():
         before = bank.catalog.row(layout.CONFIG).expected
-        row = FileRow(layout.CONFIG, digests.of(data), len(data), files.FILE_MODE, [], "memorybank", before.sha if before else None)
+        row = FileRow(
+            layout.CONFIG,
+            digests.of(data),
+            len(data),
+            files.FILE_MODE,
+            [],
+            "memorybank",
+            before.sha if before else None,
+        )
         bank.commit([Entry("file.accepted", {"files": [list(row)], "reason": f"config set {name}"}, pack([data]))])
         files.make_dirs(bank.root, "config")
         files.replace(bank.root, layout.CONFIG, data)
@@ -242,7 +262,9 @@ def trust(bank: Bank, *, path: Annotated[tuple[str, ...], Option("only this file
     Examples:
         memorybank config trust
     """
-    chosen = list(path) or [f"config/{entry.name}" for entry in bank.root.listing("config") if entry.name.endswith(".json")]
+    chosen = list(path) or [
+        f"config/{entry.name}" for entry in bank.root.listing("config") if entry.name.endswith(".json")
+    ]
     if not chosen:
         raise NotFound("the bank has no config to trust", hint="memorybank config set NAME VALUE writes one")
     from memorybank_cli.operations.accept import accept

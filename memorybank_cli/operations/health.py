@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from memorybank_cli.base import clock, files
-from memorybank_cli.base.exact_json import dumps
-from memorybank_cli.base.records import Finding
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.scan import Scan
+from memorybank_cli.base import clock, files
+from memorybank_cli.base.exact_json import dumps
+from memorybank_cli.base.records import Finding
 from memorybank_cli.health.score import Score, score
 from memorybank_cli.health.status import Counts, components, status_document
 from memorybank_cli.operations.probes import look
@@ -67,9 +67,13 @@ class HealthReport:
         if not self.score.deductions:
             return head
         if self.explain:
-            reasons = [f"  -{one.points:g} {one.rule} ({one.severity}, {one.findings} findings)" for one in self.score.deductions]
+            reasons = [
+                f"  -{one.points:g} {one.rule} ({one.severity}, {one.findings} findings)"
+                for one in self.score.deductions
+            ]
             return "\n".join([head, *reasons])
-        return f"{head}: {', '.join(one.rule for one in self.score.deductions)}. Next: memorybank explain {self.score.deductions[0].rule}"
+        rules = [one.rule for one in self.score.deductions]
+        return f"{head}: {', '.join(rules)}. Next: memorybank explain {rules[0]}"
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,12 @@ def _surroundings(bank: Bank, newest: Document | None) -> Iterable[Finding]:
     if age is None:
         yield Finding("MB501", "there is no good snapshot", "", "memorybank backup")
     elif age > limit:
-        yield Finding("MB501", f"the newest good snapshot is {age:.0f} hours old", "", "memorybank backup; a cron entry keeps it so")
+        yield Finding(
+            "MB501",
+            f"the newest good snapshot is {age:.0f} hours old",
+            "",
+            "memorybank backup; a cron entry keeps it so",
+        )
     disk = os.statvfs(bank.root.path)
     free = disk.f_bavail * disk.f_frsize
     if free < max(disk.f_blocks * disk.f_frsize * LOW_DISK_SHARE, LOW_DISK_BYTES):
@@ -219,7 +228,9 @@ def _prometheus(report: HealthReport) -> str:
     for one in report.findings:
         counts[one.rule, one.severity] = counts.get((one.rule, one.severity), 0) + 1
     lines.append("# TYPE memorybank_findings gauge")
-    lines += [f'memorybank_findings{{rule="{rule}",severity="{level}"}} {n}' for (rule, level), n in sorted(counts.items())]
+    lines += [
+        f'memorybank_findings{{rule="{rule}",severity="{level}"}} {n}' for (rule, level), n in sorted(counts.items())
+    ]
     return "\n".join(lines) + "\n"
 
 

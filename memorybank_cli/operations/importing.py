@@ -23,8 +23,13 @@ def import_tree(source: str, target: str, progress: Progress) -> dict[str, Any]:
     """
     if not os.path.isdir(source):
         raise UsageError(f"{escape(source)} is no directory", path=source, hint="--from takes the directory to import")
-    if os.path.realpath(target).startswith(os.path.realpath(source) + os.sep) or os.path.realpath(target) == os.path.realpath(source):
-        raise Refused(f"{escape(target)} lies in {escape(source)}", hint="choose a target outside, or run init there without --from")
+    if os.path.realpath(target).startswith(os.path.realpath(source) + os.sep) or os.path.realpath(
+        target
+    ) == os.path.realpath(source):
+        raise Refused(
+            f"{escape(target)} lies in {escape(source)}",
+            hint="choose a target outside, or run init there without --from",
+        )
     root = Root(source)
     try:
         into = files.make_root(target)
@@ -78,7 +83,9 @@ def _put(into: Root, path: str, data: bytes, entry: Entry) -> bool:
         present = into.read_if_there(path)
         if present is not None and digests.of(present) == digests.of(data):
             return False
-        raise Refused(f"{path} stands in the target already, with other content", path=path, hint="import into an empty directory")
+        raise Refused(
+            f"{path} stands in the target already, with other content", path=path, hint="import into an empty directory"
+        )
     files.make_dirs(into, path.rpartition("/")[0])
     files.replace(into, path, data, entry.mode & 0o777, entry.mtime_ns)
     return True

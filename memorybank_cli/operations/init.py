@@ -84,7 +84,7 @@ def init(
         from memorybank_cli.operations.importing import import_tree
 
         imported = import_tree(from_, path, context.progress)
-    created = _make_tree(path, group, context)
+    created = _make_tree(path, group)
     bank = _open(path, context, group, new_id)
     try:
         return _complete(bank, created, account, imported, repair)
@@ -123,11 +123,11 @@ def _check_outside_banks(path: str) -> None:
         parent = os.path.dirname(parent)
 
 
-def _make_tree(path: str, group: str | None, context: Context) -> list[str]:
+def _make_tree(path: str, group: str | None) -> list[str]:
     """Directories and placeholders that are missing, made; what was made."""
     created = [] if os.path.isdir(path) else [path]
     files.make_root(path).close()
-    take_owners_ids(path, context)
+    take_owners_ids(path)
     root = Root(path)
     try:
         for section in (*layout.SECTIONS, "metrics/historical"):

@@ -49,7 +49,7 @@ class Proof:
         rest = "" if self.proved_to == self.chained_to else f"; lines up to {self.chained_to} are only chained"
         return (
             f"Lines 1 to {self.proved_to} are as they were acknowledged, by {by}{rest}. "
-            "Without a key this detects accidents, cut tails and careless edits, not a forger who also rewrites the mark."
+            "Without a key this detects accidents, cut tails and careless edits, not a forger who rewrites the mark too."
         )
 
 
@@ -82,7 +82,9 @@ def log(
     return _events(bank, wanted, account, start, follow)
 
 
-def _events(bank: Bank, path: str, account: str | None, since: datetime | None, follow: bool) -> Iterator[dict[str, Any]]:
+def _events(
+    bank: Bank, path: str, account: str | None, since: datetime | None, follow: bool
+) -> Iterator[dict[str, Any]]:
     seq = 0
     while True:
         for line in bank.journal.lines(seq):
@@ -98,17 +100,23 @@ def _events(bank: Bank, path: str, account: str | None, since: datetime | None, 
 def _event(line: Line, path: str, account: str | None) -> dict[str, Any] | None:
     """One line as an event, None when it is not about what is asked for."""
     core = line.core
-    rows = [FileRow(*row) for row in core.get("files", ()) if not path or row[0] == path or row[0].startswith(f"{path}/")]
+    rows = [
+        FileRow(*row) for row in core.get("files", ()) if not path or row[0] == path or row[0].startswith(f"{path}/")
+    ]
     if path and not rows:
         return None
     if account is not None and core.get("account") != account and account not in core.get("accounts", {}):
         return None
     event = {"type": "event", "op": line.op, "seq": line.seq, "ts": core["ts"], "actor": core["actor"]}
-    event |= {name: value for name, value in core.items() if name not in event and name not in ("files", "key", "commit")}
+    event |= {
+        name: value for name, value in core.items() if name not in event and name not in ("files", "key", "commit")
+    }
     if len(rows) == 1:
         event |= {"path": rows[0].path, "before": rows[0].before, "after": rows[0].after}
     if "files" in core:
-        event["files"] = [{"path": row.path, "before": row.before, "after": row.after, "size": row.size} for row in rows]
+        event["files"] = [
+            {"path": row.path, "before": row.before, "after": row.after, "size": row.size} for row in rows
+        ]
     return event | {"hash": line.hash}
 
 
@@ -152,7 +160,11 @@ def _snapshot_anchors(bank: Bank) -> dict[int, tuple[str, str]]:
 
 
 def _contradiction(seq: int, name: str) -> Finding:
-    return Finding("MB120", f"line {seq} is not the one that {name} vouches for", hint="the journal was rewritten; keep it and compare with a backup")
+    return Finding(
+        "MB120",
+        f"line {seq} is not the one that {name} vouches for",
+        hint="the journal was rewritten; keep it and compare with a backup",
+    )
 
 
 def _break(one: Any) -> Finding:

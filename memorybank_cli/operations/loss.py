@@ -15,7 +15,7 @@ WANTED = ("file.accepted", "restore.end")
 
 
 def sudden_loss(bank: Bank, snapshots: Snapshots, reference: Document, files: int, records: int) -> list[str]:
-    """Reasons to call a snapshot suspect, held against the newest good one; losses that the journal holds as wanted don't count."""
+    """Reasons to call a snapshot suspect, held against the newest good one; losses that were wanted don't count."""
     wanted = _wanted_losses(bank, reference.seq)
     reasons = []
     for name, before, now in (("files", reference.files, files), ("records", reference.records, records)):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base import digests
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import UsageError, from_os_error
@@ -16,7 +17,6 @@ from memorybank_cli.base.names import escape, unescape
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.walk import open_regular
 from memorybank_cli.base.workers import spread
-from memorybank_cli.bank.bank import Bank
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.repositories import open_repository
 
@@ -31,7 +31,7 @@ class Manifest:
     files: tuple[tuple[str, str], ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """`{"files": [{"path", "sha256"}]}`"""
+        """Under `files`: path and sha256 of each."""
         return {"files": [{"path": path, "sha256": sha} for path, sha in self.files]}
 
     def text(self) -> bytes:
@@ -56,14 +56,17 @@ class ManifestCheck:
 
     def summary(self) -> str:
         """How many, how many not."""
-        return f"{self.checked:,} files checked: {f'{len(self.findings)} differ' if self.findings else 'all as the manifest says'}"
+        verdict = f"{len(self.findings)} differ" if self.findings else "all as the manifest says"
+        return f"{self.checked:,} files checked: {verdict}"
 
 
 def manifest(
     bank: Bank,
     context: Context,
     *,
-    check: Annotated[str | None, Option("hold the bank's files against this manifest; - reads stdin", metavar="FILE")] = None,
+    check: Annotated[
+        str | None, Option("hold the bank's files against this manifest; - reads stdin", metavar="FILE")
+    ] = None,
     snapshot: Annotated[str | None, Option("the manifest of this snapshot", metavar="ID")] = None,
 ) -> Manifest | ManifestCheck:
     """Write the checksums of all files, or check them.
@@ -109,14 +112,16 @@ def _line(path: str, sha: str) -> bytes:
 
 
 def parse(text: bytes) -> list[tuple[str, str]]:
-    """Escaped paths and digests of a manifest. Raises UsageError for a line that is none, or a path that leads elsewhere."""
+    """Escaped paths and digests of a manifest. Raises UsageError for a line that is none, or leads out of the bank."""
     rows = []
     for number, line in enumerate(text.splitlines(), 1):
         found = _LINE.fullmatch(line)
         if found is None:
             if not line.strip():
                 continue
-            raise UsageError(f"line {number} of the manifest is none", hint="a line is a SHA-256, two blanks and a path")
+            raise UsageError(
+                f"line {number} of the manifest is none", hint="a line is a SHA-256, two blanks and a path"
+            )
         mark, sha, name = found.groups()
         if mark:
             name = re.sub(rb"\\([\\nr])", lambda m: {b"n": b"\n", b"r": b"\r"}.get(m[1], b"\\"), name)

@@ -32,7 +32,9 @@ def find_bank(context: Context) -> str:
             return given
         if is_bank(os.path.join(given, DEFAULT_NAME)):
             return os.path.join(given, DEFAULT_NAME)
-        raise BankNotFound(f"there is no bank at {escape(given)}", path=given, hint=f"memorybank init {escape(given)} makes one")
+        raise BankNotFound(
+            f"there is no bank at {escape(given)}", path=given, hint=f"memorybank init {escape(given)} makes one"
+        )
     here = os.getcwd()
     directory = here
     while True:
@@ -54,14 +56,16 @@ def open_bank(context: Context, must_exist: bool = True, path: str | None = None
     """The bank that is meant, open, recovered and up to date; close it. Raises the errors of FORMAT section 5."""
     del must_exist  # an operation that makes banks does not come here
     where = path or find_bank(context)
-    take_owners_ids(where, context)
+    take_owners_ids(where)
     bank = Bank(where, context, appliers(), GATES)
     try:
         bank.refresh()
         finish_replacements(bank)
         original = bank.home.is_copy(bank.root)
         if original:
-            context.progress.note(f"this bank is a copy of the one at {original}; memorybank init --new-id makes it its own")
+            context.progress.note(
+                f"this bank is a copy of the one at {original}; memorybank init --new-id makes it its own"
+            )
     except BaseException:
         bank.catalog.close()
         bank.root.close()
@@ -69,7 +73,7 @@ def open_bank(context: Context, must_exist: bool = True, path: str | None = None
     return bank
 
 
-def take_owners_ids(path: str, context: Context) -> None:
+def take_owners_ids(path: str) -> None:
     """Act as the owner of the bank's directory: root takes the owner's ids, anybody else must be the owner."""
     try:
         info = os.stat(path)

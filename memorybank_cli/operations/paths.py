@@ -25,10 +25,13 @@ def bank_path(bank: Bank, given: str, must_exist: bool = True) -> str:
     if whole != bank.root.path and not whole.startswith(bank.root.path + os.sep):
         raise UsageError(f"{escape(given)} is not in the bank at {escape(bank.root.path)}", path=given)
     path = "/".join(escape(part) for part in os.path.relpath(whole, bank.root.path).split(os.sep) if part != ".")
-    if must_exist and path and bank.root.stat(path) is None and bank.catalog.row(path).expected is None:
-        if not any(True for _ in bank.catalog.all_expected(path)):
-            raise NotFound(f"there is no {escape(given)} in the bank", path=path, hint="a PATH is relative to the bank's root")
+    if must_exist and path and not _is_known(bank, path):
+        raise NotFound(f"there is no {escape(given)} in the bank", path=path, hint="a PATH is relative to its root")
     return path
+
+
+def _is_known(bank: Bank, path: str) -> bool:
+    return bank.root.stat(path) is not None or any(True for _ in bank.catalog.all_expected(path))
 
 
 def bank_paths(bank: Bank, given: Iterable[str]) -> list[str]:

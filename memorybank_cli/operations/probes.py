@@ -34,7 +34,9 @@ def settings(bank: Bank) -> Iterable[Finding]:
     for name in flatten(value):
         if name in inert:
             message = f"'{name}' is not taken from the bank's own config"
-            yield Finding("MB401", message, layout.CONFIG, "memorybank config trust, if you wrote it; else remove it", f"/{name}")
+            yield Finding(
+                "MB401", message, layout.CONFIG, "memorybank config trust, if you wrote it; else remove it", f"/{name}"
+            )
     for name in bank.registry.ignored:
         message = f"the schema '{name}' is memorybank's own and cannot be replaced"
         yield Finding("MB401", message, f"{layout.CONFIG_SCHEMAS}/{name}.schema.json", "remove it")
@@ -43,14 +45,18 @@ def settings(bank: Bank) -> Iterable[Finding]:
 def permissions(bank: Bank) -> Iterable[Finding]:
     """MB303, MB306: who else may read or write, and whether we may."""
     if not os.access(bank.root.path, os.W_OK, effective_ids=True):
-        yield Finding("MB306", "the bank's directory cannot be written", "", "correct its owner and mode, or mount it writable")
+        yield Finding(
+            "MB306", "the bank's directory cannot be written", "", "correct its owner and mode, or mount it writable"
+        )
     if not _reachable(bank.root.path):
         return
     top = [entry for entry in bank.root.listing() if entry.mode & 0o006 and stat.S_ISDIR(entry.mode)]
     for entry in top:
         what = "written" if entry.mode & 0o002 else "read"
         hint = f"chmod -R o-rwx '{bank.root.absolute(entry.name)}'"
-        yield Finding("MB303", f"may be {what} by any user of this machine (mode {entry.mode & 0o777:04o})", entry.name, hint)
+        yield Finding(
+            "MB303", f"may be {what} by any user of this machine (mode {entry.mode & 0o777:04o})", entry.name, hint
+        )
 
 
 def _reachable(path: str) -> bool:
@@ -75,7 +81,9 @@ def check_bank(
     return scan.checked, scan.pending, findings
 
 
-def look(bank: Bank, paths: Iterable[str] = (), progress: Progress = QUIET, full: bool = False) -> tuple[Scan, list[Finding]]:
+def look(
+    bank: Bank, paths: Iterable[str] = (), progress: Progress = QUIET, full: bool = False
+) -> tuple[Scan, list[Finding]]:
     """The look over the bank, and the findings of every probe with it."""
     some = [path for path in paths if path]
     progress.start("checking", bank.catalog.meta("files"))

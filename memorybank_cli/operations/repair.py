@@ -34,7 +34,8 @@ class Cure:
     path: str
     rule: str
     method: str
-    """leading-document, complete-records, byte-order-mark-removed, journal, snapshot, rebuilt, reinitialised, or new-segment."""
+    """How: leading-document, complete-records, byte-order-mark-removed, journal, snapshot, rebuilt, reinitialised, or
+    new-segment."""
     kept: str = ""
     """Where the damaged bytes are kept now."""
     lost: str = ""
@@ -148,7 +149,9 @@ def _patients(scan: Scan) -> list[tuple[Finding, Expected | None]]:
 def _carry_out(bank: Bank, plans: list[_Plan]) -> list[Cure]:
     examiner, bound = Examiner(bank.registry), judging_rules(bank).bound
     methods = {plan.cure.path: plan.cure.method for plan in plans}
-    outcome = replace_files(bank, (_replacement(bank, plan, examiner, bound) for plan in plans), "repair", methods=methods)
+    outcome = replace_files(
+        bank, (_replacement(bank, plan, examiner, bound) for plan in plans), "repair", methods=methods
+    )
     return [replace(plan.cure, kept=outcome.kept.get(plan.cure.path, "")) for plan in plans]
 
 
@@ -171,8 +174,8 @@ class _Doctor:
     def treat(self, patients: list[tuple[Finding, Expected | None]]) -> tuple[list[_Plan], list[Incurable]]:
         """A plan for each file that can be cured, and the others with the reason."""
         plans, incurable = [], []
-        for finding, expected in patients:
-            expected = expected or self.bank.catalog.row(finding.path).expected
+        for finding, known in patients:
+            expected = known or self.bank.catalog.row(finding.path).expected
             plan = self._plan(finding, expected)
             if plan is None:
                 incurable.append(_incurable(finding, expected))
@@ -205,7 +208,9 @@ class _Doctor:
             history = rebuild_history(self.bank, account)
             for one in render(history) if history.exists else ():
                 if one.path == finding.path:
-                    return _Plan(Cure(finding.path, finding.rule, "rebuilt", why="the journal holds every message"), one.data)
+                    return _Plan(
+                        Cure(finding.path, finding.rule, "rebuilt", why="the journal holds every message"), one.data
+                    )
         return self._recorded(finding, expected, "it is the version that memorybank recorded")
 
     def _append(self, finding: Finding, expected: Expected | None, rescued: Salvaged | None) -> _Plan | None:
@@ -222,7 +227,9 @@ class _Doctor:
             return _salvaged(finding, rescued, why)
         plan = self._recorded(finding, expected, "nothing could be salvaged from what is there")
         if plan is None and self.reinitialise:
-            return _Plan(Cure(finding.path, finding.rule, "reinitialised", why="asked for with --reinitialise"), baseline.EMPTY)
+            return _Plan(
+                Cure(finding.path, finding.rule, "reinitialised", why="asked for with --reinitialise"), baseline.EMPTY
+            )
         return plan
 
     def _recorded(self, finding: Finding, expected: Expected | None, why: str) -> _Plan | None:
@@ -233,8 +240,13 @@ class _Doctor:
                 return _Plan(Cure(path, finding.rule, "journal", why=why), content)
             found = self.snapshots.content(path, expected.sha)
             if found is not None:
-                return _Plan(Cure(path, finding.rule, "snapshot", why=f"{why}; it stands in snapshot {found[1]}"), found[0])
-        if layout.policy_of(path, layout.place(path), expected.kind if expected else "", self.open_patterns) == "append":
+                return _Plan(
+                    Cure(path, finding.rule, "snapshot", why=f"{why}; it stands in snapshot {found[1]}"), found[0]
+                )
+        if (
+            layout.policy_of(path, layout.place(path), expected.kind if expected else "", self.open_patterns)
+            == "append"
+        ):
             return None
         older = self._any_version(path)
         return None if older is None else _Plan(Cure(path, finding.rule, older[1], why=f"{why}; {older[2]}"), older[0])
@@ -269,4 +281,3 @@ def _incurable(finding: Finding, expected: Expected | None) -> Incurable:
         reason = f"{finding.message}; no good version was ever recorded"
         hint = "correct it by hand, then memorybank validate; an open file can be emptied with --reinitialise"
     return Incurable(finding.path, finding.rule, reason, hint)
-

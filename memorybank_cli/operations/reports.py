@@ -17,7 +17,8 @@ _LEVELS = {"info": "notice", "warning": "warning", "error": "error", "critical":
 def github_lines(findings: Iterable[Finding]) -> str:
     """One annotation a finding, in the syntax of GitHub's workflow commands."""
     return "".join(
-        f"::{_LEVELS[one.severity]} file={_property(one.path)},line={one.line or 1},title={one.rule}::{_data(one.message)}\n"
+        f"::{_LEVELS[one.severity]} file={_property(one.path)},line={one.line or 1},title={one.rule}"
+        f"::{_data(one.message)}\n"
         for one in findings
     )
 
@@ -42,7 +43,12 @@ def write_report(path: str, report: dict[str, Any]) -> None:
 
 def _markdown(report: dict[str, Any]) -> str:
     verdict = "nothing at or above the limit" if report["ok"] else "findings"
-    lines = ["# Validation", "", f"{report['checked']} files checked, {report['pending']} changes pending: {verdict}.", ""]
+    lines = [
+        "# Validation",
+        "",
+        f"{report['checked']} files checked, {report['pending']} changes pending: {verdict}.",
+        "",
+    ]
     if report["findings"]:
         lines += ["| severity | rule | path | what |", "|---|---|---|---|"]
     for one in report["findings"]:

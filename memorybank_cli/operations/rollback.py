@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from memorybank_cli.base import clock
-from memorybank_cli.base.errors import MemorybankError, SnapshotNotFound
-from memorybank_cli.base.exact_json import FlawedJSON, loads
-from memorybank_cli.base.records import Finding
 from memorybank_cli.bank import baseline, layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.examine import Examiner
 from memorybank_cli.bank.judge import recorded_rules
 from memorybank_cli.bank.replacing import Replacement, digest_there, replace_files
 from memorybank_cli.bank.scan import judging_rules
+from memorybank_cli.base import clock
+from memorybank_cli.base.errors import MemorybankError, SnapshotNotFound
+from memorybank_cli.base.exact_json import FlawedJSON, loads
+from memorybank_cli.base.records import Finding
 from memorybank_cli.operations.backup import make_snapshot
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.paths import bank_path
@@ -54,7 +54,8 @@ class RollbackReport:
         if not self.restored and not self.removed:
             return f"Nothing differs from snapshot {self.from_}."
         undo = f"; to undo: memorybank rollback {self.safety_snapshot}" if self.safety_snapshot else ""
-        return f"{len(self.restored)} files {verb}restored, {len(self.removed)} {verb}removed, from snapshot {self.from_}{undo}"
+        done = f"{len(self.restored)} files {verb}restored, {len(self.removed)} {verb}removed"
+        return f"{done}, from snapshot {self.from_}{undo}"
 
 
 def rollback(
@@ -130,7 +131,9 @@ class _Plan:
         self._compare()
 
     def _compare(self) -> None:
-        there = {one.path: one for one in trees.files(self.blobs, self.document.root, self._lost) if self._wanted(one.path)}
+        there = {
+            one.path: one for one in trees.files(self.blobs, self.document.root, self._lost) if self._wanted(one.path)
+        }
         here = set(self._here())
         for one in self.scope:
             if not any(path == one or path.startswith(f"{one}/") for path in (*there, *here)):

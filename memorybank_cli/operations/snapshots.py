@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from memorybank_cli.base.records import Finding
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.base.records import Finding
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.repositories import open_repository
 from memorybank_cli.snapshots import documents, restoring, trees, verifying
@@ -56,7 +56,9 @@ class SnapshotFiles:
         return {"snapshot": self.snapshot.as_dict(), "files": listed}
 
 
-def list_(bank: Bank, *, repo: RepoOption = None, tag: Annotated[tuple[str, ...], "only snapshots with this tag"] = ()) -> SnapshotList:
+def list_(
+    bank: Bank, *, repo: RepoOption = None, tag: Annotated[tuple[str, ...], "only snapshots with this tag"] = ()
+) -> SnapshotList:
     """List the snapshots.
 
     Exit codes:
@@ -73,7 +75,9 @@ def list_(bank: Bank, *, repo: RepoOption = None, tag: Annotated[tuple[str, ...]
         return SnapshotList(chosen, found.findings, repository.path)
 
 
-def show(bank: Bank, id: Annotated[str, "an id, a unique beginning of one, or latest"] = "latest", *, repo: RepoOption = None) -> SnapshotFiles:
+def show(
+    bank: Bank, id: Annotated[str, "an id, a unique beginning of one, or latest"] = "latest", *, repo: RepoOption = None
+) -> SnapshotFiles:
     """Show one snapshot and what it holds.
 
     Exit codes:
@@ -135,5 +139,3 @@ def restore(
         return restoring.restore_to(
             repository, document, to, path or None, bank.context.progress, lock_timeout=bank.lock_timeout
         )
-
-

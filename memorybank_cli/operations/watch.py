@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated, Any
 
-from memorybank_cli.base import clock
-from memorybank_cli.base.context import Context
-from memorybank_cli.base.errors import BankNotFound, JournalDamaged, Locked
-from memorybank_cli.base.records import Finding
 from memorybank_cli.bank import baseline
 from memorybank_cli.bank.adopt import Adopter
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.scan import Change, Scan, Scanner
+from memorybank_cli.base import clock
+from memorybank_cli.base.context import Context
+from memorybank_cli.base.errors import BankNotFound, JournalDamaged, Locked
+from memorybank_cli.base.records import Finding
 from memorybank_cli.health.score import score
 from memorybank_cli.integrity.watcher import Batch, Watcher
 from memorybank_cli.operations.opening import is_bank
@@ -69,7 +69,9 @@ class _Watch:
             try:
                 self.watcher.arm()
                 yield from self._reconcile()
-                yield _line("ready", watched=self.watcher.watched(), backend=self.watcher.backend, findings=len(self.open))
+                yield _line(
+                    "ready", watched=self.watcher.watched(), backend=self.watcher.backend, findings=len(self.open)
+                )
                 while not once and not self.stopping:
                     batch = self.watcher.next(BREATH)
                     if batch is not None and not self.stopping:
@@ -98,7 +100,7 @@ class _Watch:
         if self.adopts and self.bank.is_empty:
             yield from self._guarded(lambda: baseline.establish(self.bank)[1])
         scan, findings = look(self.bank)
-        yield from self._tell(scan, findings, lambda finding: True)
+        yield from self._tell(scan, findings, lambda _finding: True)
 
     def _some(self, paths: set[str]) -> Iterator[Line]:
         if "" in paths:
@@ -167,4 +169,3 @@ def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
     finally:
         for number, old in former.items():
             signal.signal(number, old)
-

@@ -114,6 +114,14 @@ def test_lines_of_streams() -> None:
     assert streams.event({"seq": 8, "ts": when, "op": "file.adopted", "files": files}) == (
         "       8 2026-11-20T14:00:00Z file.adopted a b\\x0a c and 2 more"
     )
+    for fields, shown in (
+        ({"type": "changed", "path": "a", "change": "new", "after": "5e"}, "new a"),
+        ({"type": "adopted", "paths": ["a", "b", "c", "d"]}, "adopted a b c and 1 more"),
+        ({"type": "resolved", "rule": "MB101", "path": "a"}, "resolved MB101 a"),
+        ({"type": "health", "score": 97, "status": "healthy"}, "health 97 of 100, healthy"),
+        ({"type": "ready", "watched": 3}, "ready watched=3"),
+    ):
+        assert streams.watched({"ts": when, **fields}) == f"2026-11-20T14:00:00Z {shown}"
     message = {"type": "message", "timestamp": when, "role": "user", "content": "one\ntwo"}
     assert streams.message(message) == f"{when} user: one\n    two"
     assert streams.message({"content": {"a": 1}}) == " : a=1"

@@ -9,7 +9,7 @@ import pytest
 from memorybank_cli.base.records import Finding
 from memorybank_cli.cli.blocks import Block, Fields, Findings, Table, Text
 from memorybank_cli.cli.commands import COMMANDS
-from memorybank_cli.cli.views import checks, generic, snapshots, table
+from memorybank_cli.cli.views import checks, generic, health, snapshots, table
 
 FINDING = Finding("MB102", "padded", "trades/a.json").as_dict()
 
@@ -99,6 +99,36 @@ def test_restoring_and_rolling_back() -> None:
     report = {"restored": ["a"], "removed": ["b"], "findings": [], "dry_run": True}
     assert texts(snapshots.rolled_back(report)) == ["would be restored a", "would be removed b"]
     assert texts(snapshots.rolled_back({**report, "dry_run": False})) == ["restored a", "removed b"]
+
+
+def test_health_shows_parts_and_samples() -> None:
+    components = [{"component": "trades", "status": "error", "issues": ["x", "y"], "last_check": "t"}]
+    report = {"score": 70, "status": "error", "components": components, "findings": [FINDING], "samples": {"files": 3}}
+    blocks = health.health(report)
+    assert blocks[:2] == [Findings([FINDING]), Table(("component", "status", "issues"), [["trades", "error", 2]])]
+    assert blocks[-1] == Fields([("files", 3)])
+    assert len(health.health({**report, "samples": {}})) == 2
+
+
+def test_status_shows_the_bank_its_changes_and_alerts() -> None:
+    alerts = [{"level": "error", "message": str(number)} for number in range(25)] + [{"level": "info", "message": "no"}]
+    document = {"integrity_checks": {"state": {"last_snapshot": None}}, "alerts": alerts}
+    report = {
+        "memory_bank_status": document,
+        "changes": [{"path": "a", "change": "new"}],
+        "head": {"seq": 1200, "hash": "0123456789abcdef"},
+        "sections": {"trades": 3, "state": 0},
+        "path": "/bank",
+        "bank_id": "id",
+    }
+    fields, *rest = health.status(report)
+    assert isinstance(fields, Fields)
+    assert ("files", "trades 3") in fields.pairs
+    assert ("journal", "1,200 lines, 0123456789ab") in fields.pairs
+    shown = texts(rest)
+    assert shown[:2] == ["pending new a", "error 0"]
+    assert shown[-1] == "... and 5 more (memorybank validate)"
+    assert len(shown) == 22
 
 
 def test_long_lists_are_cut() -> None:

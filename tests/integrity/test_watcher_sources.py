@@ -246,13 +246,12 @@ def test_close_gives_everything_back(tree: Path, name: str) -> None:
     root.close()
 
 
-def test_inotify_loses_sight_when_the_root_moves_or_goes(tree: Path) -> None:
+def test_inotify_loses_sight_when_the_root_moves(tree: Path) -> None:
     root = Root(tree)
-    for go in (lambda: tree.rename(tree.with_name("moved")), lambda: shutil.rmtree(tree.with_name("moved"))):
-        watched = Watched(Inotify(root))
-        go()
-        watched.until(LOST)
-        watched.close()
+    watched = Watched(Inotify(root))
+    tree.rename(tree.with_name("moved"))
+    watched.until(LOST)
+    watched.close()
     root.close()
 
 

@@ -35,6 +35,23 @@ def event(line: dict[str, Any]) -> str:
     return escape_text(words.rstrip() + actor)
 
 
+def watched(line: dict[str, Any]) -> str:
+    """A line of `watch`; of a change what happened, not the digests, and of many paths the first three."""
+    if line.get("type") == "changed":
+        words = [str(line.get("change", "changed")), str(line.get("path", ""))]
+    elif line.get("type") == "adopted":
+        paths = [str(path) for path in line.get("paths") or ()]
+        more = [f"and {len(paths) - FILES:,} more"] if len(paths) > FILES else []
+        words = ["adopted", *paths[:FILES], *more]
+    elif line.get("type") == "resolved":
+        words = ["resolved", str(line.get("rule", "")), str(line.get("path", ""))]
+    elif line.get("type") == "health":
+        words = ["health", f"{line.get('score')} of 100, {line.get('status')}"]
+    else:
+        return change(line)
+    return escape_text(" ".join([clock_time(line.get("ts")), *words]))
+
+
 def message(line: dict[str, Any]) -> str:
     """A message of an account: when, who, what."""
     content = line.get("content", "")

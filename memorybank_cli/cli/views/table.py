@@ -17,20 +17,24 @@ VIEWS: dict[str, str] = {
     "AcceptReport": f"{_AT}checks:accept",
     "BackupReport": f"{_AT}snapshots:made",
     "Explanations": f"{_AT}rules:explanations",
+    "ConfigCheck": f"{_AT}checks:findings",
+    "HealthReport": f"{_AT}health:health",
     "InitReport": f"{_AT}checks:init",
+    "ManifestCheck": f"{_AT}checks:findings",
     "Proof": f"{_AT}checks:findings",
     "RepairReport": f"{_AT}checks:repair",
     "Restored": f"{_AT}snapshots:restored",
     "RollbackReport": f"{_AT}snapshots:rolled_back",
     "SnapshotFiles": f"{_AT}snapshots:one",
     "SnapshotList": f"{_AT}snapshots:listing",
+    "StatusReport": f"{_AT}health:status",
     "ValidateReport": f"{_AT}checks:findings",
     "Verified": f"{_AT}snapshots:verified",
 }
 # By the name of the command.
 LINES: dict[str, str] = {
     "log": f"{_AT}streams:event",
-    "watch": f"{_AT}streams:change",
+    "watch": f"{_AT}streams:watched",
     "message list": f"{_AT}streams:message",
 }
 GENERIC_VIEW = f"{_AT}generic:report"
