@@ -248,6 +248,11 @@ def test_a_full_disk_behind_stdout(arguments: list[str], unbuffered: str) -> Non
     assert "Exception ignored" not in done.stderr
 
 
+def test_a_full_disk_behind_stderr() -> None:
+    line = f'"{sys.executable}" -m memorybank_cli explain --bogus 2>/dev/full'
+    assert subprocess.run(["bash", "-c", line], cwd=PROJECT, check=False).returncode == 3
+
+
 @pytest.mark.parametrize(("redirection", "code"), [(">&-", 0), ("2>&-", 0), (">&- 2>&-", 0), ("--bogus 2>&-", 2)])
 def test_closed_streams(redirection: str, code: int) -> None:
     line = f'"{sys.executable}" -m memorybank_cli explain MB102 {redirection}'

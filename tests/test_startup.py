@@ -23,7 +23,7 @@ print("\\n" + json.dumps({"code": code, "modules": sorted({name.partition(".")[0
 
 def loaded(arguments: list[str], place: Path) -> set[str]:
     """The top-level modules in memory after a command, run in a fresh interpreter."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "MEMORYBANK_"))}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "MEMORYBANK_"))}
     environment |= {"PYTHONPATH": str(PROJECT), "MEMORYBANK_STATE_HOME": str(place / "home"), "TERM": "dumb"}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *arguments],

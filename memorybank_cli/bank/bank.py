@@ -81,7 +81,6 @@ class Bank:
         self.catalog = Catalog(self.root)
         self.tail: Tail | None = None
         self._depth = 0
-        self.notes: list[str] = []
 
     def __repr__(self) -> str:
         return f"Bank({self.root.path!r})"
@@ -138,6 +137,16 @@ class Bank:
         return Registry(extra)
 
     @property
+    def file_mode(self) -> int:
+        """The mode of files that are rendered: for the owner, or for the bank's group too."""
+        return 0o660 if self.document.get("group") else files.FILE_MODE
+
+    @property
+    def directory_mode(self) -> int:
+        """The mode of directories that are made for agents' sections; the group is inherited."""
+        return 0o2770 if self.document.get("group") else files.DIRECTORY_MODE
+
+    @property
     def lock_timeout(self) -> float:
         """Seconds to wait for another process."""
         return float(self.settings["lock_timeout"])
@@ -177,26 +186,25 @@ class Bank:
 
     def _refresh(self) -> None:
         mark, end = self.home.mark(), self.catalog.position()
+        if self.journal.is_behind(end):
+            self._start_over("the journal is shorter than the catalog says")
+            return
         if mark[0] <= end.seq and not self.journal.is_ahead(end):
+            self.tail = None
             return
         with self.catalog.writing():
-            end = self.catalog.position()
-            lines: list[Line] = []
-            reading = Reading(end, (), None)
-            for item in self.journal.read(end, mark):
-                if isinstance(item, Reading):
-                    reading = item
-                else:
-                    lines.append(item)
-            self.tail = reading.tail
-            self.catalog.apply(lines, reading.end, reading.breaks)
+            self.tail = self.catalog.apply(self.journal.read(self.catalog.position(), mark)).tail
 
     def rebuild_catalog(self) -> None:
         """Make the catalog again from the journal, under a new name."""
+        self._start_over("the catalog was damaged")
+
+    def _start_over(self, why: str) -> None:
         self.catalog.close()
         self.catalog.db = self.catalog.replaced()
-        self.notes.append("the catalog was damaged and was made again from the journal")
-        self._refresh()
+        self.context.progress.note(f"{why}; the catalog is made again from the journal")
+        with self.catalog.writing():
+            self.tail = self.catalog.apply(self.journal.read(START, self.home.mark())).tail
 
     def walk(self, path: str = "", inner: list[str] | None = None) -> Iterator[Listing]:
         """Every directory of the bank, without what the settings exclude; banks inside it are put into `inner`."""
@@ -260,7 +268,7 @@ class Bank:
             raise JournalDamaged(f"the journal is damaged after line {broken[0].after}: {broken[0].reason}")
         former = self.home.remember_place(self.root)
         if former:
-            self.notes.append(f"the bank was moved here from {former}")
+            self.context.progress.note(f"the bank was moved here from {former}")
 
     def _append(self, groups: list[list[Entry]], sync: bool = True) -> list[Line]:
         end = self.end
@@ -270,15 +278,22 @@ class Bank:
         groups = [*self._checkpoint(end), *groups]
         lines, end = self.journal.append(end, groups, sync)
         if sync:
-            self.home.set_mark(end.seq, end.hash)
+            self._mark(end)
         try:
             with self.catalog.writing():
-                self.catalog.apply(lines, end)
+                self.catalog.apply([*lines, Reading(end, (), None)])
                 if groups[0][0].op == CHECKPOINT:
                     self.catalog.set_meta("checkpoint", [end.seq, clock.now_ns()])
         except sqlite3.DatabaseError:
             self.rebuild_catalog()  # the journal has it all: a lost catalog never fails a write
         return [line for line in lines if line.op != CHECKPOINT]
+
+    def _mark(self, end: Position) -> None:
+        """Remember the durable end; the lines are acknowledged already, so a failure here is only said."""
+        try:
+            self.home.set_mark(end.seq, end.hash)
+        except OSError as error:
+            self.context.progress.note(f"the high-water mark could not be written: {(error.strerror or '').lower()}")
 
     def _checkpoint(self, end: Position) -> list[list[Entry]]:
         if end == START:
@@ -298,9 +313,9 @@ class Bank:
             beyond = end._replace(segment=0, offset=0, seq=max(end.seq, mark[0]))
             self.tail = None
             lines, end = self.journal.append(beyond, [[entry]])
-            self.home.set_mark(end.seq, end.hash)
+            self._mark(end)
             with self.catalog.writing():
-                self.catalog.apply(lines, end)
+                self.catalog.apply([*lines, Reading(end, (), None)])
 
     # Files
 
@@ -341,22 +356,24 @@ class Bank:
 
     def _render(self, account: str) -> None:
         upto = self.end.seq
-        rows = [self._put(one) for applier in self.appliers for one in applier.render(self, account, upto)]
-        self._append([[Entry("files.rendered", {"account": account, "upto": upto, "files": rows})]], sync=False)
+        kept: dict[str, str] = {}
+        rows = [self._put(one, kept) for applier in self.appliers for one in applier.render(self, account, upto)]
+        fields = {"account": account, "upto": upto, "files": rows, **({"kept": kept} if kept else {})}
+        self._append([[Entry("files.rendered", fields)]], sync=False)
 
-    def _put(self, one: Rendering) -> list[Any]:
+    def _put(self, one: Rendering, kept: dict[str, str]) -> list[Any]:
+        """Put a rendering in place; unknown bytes that stood there are kept, and said."""
         expected = self.catalog.row(one.path).expected
         found = self.root.read_if_there(one.path)
         digest = digests.of(one.data)
         if found is None or digests.of(found) != digest:
             if found is not None and (expected is None or digests.of(found) != expected.sha):
-                self.quarantine(found)
-            files.make_dirs(self.root, one.path.rpartition("/")[0])
-            files.replace(self.root, one.path, one.data)
-        row = FileRow(
-            one.path, digest, len(one.data), files.FILE_MODE, [], one.kind, expected.sha if expected else None
-        )
-        return list(row)
+                kept[one.path] = self.quarantine(found)
+                self.context.progress.note(f"{one.path} was changed by somebody else; those bytes are in {kept[one.path]}")
+            files.make_dirs(self.root, one.path.rpartition("/")[0], self.directory_mode)
+            files.replace(self.root, one.path, one.data, self.file_mode)
+        before = expected.sha if expected else None
+        return list(FileRow(one.path, digest, len(one.data), self.file_mode, [], one.kind, before))
 
     def journal_findings(self) -> list[Finding]:
         """What is wrong with the journal, as far as it was read."""

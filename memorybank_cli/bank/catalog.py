@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from memorybank_cli.bank import layout
-from memorybank_cli.bank.chain import GAP, START, Break, Position
+from memorybank_cli.bank.chain import GAP, START, Break, Position, Reading
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.base import clock, files
 from memorybank_cli.base.exact_json import dumps, loads
@@ -183,22 +183,29 @@ class Catalog:
         """Places of the journal, met so far, at which the chain is not proved."""
         return [Break(*row) for row in self.meta("breaks", [])]
 
-    def apply(self, lines: Iterable[Line], end: Position, breaks: Iterable[Break] = ()) -> None:
-        """Take over what journal lines say; call it within `writing`, lines in order, up to `end`."""
-        known = {(one.after, one.hash): one for one in (*self.breaks(), *breaks)}
-        for line in lines:
-            if line.op in FILE_OPS:
-                self._apply_files(line)
-            elif line.op == GAP:
-                for after, digest in line.core.get("breaks", ()):
-                    known.pop((after, digest), None)
-            if account := line.core.get("account"):
-                self._apply_account(line, account)
-            if line.op == "bank.created" and "bound" in line.core:
-                self.set_meta("bound", line.core["bound"])
-        self.set_meta("position", list(end))
-        self.set_meta("breaks", [list(one) for one in known.values()])
+    def apply(self, stream: Iterable[Line | Reading]) -> Reading:
+        """Take over what journal lines say, in order; the reading at the end of the stream. Call it within `writing`."""
+        reading = Reading(self.position(), (), None)
+        healed: set[tuple[int, str]] = set()
+        for item in stream:
+            if isinstance(item, Reading):
+                reading = item
+            else:
+                self._apply_line(item)
+                healed.update((after, digest) for after, digest in item.core.get("breaks", ()) if item.op == GAP)
+        open_ones = {one for one in self.breaks() if (one.after, one.hash) not in healed} | set(reading.breaks)
+        self.set_meta("position", list(reading.end))
+        self.set_meta("breaks", sorted(list(one) for one in open_ones))
         self.set_meta("last_entry", clock.now_ns())
+        return reading
+
+    def _apply_line(self, line: Line) -> None:
+        if line.op in FILE_OPS:
+            self._apply_files(line)
+        if account := line.core.get("account"):
+            self._apply_account(line, account)
+        if line.op == "bank.created" and "bound" in line.core:
+            self.set_meta("bound", line.core["bound"])
 
     def _apply_files(self, line: Line) -> None:
         rows = [FileRow(*row) for row in line.core["files"]]

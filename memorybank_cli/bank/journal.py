@@ -52,6 +52,13 @@ class Journal:
             return True
         return any(first > position.segment for first in self.segments())
 
+    def is_behind(self, position: Position) -> bool:
+        """Whether lines up to `position` are not all there any more; costs a stat."""
+        if not position.segment:
+            return False
+        info = self.root.stat(layout.segment_file(position.segment))
+        return info is None or info.st_size < position.offset
+
     def read(self, after: Position, mark: tuple[int, str] = (0, "")) -> Iterator[Line | Reading]:
         """Every line after a position in whole groups, then one `Reading`. `mark` is the high-water mark, if known."""
         return Reader(self, after, mark).run()

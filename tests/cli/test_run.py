@@ -212,6 +212,18 @@ def test_a_negative_lock_timeout_is_wrong_usage() -> None:
         make_context(common, json=False)
 
 
+def test_a_person_at_a_terminal_is_asked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    stdin = io.StringIO("yes\nno\n")
+    monkeypatch.setattr(stdin, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", stdin)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert run(asking, "-q") == 0
+    with pytest.raises(Refused):
+        run(asking)
+    assert capsys.readouterr().err.count("Replace 3 files? [y/N] ") == 2
+
+
 def test_the_options_of_a_context_are_those_given() -> None:
     assert Context().options == {}
     assert Context(lock_timeout=2.0, actor="me").options == {"lock_timeout": 2.0, "actor": "me"}

@@ -66,24 +66,27 @@ Steps = st.lists(
 @given(Steps)
 def test_whatever_happens_nothing_is_lost_or_late(steps: list[tuple[str, str, int]]) -> None:
     settling, now = Settling(quiet=1.0, most=3.0), 0.0
-    dirty: dict[str, float] = {}
+    ready: set[str] = set()
+    waiting: dict[str, float] = {}
     for path, what, tenths in steps:
         now += tenths / 10
         if what == "take":
             taken = settling.take(now)
-            late = {path for path, first in dirty.items() if now >= first + 3.0}
-            assert late <= taken <= dirty.keys()
-            assert all(settling.due() > now for _ in taken)
-            dirty = {path: first for path, first in dirty.items() if path not in taken}
-            continue
-        dirty.setdefault(path, now)
-        if what == "complete":
+            late = {path for path, first in waiting.items() if now >= first + 3.0}
+            assert ready | late <= taken <= ready | waiting.keys()
+            assert waiting.keys() - settling.waiting() <= taken
+            assert settling.due() > now
+            ready = set()
+            waiting = {path: first for path, first in waiting.items() if path in settling.waiting()}
+        elif what == "complete":
             settling.complete(path)
-        elif what == "closed":
-            settling.closed(path, now)
+            ready.add(path)
+            waiting.pop(path, None)
         else:
-            settling.changed(path, now)
-    assert settling.take(now + 3.0) == dirty.keys()
+            (settling.closed if what == "closed" else settling.changed)(path, now)
+            waiting.setdefault(path, now)
+        assert settling.waiting() == waiting.keys()
+    assert settling.take(now + 3.0) == ready | waiting.keys()
     assert settling.due() == math.inf
 
 

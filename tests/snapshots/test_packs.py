@@ -230,6 +230,15 @@ def test_a_damaged_or_hostile_cache_counts_as_deleted(repo: Repository) -> None:
     assert making.read_back(repo, saved.document) == {"a.json": b"{}"}
 
 
+def test_a_cache_under_another_name_is_not_used(repo: Repository) -> None:
+    making.save_files(repo, {"a.json": b"{}"})
+    (cache,) = (Path(repo.path) / "index").iterdir()
+    cache.rename(cache.with_name("0" * 64))
+    loaded = index.load(repo)
+    assert loaded.caches == {}
+    assert len(loaded.packs) == 1
+
+
 def test_a_cached_pack_of_another_size_is_read_anew(repo: Repository) -> None:
     making.save_files(repo, {"a.json": b"{}"})
     (pack,) = making.packs_of(repo)

@@ -30,7 +30,8 @@ def report(values: dict[str, Any]) -> list[Block]:
 
 def table(rows: list[dict[str, Any]], title: str = "") -> Table:
     """Objects as rows; the columns are the keys in the order they come up, without those that are empty in all."""
-    columns = list(dict.fromkeys(key for row in rows for key, value in row.items() if value not in (None, "", [], {})))
+    keys = dict.fromkeys(key for row in rows for key in row)
+    columns = [key for key in keys if any(row.get(key) not in (None, "", [], {}) for row in rows)]
     return Table([_words(key) for key in columns], [[row.get(key) for key in columns] for row in rows], title)
 
 
