@@ -111,7 +111,12 @@ def trade(number: int) -> dict[str, Any]:
     """A trade as a bot writes it."""
     return {
         "timestamp": f"2025-03-31T{number // 60 % 24:02d}:{number % 60:02d}:26.100831",
-        "opportunity": {"token_pair": "WETH-DAI", "dex_1": "aerodrome", "dex_2": "baseswap", "potential_profit": 0.0771},
+        "opportunity": {
+            "token_pair": "WETH-DAI",
+            "dex_1": "aerodrome",
+            "dex_2": "baseswap",
+            "potential_profit": 0.0771,
+        },
         "success": True,
         "net_profit": 0.0725,
         "gas_cost": 0.0046,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from memorybank_cli.accounts.tiers import History, render
 from memorybank_cli.bank.bank import Bank, Rendering
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.layout import account_file, account_of
 from memorybank_cli.base import digests
+from memorybank_cli.base.errors import OperationFailed
 from memorybank_cli.base.exact_json import FlawedJSON, loads
 
 STORED = "record.stored"
@@ -38,9 +41,12 @@ class AccountApplier:
         return admitted
 
     def render(self, bank: Bank, account: str, upto: int) -> list[Rendering]:
-        """The account's files as of journal line `upto`."""
-        history = read_history(bank, account, upto)
-        return render(history) if history.exists else []
+        """The account's files as of journal line `upto`; none while its history cannot be had whole."""
+        try:
+            return render(read_history(bank, account, upto))
+        except AccountDamaged as error:
+            bank.context.progress.note(f"{error.message}; its files are left as they are")
+            return []
 
     def is_rendering(self, bank: Bank, path: str, data: bytes) -> bool:
         """Whether bytes found at `path` are the rendering at the journal line that they name."""
@@ -52,26 +58,59 @@ class AccountApplier:
         seq = value.get("seq", bank.end.seq) if isinstance(value, dict) else None
         if not account or not isinstance(seq, int):
             return False
-        return any(one.path == path and one.data == data for one in render(rebuild_history(bank, account, seq)))
+        history = rebuild_history(bank, account, seq)
+        return history is not None and any(one.path == path and one.data == data for one in render(history))
+
+
+class AccountDamaged(OperationFailed):
+    """An account's history cannot be had whole from its files and the journal as they are."""
+
+    code = "account_damaged"
 
 
 def read_history(bank: Bank, account: str, upto: int | None = None) -> History:
-    """An account's messages: from its files where they can be relied on, then from the journal's later lines."""
-    history, start = _from_files(bank, account) if upto is None or upto >= bank.end.seq else (None, 0)
-    return _replay(bank, history or History(account), start, upto)
+    """An account's messages: from its files where they can be relied on, then from the journal's later lines.
+
+    Raises AccountDamaged where that does not give the whole history.
+    """
+    history = None
+    if upto is None or upto >= bank.end.seq:
+        base, start = _from_files(bank, account)
+        history = _replay(bank, base, start, upto) if base is not None else None
+    history = history or rebuild_history(bank, account, upto)
+    if history is None:
+        path = account_file(account, "whole_history")
+        raise AccountDamaged(
+            f"{path} is damaged, and the journal does not hold all of it", path=path, hint=f"memorybank repair {path}"
+        )
+    return history
 
 
-def rebuild_history(bank: Bank, account: str, upto: int | None = None) -> History:
-    """An account's messages from the journal alone."""
-    return _replay(bank, History(account), 0, upto)
+def rebuild_history(bank: Bank, account: str, upto: int | None = None) -> History | None:
+    """An account's messages from the journal alone, None where it does not hold them all."""
+    history = _replay(bank, History(account), 0, upto)
+    return history if history is not None and history.exists else None
 
 
-def _replay(bank: Bank, history: History, start: int, upto: int | None) -> History:
+def history_from(bank: Bank, account: str, whole: bytes, seq: int) -> History | None:
+    """An account's messages from a version of its whole_history.json, recorded in line `seq`, and what came later."""
+    try:
+        value = loads(whole)
+        history = _parse(account, value, str(value["messages"][0]["timestamp"]) if value["messages"] else "")
+    except (FlawedJSON, KeyError, TypeError, IndexError):
+        return None
+    return _replay(bank, history, seq, None)
+
+
+def _replay(bank: Bank, history: History, start: int, upto: int | None) -> History | None:
+    """Lines after `start` laid over a history; None at a restore of files whose content the journal cannot give."""
     for line in bank.journal.lines(start):
         if upto is not None and line.seq > upto:
             break
         if line.op == RESTORED and history.account in line.core.get("accounts", {}):
             base = rebuild_history(bank, history.account, line.core["accounts"][history.account])
+            if base is None:
+                return None
             history.messages, history.ids = base.messages, base.ids
         elif line.core.get("account") == history.account:
             _apply(history, line)
@@ -87,22 +126,26 @@ def _apply(history: History, line: Line) -> None:
 
 
 def _from_files(bank: Bank, account: str) -> tuple[History | None, int]:
-    """The history as the account's files have it, and the journal line after which to go on."""
+    """The history as the account's files have it, and the journal line after which to go on; None for no use."""
     texts = [bank.root.read_if_there(account_file(account, kind)) for kind in ("whole_history", "account")]
     expected = bank.catalog.row(account_file(account, "whole_history")).expected
     if texts[0] is None or expected is None:
         return None, 0
     try:
-        whole, head = loads(texts[0]), loads(texts[1] or b"")
-        history = History(account, head["created_at"])
-        history.messages = whole["messages"]
-        history.ids = {message["id"] for message in history.messages}
-        history.seq, history.last_update = whole["seq"], whole["status"]["last_update"]
+        history = _parse(account, loads(texts[0]), loads(texts[1] or b"")["created_at"])
     except (FlawedJSON, KeyError, TypeError):
         return None, 0
     if digests.of(texts[0]) == expected.sha:
         return history, expected.seq
     return (history, history.seq) if _is_ours(bank, history, expected.seq) else (None, 0)
+
+
+def _parse(account: str, whole: Any, created_at: str) -> History:
+    history = History(account, created_at)
+    history.messages = whole["messages"]
+    history.ids = {message["id"] for message in history.messages}
+    history.seq, history.last_update = whole["seq"], whole["status"]["last_update"]
+    return history
 
 
 def _is_ours(bank: Bank, history: History, rendered: int) -> bool:

@@ -358,6 +358,8 @@ class Bank:
         upto = self.end.seq
         kept: dict[str, str] = {}
         rows = [self._put(one, kept) for applier in self.appliers for one in applier.render(self, account, upto)]
+        if not rows:
+            return
         fields = {"account": account, "upto": upto, "files": rows, **({"kept": kept} if kept else {})}
         self._append([[Entry("files.rendered", fields)]], sync=False)
 
@@ -369,7 +371,9 @@ class Bank:
         if found is None or digests.of(found) != digest:
             if found is not None and (expected is None or digests.of(found) != expected.sha):
                 kept[one.path] = self.quarantine(found)
-                self.context.progress.note(f"{one.path} was changed by somebody else; those bytes are in {kept[one.path]}")
+                self.context.progress.note(
+                    f"{one.path} was changed by somebody else; those bytes are in {kept[one.path]}"
+                )
             files.make_dirs(self.root, one.path.rpartition("/")[0], self.directory_mode)
             files.replace(self.root, one.path, one.data, self.file_mode)
         before = expected.sha if expected else None

@@ -184,7 +184,7 @@ class Catalog:
         return [Break(*row) for row in self.meta("breaks", [])]
 
     def apply(self, stream: Iterable[Line | Reading]) -> Reading:
-        """Take over what journal lines say, in order; the reading at the end of the stream. Call it within `writing`."""
+        """Take over what journal lines say, in order, and give the stream's reading. Call it within `writing`."""
         reading = Reading(self.position(), (), None)
         healed: set[tuple[int, str]] = set()
         for item in stream:

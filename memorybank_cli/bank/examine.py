@@ -15,7 +15,8 @@ from memorybank_cli.bank.layout import Place, kind_of
 from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base import clock, digests
 from memorybank_cli.base.damage import too_large
-from memorybank_cli.base.exact_json import HARD_SIZE, FlawedJSON, loads
+from memorybank_cli.base.exact_json import FlawedJSON, loads
+from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.base.walk import READ_SIZE, open_regular, read_all
 
 Content = tuple[str, str, str, int | None]

@@ -6,7 +6,7 @@ bytes of `data`), so `data` and `salt` can be dropped later and the chain stays 
 
 from __future__ import annotations
 
-import secrets
+import os
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -42,7 +42,7 @@ def frame(previous: str, core: dict[str, Any], value: Any = None) -> tuple[bytes
     """The bytes of a line, newline included, and what a reader will make of them."""
     tail, data = b"}\n", None
     if value is not None:
-        data, salt = dumps(value), secrets.token_hex(16)
+        data, salt = dumps(value), os.urandom(16).hex()
         core = {**core, "commit": sha256(salt.encode() + data).hexdigest()}
         tail = _DATA + data + _SALT + salt.encode() + b'"}\n'
     text = dumps(core)

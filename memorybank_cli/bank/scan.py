@@ -331,7 +331,8 @@ def _inner_bank(path: str) -> Finding:
 
 def _no_file(path: str, entry: Entry) -> Finding:
     if stat.S_ISDIR(entry.mode):
-        return Finding("MB307", "the directory cannot be read", path, "correct its owner and mode")
+        what = "the directory cannot be read, or is nested too deep"
+        return Finding("MB307", what, path, "correct its owner and mode, or move it up")
     if stat.S_ISLNK(entry.mode):
         return Finding("MB305", "a symbolic link; it is not followed", path, "replace it with the file itself")
     kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}

@@ -10,14 +10,14 @@ import codecs
 import json
 import re
 
-from memorybank_cli.base.exact_json import (
+from memorybank_cli.base.strict_json import (
     HARD_DEPTH,
     HARD_SIZE,
     MEMORY_BUDGET,
     Flaw,
     Unfit,
+    decode,
     parse_cost,
-    raw_decode,
     too_deep,
 )
 
@@ -58,25 +58,26 @@ def _encoding(data: bytes) -> Flaw | None:
         if data.startswith(mark):
             return Flaw("MB106", f"begins with {what}; JSON in a bank is UTF-8 without one", 0)
     try:
-        data.decode("utf-8")
+        data.rstrip(b"\0").decode("utf-8")
     except UnicodeDecodeError as error:
         return _not_utf8(data, error)
     return None
 
 
 def _not_utf8(data: bytes, error: UnicodeDecodeError) -> Flaw:
-    if error.reason == "unexpected end of data" and error.end == len(data):
-        return Flaw("MB103", f"the document stops inside a character at byte {error.start:,}", error.start)
-    end = _leading_end(data[: error.start].decode())
+    before = data[: error.start]
+    end = _leading_end(before.decode()) if parse_cost(before) <= MEMORY_BUDGET else None
     if end is not None:
         return _trailing(data, end)
+    if error.reason == "unexpected end of data":
+        return Flaw("MB103", f"the document stops inside a character at byte {error.start:,}", error.start)
     return Flaw("MB106", f"byte {error.start:,} (0x{data[error.start]:02x}) is not UTF-8", error.start)
 
 
 def _leading_end(text: str) -> int | None:
     """The byte at which a complete object or array that the text begins with ends."""
     try:
-        value, end = raw_decode(text)
+        value, end = decode(text)
     except (ValueError, RecursionError):
         return None
     return len(text[:end].rstrip(" \t\r\n").encode()) if isinstance(value, dict | list) else None
@@ -92,7 +93,7 @@ def _content(data: bytes) -> Flaw:
     body = data.rstrip(b"\0")
     text = body.decode("utf-8")
     try:
-        value, end = raw_decode(text)
+        value, end = decode(text)
     except json.JSONDecodeError as error:
         return _syntax(text, error, len(data) - len(body))
     except Unfit as error:

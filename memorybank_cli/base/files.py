@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Callable, Iterable
@@ -98,7 +97,7 @@ def create(root: Root, path: str, data: bytes, mode: int = FILE_MODE) -> bool:
 
 
 def _write_temporary(fd: int, data: bytes, mode: int, mtime_ns: int | None, durable: bool) -> str:
-    temporary = f"{TEMPORARY}{secrets.token_hex(8)}"
+    temporary = f"{TEMPORARY}{os.urandom(8).hex()}"
     out = os.open(temporary, _NEW, 0o600, dir_fd=fd)
     try:
         write_all(out, data)

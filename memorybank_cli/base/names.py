@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import time
 
 from memorybank_cli.base.errors import UsageError
@@ -72,7 +71,7 @@ def escape_text(line: str) -> str:
 
 def uuid7() -> str:
     """A new RFC 9562 version 7 UUID: it sorts by the time it was made."""
-    value = (time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | secrets.randbits(12) << 64
-    value |= 0b10 << 62 | secrets.randbits(62)
+    value = (time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | (int.from_bytes(os.urandom(2)) & 0xFFF) << 64
+    value |= 0b10 << 62 | int.from_bytes(os.urandom(8)) >> 2
     digits = f"{value:032x}"
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

@@ -20,6 +20,8 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # Asking os.read for 128 KiB or more makes malloc map memory for every file: a scan is 4 times slower.
 READ_SIZE = 1 << 16
+# Directories nested deeper are not gone into: they stand among the `others` of the last one.
+DEEPEST = 60
 
 
 class Entry(NamedTuple):
@@ -148,20 +150,29 @@ class Root:
         The descriptor of a listing is open only until the next one is asked for. A directory that
         vanishes meanwhile is left out; one that cannot be read stands among its parent's `others`.
         """
-        with self.directory(path) as fd:
-            files, directories, others, hidden = entries(fd)
-            directories, unreadable = _readable(fd, directories)
-            listing: Listing | None = Listing(path, fd, files, directories, others + unreadable, hidden)
-            if shape is not None and listing is not None:
-                listing = shape(listing)
-            if listing is None:
-                return
-            yield listing
-        for entry in listing.directories:
+        waiting = [path]
+        while waiting:
+            here = waiting.pop()
             try:
-                yield from self.walk(f"{path}/{entry.name}" if path else entry.name, shape)
+                with self.directory(here) as fd:
+                    listing = _listed(here, fd, shape)
+                    if listing is None:
+                        continue
+                    yield listing
             except (FileNotFoundError, NotADirectoryError):
                 continue
+            prefix = f"{here}/" if here else ""
+            waiting += [prefix + entry.name for entry in reversed(listing.directories)]
+
+
+def _listed(path: str, fd: int, shape: Callable[[Listing], Listing | None] | None) -> Listing | None:
+    files, directories, others, hidden = entries(fd)
+    if path.count("/") < DEEPEST:
+        directories, unreadable = _readable(fd, directories)
+    else:
+        directories, unreadable = [], directories
+    listing = Listing(path, fd, files, directories, others + unreadable, hidden)
+    return listing if shape is None else shape(listing)
 
 
 def _readable(fd: int, directories: list[Entry]) -> tuple[list[Entry], list[Entry]]:

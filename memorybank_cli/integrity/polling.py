@@ -13,8 +13,23 @@ INTERVAL = 1.0
 SHARE = 20
 # Their changes can be made elsewhere, and then this machine's kernel sends no event.
 REMOTE = frozenset(
-    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "afs", "glusterfs", "lustre", "ocfs2", "gfs2", "vboxsf")
-    + ("virtiofs", "fuse")
+    (
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "9p",
+        "ceph",
+        "afs",
+        "glusterfs",
+        "lustre",
+        "ocfs2",
+        "gfs2",
+        "vboxsf",
+        "virtiofs",
+        "fuse",
+    )
 )
 LOCAL_FUSE = "fuse.fuse-overlayfs"
 

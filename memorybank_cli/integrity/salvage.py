@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from memorybank_cli.base.exact_json import HARD_DEPTH, MEMORY_BUDGET, FlawedJSON, loads, parse_cost
+from memorybank_cli.base.exact_json import FlawedJSON, loads
+from memorybank_cli.base.strict_json import HARD_DEPTH, MEMORY_BUDGET, parse_cost
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"?+|[\[\]{},]', re.DOTALL)
 _CLOSER = {b"[": b"]", b"{": b"}"}

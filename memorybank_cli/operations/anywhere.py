@@ -10,9 +10,9 @@ from memorybank_cli.bank.examine import Content, Examiner
 from memorybank_cli.bank.layout import Place
 from memorybank_cli.bank.schemas import Registry, read_schema
 from memorybank_cli.base.errors import NotFound, UsageError, from_os_error
-from memorybank_cli.base.exact_json import HARD_SIZE
 from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding, Progress
+from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.base.walk import READ_SIZE, Root, read_all
 from memorybank_cli.base.workers import spread
 

@@ -49,7 +49,7 @@ class Proof:
         rest = "" if self.proved_to == self.chained_to else f"; lines up to {self.chained_to} are only chained"
         return (
             f"Lines 1 to {self.proved_to} are as they were acknowledged, by {by}{rest}. "
-            "Without a key this detects accidents, cut tails and careless edits, not a forger who rewrites the mark too."
+            "Without a key this detects accidents, cut tails and careless edits, not a forger who rewrites the mark."
         )
 
 

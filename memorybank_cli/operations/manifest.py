@@ -12,9 +12,9 @@ from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base import digests
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import UsageError, from_os_error
-from memorybank_cli.base.exact_json import HARD_SIZE
 from memorybank_cli.base.names import escape, unescape
 from memorybank_cli.base.records import Finding
+from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.base.walk import open_regular
 from memorybank_cli.base.workers import spread
 from memorybank_cli.operations.options import Option

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, NamedTuple
 
-from memorybank_cli.accounts.applier import rebuild_history
-from memorybank_cli.accounts.tiers import render
+from memorybank_cli.accounts.applier import history_from, rebuild_history
+from memorybank_cli.accounts.tiers import History, render
 from memorybank_cli.bank import baseline, layout, versions
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.catalog import Expected
@@ -16,8 +16,9 @@ from memorybank_cli.bank.judge import recorded_rules
 from memorybank_cli.bank.replacing import Replacement, replace_files
 from memorybank_cli.bank.scan import Scan, Scanner, judging_rules
 from memorybank_cli.base import digests
-from memorybank_cli.base.exact_json import HARD_SIZE, loads
+from memorybank_cli.base.exact_json import loads
 from memorybank_cli.base.records import Finding
+from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.integrity.salvage import Salvaged, salvage
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.paths import bank_paths
@@ -204,14 +205,26 @@ class _Doctor:
 
     def _managed(self, finding: Finding, expected: Expected | None) -> _Plan | None:
         account = layout.account_of(finding.path.partition("/")[0])
-        if account:
-            history = rebuild_history(self.bank, account)
-            for one in render(history) if history.exists else ():
-                if one.path == finding.path:
-                    return _Plan(
-                        Cure(finding.path, finding.rule, "rebuilt", why="the journal holds every message"), one.data
-                    )
+        history, why = self._history(account) if account else (None, "")
+        for one in render(history) if history is not None else ():
+            if one.path == finding.path:
+                return _Plan(Cure(finding.path, finding.rule, "rebuilt", why=why), one.data)
         return self._recorded(finding, expected, "it is the version that memorybank recorded")
+
+    def _history(self, account: str) -> tuple[History | None, str]:
+        """An account's whole history: from the journal, else from the newest version to be had and what came later."""
+        history = rebuild_history(self.bank, account)
+        if history is not None:
+            return history, "the journal holds every message"
+        path = layout.account_file(account, "whole_history")
+        for line, row in versions.history(self.bank.journal, path):
+            data = versions.unpack(line).get(path) if row.after else None
+            if data is None and row.after and (found := self.snapshots.content(path, row.after)) is not None:
+                data = found[0]
+            history = history_from(self.bank, account, data, line.seq) if data is not None else None
+            if history is not None:
+                return history, f"from the version of journal line {line.seq} and the messages recorded since"
+        return None, ""
 
     def _append(self, finding: Finding, expected: Expected | None, rescued: Salvaged | None) -> _Plan | None:
         if expected is None or not expected.good:

@@ -8,7 +8,7 @@ from memorybank_cli.bank.misfits import Fault, Misfit, describe, pointer, shorte
 
 
 @pytest.mark.parametrize(
-    "value,text",
+    ("value", "text"),
     [
         (None, "null"),
         (True, "true"),
@@ -36,7 +36,7 @@ def test_pointer_escapes_what_rfc_6901_asks_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "fault,message",
+    ("fault", "message"),
     [
         (Fault("type", "string", (), 1), "expected string, found 1"),
         (Fault("type", ["string", "null"], (), 1), "expected null or string, found 1"),

@@ -37,13 +37,13 @@ def test_every_kind_has_fixtures() -> None:
     assert len(KINDS) == 23
 
 
-@pytest.mark.parametrize("kind,document", GOOD)
+@pytest.mark.parametrize(("kind", "document"), GOOD)
 def test_good_documents_match(kind: str, document: Any) -> None:
     assert REGISTRY.matches(kind, document)
     assert REGISTRY.misfits(kind, document) == []
 
 
-@pytest.mark.parametrize("kind,bad", BAD)
+@pytest.mark.parametrize(("kind", "bad"), BAD)
 def test_bad_documents_do_not_and_the_first_misfit_names_the_place(kind: str, bad: dict[str, Any]) -> None:
     assert not REGISTRY.matches(kind, bad["document"])
     first = REGISTRY.misfits(kind, bad["document"])[0]
@@ -197,7 +197,7 @@ DEEP: dict[str, Any] = {"$ref": "#/$defs/a0", "$defs": {f"a{i}": {"$ref": f"#/$d
 
 
 @pytest.mark.parametrize(
-    "document,pointer,words",
+    ("document", "pointer", "words"),
     [
         ([], "", "is an object"),
         ({"type": "nonsense"}, "/type", "'array', 'boolean'"),

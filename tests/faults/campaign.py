@@ -76,7 +76,8 @@ class Lab:
 
 def trade(number: int) -> bytes:
     """One trade in the shape of a public bot's."""
-    row = {"timestamp": f"2026-01-01T00:00:{number % 60:02}.000000Z", "net_profit": number / 7, "success": number % 5 != 0}
+    moment = f"2026-01-01T00:00:{number % 60:02}.000000Z"
+    row = {"timestamp": moment, "net_profit": number / 7, "success": number % 5 != 0}
     return json.dumps(row, indent=2).encode()
 
 
@@ -97,7 +98,8 @@ def _saved(lab: Lab) -> None:
     _repaired(lab)
     lab.run("backup")
     for number in range(0, TRADES, 2):
-        (lab.bank / f"trades/trade_{number:04}.json").write_bytes(b'{"timestamp": "2026-01-01T00:00:00Z", "net_profit": 0}')
+        changed = b'{"timestamp": "2026-01-01T00:00:00Z", "net_profit": 0}'
+        (lab.bank / f"trades/trade_{number:04}.json").write_bytes(changed)
 
 
 def _account(lab: Lab) -> None:
@@ -108,7 +110,8 @@ def _account(lab: Lab) -> None:
 def _is_initialised(lab: Lab) -> None:
     lab.run("init")
     found = json.loads(lab.run("validate", "--json", codes=(1,)))
-    assert {one["path"] for one in found["findings"] if one["rule"].startswith("MB1")} == {"trades/recent.json", "state/cut.json"}
+    damaged = {one["path"] for one in found["findings"] if one["rule"].startswith("MB1")}
+    assert damaged == {"trades/recent.json", "state/cut.json"}
     assert found["pending"] == 0
     for number in range(TRADES):
         assert (lab.bank / f"trades/trade_{number:04}.json").read_bytes() == trade(number)

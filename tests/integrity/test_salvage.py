@@ -32,11 +32,10 @@ def cured(data: bytes) -> Salvaged:
     return found
 
 
-def ends(originals: list[Any], indent: int | None, before: bytes) -> list[int]:
-    """The byte after each record of `{"head": …, "trades": [...]}` or of a list, given what stands before the list."""
-    whole = before + encode(originals, indent).replace(b"\n", b"\n")
-    decoder, text = json.JSONDecoder(), whole.decode()
-    at, found = text.index("[", len(before.decode())) + 1, []
+def ends(originals: list[Any], whole: bytes) -> list[int]:
+    """The byte after each record of the first list in a text."""
+    decoder, text, found = json.JSONDecoder(), whole.decode(), []
+    at = text.index("[") + 1
     for _ in originals:
         while text[at] in " \n,":
             at += 1
@@ -51,7 +50,7 @@ def test_a_truncated_list_gives_every_complete_record_and_no_other(
 ) -> None:
     whole = encode(originals, indent)
     cut = data.draw(st.integers(1, len(whole) - 1))
-    complete = sum(end <= cut for end in ends(originals, indent, b""))
+    complete = sum(end <= cut for end in ends(originals, whole))
     found = salvage(whole[:cut] + tail)
     if not complete:
         assert found is None or loads(found.content) == _inside(originals[0], loads(found.content))
@@ -83,7 +82,7 @@ def test_a_truncated_document_with_records_gives_a_prefix_of_them(
     cut = data.draw(st.integers(1, len(whole) - 1))
     found = salvage(whole[:cut] + tail)
     if found is None:
-        assert b"}" not in whole[:cut]
+        assert not any(end <= cut for end in ends(originals, whole))
         return
     had = loads(found.content)
     assert had["head"] == {"version": 2}
@@ -165,7 +164,7 @@ def test_a_byte_order_mark_is_taken_off() -> None:
         b'{"a": "\xe9"}',
         b"[" * 200,
         b'{"a": {}, ' * 70,
-        b'[{"a": 1}]]]]'.replace(b"[", b"", 1),
+        b'{"a": [1, 2}, {"b": [',
         b'[{"a": 1, "a": 2}, {"b": 3}, {"c"',
         b'"text',
         b"12 13",

@@ -325,7 +325,7 @@ def test_waking_from_another_thread_and_from_before(watch: Watch) -> None:
 
 def test_waking_from_a_signal_handler(watch: Watch) -> None:
     mirror = watch()
-    before = signal.signal(signal.SIGUSR1, lambda number, frame: mirror.watcher.wake())
+    before = signal.signal(signal.SIGUSR1, lambda _number, _frame: mirror.watcher.wake())
     try:
         threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1)).start()
         assert mirror.watcher.next(NEVER) is None

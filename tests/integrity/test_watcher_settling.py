@@ -20,7 +20,7 @@ def test_a_changed_path_is_ready_after_it_was_quiet() -> None:
 
 def test_a_path_that_never_rests_is_ready_at_most_after_the_limit() -> None:
     settling = Settling(quiet=1.0, most=3.0)
-    for tenth in range(0, 30):
+    for tenth in range(30):
         settling.changed("a", tenth / 10)
         assert settling.take(tenth / 10) == frozenset()
     settling.changed("a", 3.0)

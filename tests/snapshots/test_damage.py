@@ -103,7 +103,7 @@ def test_every_truncation_and_zeroed_tail(place: Path) -> None:
 
 
 def test_thorough_verification_finds_every_flip_in_packs_and_documents(place: Path) -> None:
-    chance = random.Random(3)  # noqa: S311
+    chance = random.Random(3)
     for file, data in canonical(place):
         if file.startswith(("packs/", "snapshots/")):
             for offset in chance.sample(range(len(data)), 60):
@@ -127,7 +127,7 @@ def test_files_under_each_others_names(place: Path) -> None:
 
 
 def test_a_damaged_frame_takes_only_its_own_files_along(repo: Repository) -> None:
-    noise = random.Random(4).randbytes  # noqa: S311
+    noise = random.Random(4).randbytes
     contents = {f"{number:02}": noise(100_000) for number in range(8)}
     document = making.save_files(repo, contents).document
     (pack,) = making.packs_of(repo)

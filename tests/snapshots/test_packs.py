@@ -23,7 +23,7 @@ def sha(data: bytes) -> str:
 
 
 def test_blobs_come_back_whatever_their_size(repo: Repository) -> None:
-    noise = random.Random(1).randbytes  # noqa: S311
+    noise = random.Random(1).randbytes
     datas = [b"", b"x", noise(1000), noise(200_000), bytes(FILE_BLOB_SIZE), noise(FILE_BLOB_SIZE + 1), b"y" * 100_000]
     writer = PackWriter(repo, {})
     ids = [writer.add(data) for data in datas]
@@ -72,7 +72,7 @@ def test_small_blobs_share_frames_and_packs_are_sealed_in_time(
     repo: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packs, "PACK_SIZE", 1 << 20)
-    noise = random.Random(2).randbytes  # noqa: S311
+    noise = random.Random(2).randbytes
     writer = PackWriter(repo, {})
     ids = [writer.add(noise(4096))[0] for _ in range(1000)]
     written = writer.finish()
