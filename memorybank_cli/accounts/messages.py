@@ -70,10 +70,10 @@ def checked(message: Message, where: str = "the message") -> Message:
     try:
         dumps([message.content, message.role, message.id, message.metadata])
         if message.timestamp:
-            clock.parse(message.timestamp)
+            clock.show(clock.parse(message.timestamp))
     except UnicodeEncodeError:
         raise UsageError(f"{where} holds half a character (a lone surrogate)") from None
-    except ValueError:
+    except (ValueError, OverflowError):
         raise UsageError(
             f"{where}: '{escape_text(message.timestamp[:40])}' is not a time",
             hint="RFC 3339, e.g. 2026-11-20T14:00:00Z",

@@ -38,10 +38,12 @@ def establish(bank: Bank, progress: Progress = QUIET) -> tuple[Scan, list[str]]:
     Every command that adopts begins with this. `bank.json` is written last, so an `init` that was killed is run again.
     """
     first = bank.is_empty
+    if not first:
+        _write_document(bank)
     scan = Scanner(bank, progress).run()
     if first:
         _create(bank, scan)
-    _record_document(bank)
+        _write_document(bank)
     adopted = Adopter(bank, progress).adopt(change for change in scan.changes if change.path != layout.BANK)
     return scan, adopted
 
@@ -64,7 +66,7 @@ def _document_entry(bank: Bank, op: str, data: bytes, **fields: Any) -> Entry:
     return Entry(op, {"document": bank.document, "files": [list(row)], **fields}, versions.pack([data]))
 
 
-def _record_document(bank: Bank) -> None:
+def _write_document(bank: Bank) -> None:
     if bank.root.stat(layout.BANK) is None:
         files.create(bank.root, layout.BANK, render_document(bank.document))
 

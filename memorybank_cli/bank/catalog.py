@@ -70,12 +70,17 @@ class Expected(NamedTuple):
     @property
     def good(self) -> bool:
         """Whether this is a well-formed version, not merely what was found."""
-        return not any(rule.startswith("MB10") for rule in self.rules)
+        return is_good(self.rules)
 
     @property
     def fits(self) -> bool:
         """Whether the built-in schema of its kind fitted this version."""
         return self.good and "MB202" not in self.rules
+
+
+def is_good(rules: Iterable[str]) -> bool:
+    """Whether a version with these rules beside it is well-formed, and not bit-rotten."""
+    return not any(rule.startswith("MB10") or rule == "MB115" for rule in rules)
 
 
 class Seen(NamedTuple):
@@ -273,9 +278,9 @@ class Catalog:
                 for name, one in seen
             ],
         )
-        self.db.executemany(
-            "DELETE FROM files WHERE dir=? AND name=? AND sha IS NULL", [(directory, name) for name in vanished]
-        )
+        gone = [(directory, name) for name in vanished]
+        self.db.executemany("DELETE FROM files WHERE dir=? AND name=? AND sha IS NULL", gone)
+        self.db.executemany("UPDATE files SET s_sha=NULL WHERE dir=? AND name=?", gone)
 
     def forget_seen(self) -> None:
         """Let every file be read again; call it within `writing`."""

@@ -9,6 +9,7 @@ from memorybank_cli.bank.layout import Place, Policy, policy_of
 from memorybank_cli.base.records import Finding
 
 Pending = Literal["", "new", "changed", "removed", "found"]
+ROT = "MB115"
 _MIB = 1 << 20
 # `{}` and a line break: a placeholder says nothing yet about the shape that will be kept there.
 EMPTY_OBJECT = "ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356"
@@ -44,10 +45,10 @@ def judge(path: str, where: Place, expected: Expected | None, seen: Seen | None,
     policy = policy_of(path, where, expected.kind if expected else seen.kind if seen else "", rules.open_patterns)
     if seen is None:
         return _missing(path, expected, policy)
-    flaw = next((one for one in seen.content if one[0] != "MB201"), None)
-    if flaw is not None:
+    flaws = [one for one in seen.content if one[0] != "MB201"]
+    if flaws:
         pending: Pending = "found" if expected is None or not (expected.good or expected.sha == seen.sha) else ""
-        return Verdict([_damage(path, flaw)], pending, rule=flaw[0])
+        return Verdict([_damage(path, one) for one in flaws], pending, rule=flaws[0][0])
     changed = expected is not None and expected.sha != seen.sha
     findings = _limit(path, where, seen, rules) + _shape(path, where, expected, seen, rules)
     if where.section == "stray":
@@ -77,7 +78,8 @@ def _missing(path: str, expected: Expected | None, policy: Policy) -> Verdict:
 
 def _damage(path: str, flaw: tuple[str, str, str, int | None]) -> Finding:
     rule, message, pointer, line = flaw
-    return Finding(rule, message, path, f"memorybank repair {path}", pointer, line)
+    then = ", then check the disk" if rule == ROT else ""
+    return Finding(rule, message, path, f"memorybank repair {path}{then}", pointer, line)
 
 
 def _changed(path: str, what: str) -> Finding:

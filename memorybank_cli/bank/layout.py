@@ -146,6 +146,13 @@ def without(listing: Listing, patterns: tuple[str, ...]) -> Listing:
     )
 
 
+def is_excluded(path: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a pattern fits a path, or a directory above it."""
+    parts = path.split("/") if patterns else ()
+    heads = ("/".join(parts[: number + 1]) for number in range(len(parts)))
+    return any(fnmatchcase(head, one) for head in heads for one in patterns)
+
+
 def is_secret(name: str) -> bool:
     """Whether a file's name says that it holds a key or a password; such files are in no snapshot."""
     return name.endswith(_SECRET_ENDINGS) or name.startswith(_SECRET_BEGINNINGS)

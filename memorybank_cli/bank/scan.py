@@ -19,7 +19,7 @@ from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.catalog import Expected, Row, Seen
 from memorybank_cli.bank.examine import Changing, Examiner
-from memorybank_cli.bank.judge import Pending, Rules, judge
+from memorybank_cli.bank.judge import ROT, Pending, Rules, judge
 from memorybank_cli.bank.layout import Place
 from memorybank_cli.base import clock
 from memorybank_cli.base.errors import from_os_error
@@ -75,12 +75,14 @@ class Scanner:
         self.scan = Scan()
         self.examiner = Examiner(bank.registry)
         self.rules = judging_rules(bank)
+        self.full = False
         self.fresh: set[str] = set()
         self._written: list[Callable[[], None]] = []
 
-    def run(self) -> Scan:
-        """Look at everything; what was seen is kept in the catalog."""
+    def run(self, full: bool = False) -> Scan:
+        """Look at everything; what was seen is kept in the catalog. With `full` every file is read again."""
         self._check_version()
+        self.full = full
         self.unchanged = self.catalog.unchanged()
         self.fresh = set(self._rolling())
         known, visited = self.catalog.directories(), set()
@@ -91,23 +93,38 @@ class Scanner:
         for directory in sorted(known - visited):
             self._gone(directory)
         self.scan.findings += [_inner_bank(path) for path in inner]
-        self._keep()
+        self._keep(self.scan.checked)
         return self.scan
 
     def run_on(self, paths: Iterable[str]) -> Scan:
         """Look at some files only, each read afresh; a directory stands for all files below it."""
         for path in paths:
-            if self.bank.root.is_dir(path):
-                for listing in self.bank.walk(path):
-                    rows = self.catalog.rows(listing.path)
-                    self._others(listing)
-                    for entry in listing.files:
-                        self._file(listing, entry, rows.pop(entry.name, Row(None, None)), afresh=True)
-                    self._vanished(listing.path, rows)
-            else:
+            info = self.bank.root.stat(path)
+            if info is not None and not stat.S_ISDIR(info.st_mode):
                 self._single(path)
+            else:
+                self._gone_file(path)
+                self._below(path)
         self._keep()
         return self.scan
+
+    def _below(self, path: str) -> None:
+        visited = set()
+        for listing in self.bank.walk(path) if self.bank.root.is_dir(path) else ():
+            visited.add(listing.path)
+            rows = self.catalog.rows(listing.path)
+            self._others(listing)
+            for entry in listing.files:
+                self._file(listing, entry, rows.pop(entry.name, Row(None, None)), afresh=True)
+            self._remember(listing.path, [], self._vanished(listing.path, rows))
+        known = {one for one in self.catalog.directories() if one == path or one.startswith(f"{path}/")}
+        for directory in sorted(known - visited):
+            self._gone(directory)
+
+    def _gone_file(self, path: str) -> None:
+        """Judge a file that may have been known at a path where none stands now."""
+        directory, _, name = path.rpartition("/")
+        self._remember(directory, [], self._vanished(directory, {name: self.catalog.row(path)}))
 
     def _single(self, path: str) -> None:
         directory, _, name = path.rpartition("/")
@@ -131,7 +148,7 @@ class Scanner:
                 else:
                     self._others(listing._replace(others=[entry]))
         except (FileNotFoundError, NotADirectoryError):
-            self._vanished(directory, {name: row})
+            self._gone_file(path)
 
     # Versions and rolling re-hash
 
@@ -156,7 +173,7 @@ class Scanner:
 
     def _directory(self, listing: Listing) -> None:
         self._others(listing)
-        signature = _signature(listing)
+        signature = _signature(listing, self.rules.limits)
         known = self.unchanged.get(listing.path)
         if known and known[0] == signature and not self._rolled(listing.path):
             self._repeat(listing.path, known)
@@ -187,7 +204,7 @@ class Scanner:
         return any(one.path.rpartition("/")[0] == directory for one in (*self.scan.outside, *self.scan.damaged))
 
     def _rolled(self, directory: str) -> bool:
-        return any(path.rpartition("/")[0] == directory for path in self.fresh)
+        return self.full or any(path.rpartition("/")[0] == directory for path in self.fresh)
 
     def _repeat(self, directory: str, known: tuple[str, str, str]) -> None:
         counts = _Counts(*orjson.loads(known[1]))
@@ -206,20 +223,22 @@ class Scanner:
         if seen or vanished:
             self._written.append(lambda: self.catalog.remember(directory, seen, vanished))
 
-    def _keep(self) -> None:
+    def _keep(self, files: int | None = None) -> None:
         with self.catalog.writing():
             for write in self._written:
                 write()
-            self.catalog.set_meta("files", self.scan.checked)
+            if files is not None:
+                self.catalog.set_meta("files", files)
         self._written.clear()
 
     def _gone(self, directory: str) -> None:
         self._remember(directory, [], self._vanished(directory, self.catalog.rows(directory)))
 
     def _vanished(self, directory: str, rows: dict[str, Row]) -> list[str]:
+        patterns = self.bank.settings["exclude"]
         for name, row in sorted(rows.items()):
-            if row.expected is not None:
-                path = f"{directory}/{name}" if directory else name
+            path = f"{directory}/{name}" if directory else name
+            if row.expected is not None and not layout.is_excluded(path, patterns):
                 self._judge(path, layout.place(path), row.expected, None)
         return list(rows)
 
@@ -232,18 +251,12 @@ class Scanner:
         path = f"{listing.path}/{entry.name}" if listing.path else entry.name
         where = layout.place_in(listing.path)(entry.name)
         seen = row.seen
-        if afresh or seen is None or path in self.fresh or not _same(entry, seen):
+        if afresh or self.full or seen is None or path in self.fresh or not _same(entry, seen):
             looked = self._look(path, listing, entry, where)
             if looked is None:
                 return False
-            rotten = (
-                seen is not None
-                and _same(entry, seen)
-                and looked.sha != seen.sha
-                and seen.hashed - seen.mtime >= SETTLED_NS
-            )
-            if rotten and self._twice(path, listing, entry, where) == looked.sha:
-                self._rot(path)
+            if seen is not None and _same(entry, seen) and not (row.expected and looked.sha == row.expected.sha):
+                looked = self._perhaps_rotten(path, listing, entry, where, seen, looked)
             seen = looked
             (keep if keep is not None else []).append((entry.name, seen))
             if keep is None:
@@ -269,13 +282,19 @@ class Scanner:
             self._unreadable(path, error)
         return None
 
-    def _twice(self, path: str, listing: Listing, entry: Entry, where: Place) -> str:
-        again = self._look(path, listing, entry, where)
-        return again.sha if again else ""
-
-    def _rot(self, path: str) -> None:
+    def _perhaps_rotten(
+        self, path: str, listing: Listing, entry: Entry, where: Place, seen: Seen, looked: Seen
+    ) -> Seen:
+        """A look at a file whose stat did not move: other content in two reads is bit rot, until it is written anew."""
+        if looked.sha == seen.sha:
+            rotten = any(one[0] == ROT for one in seen.content)
+        else:
+            again = self._look(path, listing, entry, where)
+            rotten = again is not None and again.sha == looked.sha
+        if not rotten:
+            return looked
         message = "the content changed while size, times and inode did not: no program wrote that"
-        self.scan.findings.append(Finding("MB115", message, path, f"memorybank repair {path}, then check the disk"))
+        return looked._replace(content=((ROT, message, "", None), *looked.content))
 
     def _unreadable(self, path: str, error: OSError) -> None:
         words = from_os_error(error)
@@ -350,8 +369,8 @@ def _same(entry: Entry, seen: Seen) -> bool:
     )
 
 
-def _signature(listing: Listing) -> str:
-    return sha256(orjson.dumps(listing.files, default=tuple)).hexdigest()
+def _signature(listing: Listing, limits: dict[str, int]) -> str:
+    return sha256(orjson.dumps([listing.files, limits], default=tuple)).hexdigest()
 
 
 def _section(directory: str) -> str:

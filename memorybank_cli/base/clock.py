@@ -19,7 +19,7 @@ def now() -> str:
 
 def show(moment: datetime) -> str:
     """An aware datetime in the one form that memorybank writes."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def from_ns(nanoseconds: int) -> str:

@@ -12,7 +12,7 @@ import fcntl
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
 from memorybank_cli.base.errors import UsageError, from_os_error
@@ -65,9 +65,14 @@ def truncate(fd: int, size: int) -> None:
 
 
 def replace(
-    root: Root, path: str, data: bytes, mode: int = FILE_MODE, mtime_ns: int | None = None, durable: bool = True
+    root: Root,
+    path: str,
+    data: bytes | Iterator[bytes],
+    mode: int = FILE_MODE,
+    mtime_ns: int | None = None,
+    durable: bool = True,
 ) -> None:
-    """Put `data` at `path`: readers see the old or the new content, and after a crash one of the two is there.
+    """Put `data`, whole or in chunks, at `path`: readers see the old or the new content, and after a crash one of the two is there.
 
     With `durable=False` (derived files only) nothing is synced. Raises OSError; the old file is then untouched.
     """
@@ -96,11 +101,12 @@ def create(root: Root, path: str, data: bytes, mode: int = FILE_MODE) -> bool:
     return True
 
 
-def _write_temporary(fd: int, data: bytes, mode: int, mtime_ns: int | None, durable: bool) -> str:
+def _write_temporary(fd: int, data: bytes | Iterator[bytes], mode: int, mtime_ns: int | None, durable: bool) -> str:
     temporary = f"{TEMPORARY}{os.urandom(8).hex()}"
     out = os.open(temporary, _NEW, 0o600, dir_fd=fd)
     try:
-        write_all(out, data)
+        for chunk in (data,) if isinstance(data, bytes) else data:
+            write_all(out, chunk)
         os.fchmod(out, mode & 0o7777)
         if mtime_ns is not None:
             os.utime(out, ns=(mtime_ns, mtime_ns))

@@ -102,7 +102,7 @@ _DECODER: json.JSONDecoder = json.JSONDecoder(
 def too_deep(value: Any) -> bool:
     """Whether containers stand in one another more than 64 deep."""
     level: list[Any] = [value]
-    for _ in range(HARD_DEPTH + 1):
+    for _ in range(HARD_DEPTH):
         inner: list[Any] = []
         for item in level:
             if isinstance(item, dict):

@@ -243,6 +243,12 @@ def open_regular(name: str, dir_fd: int) -> int:
     raise OSError(errno.EINVAL, "not a regular file", name)
 
 
+def chunks(fd: int) -> Iterator[bytes]:
+    """What is left of an open file, a piece at a time: for files of any size in little memory."""
+    while piece := os.read(fd, READ_SIZE):
+        yield piece
+
+
 def read_all(fd: int, limit: int | None = None) -> bytes:
     """What is left of an open file. Raises OSError EFBIG when that is more than `limit` bytes."""
     first = os.read(fd, READ_SIZE)

@@ -10,7 +10,7 @@ from memorybank_cli.base import digests, files
 from memorybank_cli.base.errors import Refused, UsageError, from_os_error
 from memorybank_cli.base.names import escape, unescape
 from memorybank_cli.base.records import Progress
-from memorybank_cli.base.walk import Entry, Listing, Root, open_regular, read_all
+from memorybank_cli.base.walk import Entry, Listing, Root, chunks, open_regular
 
 _OURS = frozenset({layout.BANK, layout.README})
 
@@ -18,8 +18,8 @@ _OURS = frozenset({layout.BANK, layout.README})
 def import_tree(source: str, target: str, progress: Progress) -> dict[str, Any]:
     """Copy every file below `source` byte for byte; what is there already with the same bytes is left as it is.
 
-    Raises Refused before anything is written when a file of another content stands in the way. Links, special files
-    and dot names stay behind and are listed. A run that was killed is run again.
+    Raises Refused at a file of another content that stands in the way; nothing is overwritten. Links, special files
+    and what a new bank has of its own stay behind and are listed. A run that was killed is run again.
     """
     if not os.path.isdir(source):
         raise UsageError(f"{escape(source)} is no directory", path=source, hint="--from takes the directory to import")
@@ -53,39 +53,44 @@ def _import(root: Root, into: Root, progress: Progress) -> dict[str, Any]:
             if path in _OURS:
                 skipped.append({"path": path, "reason": "the new bank has its own"})
                 continue
-            data = _read(listing, entry, skipped, path)
-            if data is None:
-                continue
-            if _put(into, path, data, entry):
-                count, size = count + 1, size + len(data)
-            else:
-                present += 1
+            outcome = _copy(into, listing, entry, path, skipped)
+            count, size = count + (outcome == "copied"), size + (entry.size if outcome == "copied" else 0)
+            present += outcome == "present"
             progress.advance()
     progress.finish()
     return {"from": root.path, "files": count, "bytes": size, "present": present, "skipped": skipped}
 
 
-def _read(listing: Listing, entry: Entry, skipped: list[dict[str, str]], path: str) -> bytes | None:
+def _copy(into: Root, listing: Listing, entry: Entry, path: str, skipped: list[dict[str, str]]) -> str:
+    """Copy one file; `copied`, `present` or `skipped`. Raises Refused for another content in its place."""
     try:
         fd = open_regular(unescape(entry.name), listing.fd)
     except OSError as error:
         skipped.append({"path": path, "reason": from_os_error(error).message})
-        return None
+        return "skipped"
     try:
-        return read_all(fd)
+        if into.stat(path) is not None:
+            _check_same(into, path, fd)
+            return "present"
+        files.make_dirs(into, path.rpartition("/")[0])
+        files.replace(into, path, chunks(fd), entry.mode & 0o777, entry.mtime_ns)
+        return "copied"
     finally:
         os.close(fd)
 
 
-def _put(into: Root, path: str, data: bytes, entry: Entry) -> bool:
-    there = into.stat(path)
-    if there is not None:
-        present = into.read_if_there(path)
-        if present is not None and digests.of(present) == digests.of(data):
-            return False
-        raise Refused(
-            f"{path} stands in the target already, with other content", path=path, hint="import into an empty directory"
-        )
-    files.make_dirs(into, path.rpartition("/")[0])
-    files.replace(into, path, data, entry.mode & 0o777, entry.mtime_ns)
-    return True
+def _check_same(into: Root, path: str, fd: int) -> None:
+    try:
+        there = into.open(path)
+    except OSError:
+        there = -1
+    try:
+        if there < 0 or digests.of_fd(there) != digests.of_fd(fd):
+            raise Refused(
+                f"{path} stands in the target already, with other content",
+                path=path,
+                hint="import into an empty directory",
+            )
+    finally:
+        if there >= 0:
+            os.close(there)

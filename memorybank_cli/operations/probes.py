@@ -87,11 +87,8 @@ def look(
     """The look over the bank, and the findings of every probe with it."""
     some = [path for path in paths if path]
     progress.start("checking", bank.catalog.meta("files"))
-    if full:
-        with bank.catalog.writing():
-            bank.catalog.forget_seen()
     scanner = Scanner(bank, progress)
-    scan = scanner.run_on(some) if some else scanner.run()
+    scan = scanner.run_on(some) if some else scanner.run(full)
     progress.finish()
     findings = list(scan.findings)
     if not some:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, NamedTuple
@@ -10,9 +11,10 @@ from memorybank_cli.accounts.applier import history_from, rebuild_history
 from memorybank_cli.accounts.tiers import History, render
 from memorybank_cli.bank import baseline, layout, versions
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.catalog import Expected
+from memorybank_cli.bank.catalog import Expected, is_good
+from memorybank_cli.bank.chain import START, Break, Reading
 from memorybank_cli.bank.examine import Examiner
-from memorybank_cli.bank.judge import recorded_rules
+from memorybank_cli.bank.judge import ROT, recorded_rules
 from memorybank_cli.bank.replacing import Replacement, replace_files
 from memorybank_cli.bank.scan import Scan, Scanner, judging_rules
 from memorybank_cli.base import digests
@@ -129,13 +131,22 @@ def cure(bank: Bank, paths: Iterable[str] = (), dry_run: bool = False, reinitial
 
 
 def _cure_journal(bank: Bank, dry_run: bool) -> list[Cure]:
-    breaks = bank.breaks()
+    breaks = bank.breaks() or _earlier_breaks(bank, dry_run)
     cures = [Cure(layout.segment_file(one.segment or 1), one.rule, "new-segment", why=one.reason) for one in breaks]
     if breaks and not dry_run:
         reasons = [f"{one.rule} after line {one.after}: {one.reason}" for one in breaks]
         bank.record_gap({"reason": "; ".join(reasons)})
         baseline.establish(bank, bank.context.progress)
     return cures
+
+
+def _earlier_breaks(bank: Bank, dry_run: bool) -> list[Break]:
+    """Breaks before the line up to which the catalog has followed the chain; only reading all of it finds them."""
+    reading = next(item for item in bank.journal.read(START, bank.home.mark()) if isinstance(item, Reading))
+    if reading.breaks and not dry_run:
+        with bank.catalog.writing():
+            bank.catalog.apply([Reading(bank.end, reading.breaks, reading.tail)])
+    return list(reading.breaks)
 
 
 def _patients(scan: Scan) -> list[tuple[Finding, Expected | None]]:
@@ -161,7 +172,8 @@ def _replacement(bank: Bank, plan: _Plan, examiner: Examiner, bound: frozenset[s
     where = layout.place(path)
     seen = examiner.memory(plan.content, where)
     info, expected = bank.root.stat(path), bank.catalog.row(path).expected
-    mode = info.st_mode & 0o777 if info is not None else expected.mode if expected else 0o600
+    is_file = info is not None and stat.S_ISREG(info.st_mode)
+    mode = info.st_mode & 0o777 if info is not None and is_file else expected.mode if expected else 0o600
     return Replacement(path, plan.content, mode, None, seen.kind, tuple(recorded_rules(where, seen, bound)))
 
 
@@ -192,8 +204,9 @@ class _Doctor:
         policy = layout.policy_of(path, where, kind, self.open_patterns)
         if policy == "managed":
             return self._managed(finding, expected)
-        rescued = salvage(data) if data else None
-        if policy == "append" or where.kind == "":
+        # A rotten file is what was recorded but for some bits, so salvaging it would only lose more.
+        rescued = salvage(data) if data and finding.rule != ROT else None
+        if policy == "append":
             return self._append(finding, expected, rescued)
         return self._open(finding, expected, rescued)
 
@@ -266,7 +279,7 @@ class _Doctor:
 
     def _any_version(self, path: str) -> tuple[bytes, str, str] | None:
         for line, row in versions.history(self.bank.journal, path):
-            if row.after and not row.rules and (content := versions.unpack(line).get(path)) is not None:
+            if row.after and is_good(row.rules) and (content := versions.unpack(line).get(path)) is not None:
                 return content, "journal", f"recorded at {line.core['ts']}"
         found = self.snapshots.content(path)
         return None if found is None else (found[0], "snapshot", f"the newest good one, in snapshot {found[1]}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from memorybank_cli.base import files
 from memorybank_cli.base.exact_json import dumps
-from memorybank_cli.base.names import escape
+from memorybank_cli.base.names import escape, escape_text
 from memorybank_cli.base.records import Finding
 
 _LEVELS = {"info": "notice", "warning": "warning", "error": "error", "critical": "error"}
@@ -24,7 +24,7 @@ def github_lines(findings: Iterable[Finding]) -> str:
 
 
 def _data(text: str) -> str:
-    return escape(text).replace("%", "%25")
+    return escape_text(text).replace("%", "%25")
 
 
 def _property(text: str) -> str:
@@ -53,5 +53,5 @@ def _markdown(report: dict[str, Any]) -> str:
         lines += ["| severity | rule | path | what |", "|---|---|---|---|"]
     for one in report["findings"]:
         cells = (one["severity"], one["rule"], f"`{one['path']}`", one["message"])
-        lines.append("| " + " | ".join(escape(cell).replace("|", "\\|") for cell in cells) + " |")
+        lines.append("| " + " | ".join(escape_text(cell).replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"

@@ -29,7 +29,7 @@ def open_repository(bank: Bank, given: str | None) -> Repository:
     try:
         return Repository.open(path)
     except NotFound as error:
-        raise SnapshotNotFound(error.message, path=path) from None
+        raise SnapshotNotFound(error.message, path=path, hint=error.hint) from None
 
 
 class Snapshots:

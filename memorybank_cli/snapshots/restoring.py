@@ -39,6 +39,10 @@ class Restored:
     findings: tuple[Finding, ...]
     """A MB130 for each file that could not be read; the rule of their bytes for files without a good version."""
 
+    def exit_code(self) -> int:
+        """1 when a file could not be read, or was never good."""
+        return 1 if self.findings else 0
+
     def as_dict(self) -> dict[str, Any]:
         """The fields as JSON."""
         findings = [finding.as_dict() for finding in self.findings]

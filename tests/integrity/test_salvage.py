@@ -166,6 +166,7 @@ def test_a_byte_order_mark_is_taken_off() -> None:
         b'{"a": {}, ' * 70,
         b'{"a": [1, 2}, {"b": [',
         b'[{"a": 1, "a": 2}, {"b": 3}, {"c"',
+        b'[{"half": "\\ud800"}, {"b": ',
         b'"text',
         b"12 13",
     ],
