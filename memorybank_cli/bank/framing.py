@@ -39,13 +39,18 @@ class Line(NamedTuple):
 
 
 def frame(previous: str, core: dict[str, Any], value: Any = None) -> tuple[bytes, Line]:
-    """The bytes of a line, newline included, and what a reader will make of them."""
+    """The bytes of a line, newline included, and what a reader will make of them.
+
+    Raises ValueError for a core with a field named `hash` right after an object: no reader would find its end.
+    """
     tail, data = b"}\n", None
     if value is not None:
         data, salt = dumps(value), os.urandom(16).hex()
         core = {**core, "commit": sha256(salt.encode() + data).hexdigest()}
         tail = _DATA + data + _SALT + salt.encode() + b'"}\n'
     text = dumps(core)
+    if _HASH in text:
+        raise ValueError("a field named hash stands after an object in the core of a journal line")
     digest = link(previous, text)
     line = _CORE + text + b',"hash":"' + digest.encode() + b'"' + tail
     return line, Line(core["seq"], digest, core, data)

@@ -72,7 +72,7 @@ def replace(
     mtime_ns: int | None = None,
     durable: bool = True,
 ) -> None:
-    """Put `data`, whole or in chunks, at `path`: readers see the old or the new content, and after a crash one of the two is there.
+    """Put `data`, whole or in chunks, at `path`: readers and crashes see the old or the new content.
 
     With `durable=False` (derived files only) nothing is synced. Raises OSError; the old file is then untouched.
     """

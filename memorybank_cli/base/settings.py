@@ -80,7 +80,10 @@ class Settings:
         if setting.variable in self._environ:
             return Value(convert(setting, self._environ[setting.variable]), "environment")
         if name in self._bank and self.effective(setting):
-            return Value(convert(setting, self._bank[name]), "bank")
+            try:
+                return Value(convert(setting, self._bank[name]), "bank")
+            except UsageError:
+                pass  # an agent wrote that: it must not stop its owner's commands, and the file's schema reports it
         if name in self._user:
             return Value(convert(setting, self._user[name]), "user")
         return Value(setting.default, "default")

@@ -45,7 +45,8 @@ def accept(
     """
     if not paths:
         raise UsageError("which files?", hint="memorybank accept PATH; . stands for the whole bank")
-    baseline.establish(bank, bank.context.progress)
+    if bank.is_empty:
+        baseline.establish(bank, bank.context.progress)
     chosen = bank_paths(bank, paths)
     scanner = Scanner(bank, bank.context.progress)
     scan = scanner.run() if "" in chosen else scanner.run_on(chosen)
@@ -56,6 +57,7 @@ def accept(
     wanted = [*scan.outside, *(one for one in scan.changes if one.pending != "found")]
     fields = {"reason": reason} if reason else {}
     accepted = Adopter(bank).adopt(wanted, "file.accepted", **fields)
+    baseline.establish(bank, bank.context.progress)
     _trust_own_hand(bank, accepted)
     return AcceptReport(tuple(sorted(accepted)), damaged)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from memorybank_cli.accounts.applier import CREATED, read_history
+from memorybank_cli.accounts.applier import CREATED, AccountDamaged, read_history
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Entry
@@ -22,6 +22,8 @@ class Account:
     short_term: int
     mid_term: int
     last_update: str
+    damaged: bool = False
+    """Its history cannot be had whole; `repair` may bring it back."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,12 @@ def create_account(bank: Bank, account: str) -> bool:
 def account_ids(bank: Bank) -> list[str]:
     """Accounts that the bank has: those with files, and those the journal knows already."""
     directories = (layout.account_of(entry.name) for entry in bank.root.listing())
-    return sorted({one for one in directories if one} | set(bank.catalog.unrendered()))
+    return sorted({one for one in directories if one and _has_files(bank, one)} | set(bank.catalog.unrendered()))
+
+
+def _has_files(bank: Bank, account: str) -> bool:
+    paths = [layout.account_file(account, kind) for kind in ("account", "whole_history")]
+    return any(bank.root.stat(path) is not None or bank.catalog.row(path).expected is not None for path in paths)
 
 
 def check_account(bank: Bank, account: str) -> str:
@@ -102,7 +109,14 @@ def list_(bank: Bank) -> Accounts:
     Examples:
         memorybank account list --json
     """
-    return Accounts(tuple(_account(bank, one) for one in account_ids(bank)))
+    return Accounts(tuple(_account_or_damage(bank, one) for one in account_ids(bank)))
+
+
+def _account_or_damage(bank: Bank, account: str) -> Account:
+    try:
+        return _account(bank, account)
+    except AccountDamaged:
+        return Account(account, "", 0, 0, 0, "", damaged=True)
 
 
 def show(bank: Bank, account: Annotated[str, "its id"]) -> Account:

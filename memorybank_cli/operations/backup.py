@@ -304,10 +304,12 @@ class _Source:
 
     def _missing(self, prefix: str, known: dict[str, CatalogRow]) -> Iterator[Row]:
         """Files that are gone without being meant to: their last good version stays in the snapshot."""
+        patterns = self.bank.settings["exclude"]
         for name, row in sorted(known.items()):
             path = prefix + name
             if (
                 row.expected is None
+                or layout.is_excluded(path, patterns)
                 or judge(path, layout.place(path), row.expected, None, self.judging).rule != "MB111"
             ):
                 continue

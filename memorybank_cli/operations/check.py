@@ -58,12 +58,12 @@ class ValidateReport:
         return head + (f"{others} warnings" if others else "all good")
 
     def text(self) -> str | None:
-        """The lines that GitHub's log understands, for `--format github`."""
-        if self.style != "github":
+        """The lines that GitHub's log understands for `--format github`, Markdown for `--report -`."""
+        if self.style not in ("github", "markdown"):
             return None
-        from memorybank_cli.operations.reports import github_lines
+        from memorybank_cli.operations.reports import github_lines, markdown
 
-        return github_lines(self.findings)
+        return github_lines(self.findings) if self.style == "github" else markdown(self.as_dict())
 
 
 def validate(
@@ -75,7 +75,7 @@ def validate(
     ] = (),
     fail_on: Annotated[Severity, "exit 1 from this severity on"] = "error",
     format_: Annotated[Literal["text", "json", "github"], "how to print"] = "text",
-    report: Annotated[str | None, Option("write the report there too: .json, else Markdown", metavar="FILE")] = None,
+    report: Annotated[str | None, Option("write the report there: .json, else Markdown; - for stdout", metavar="FILE")] = None,
     schema: Annotated[
         str | None, Option("check files anywhere against this schema: a name, or a file", metavar="NAME")
     ] = None,
@@ -109,8 +109,9 @@ def validate(
     else:
         checked, pending, findings = check_bank(bank, bank_paths(bank, paths), context.progress, full=full)
     chosen = tuple(_only(findings, only))
-    result = ValidateReport(checked, pending, chosen, time.perf_counter() - started, fail_on, format_)
-    if report is not None:
+    style = "markdown" if report == "-" and format_ == "text" else format_
+    result = ValidateReport(checked, pending, chosen, time.perf_counter() - started, fail_on, style)
+    if report is not None and report != "-":
         from memorybank_cli.operations.reports import write_report
 
         write_report(report, result.as_dict())

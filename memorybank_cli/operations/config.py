@@ -17,9 +17,9 @@ from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import BankNotFound, NotFound, Refused, UsageError
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 from memorybank_cli.base.records import Finding, at_least
-from memorybank_cli.base.settings import SETTINGS, Settings, convert, flatten, known
-from memorybank_cli.base.walk import Root
+from memorybank_cli.base.settings import BY_NAME, SETTINGS, Settings, convert, flatten, known
 from memorybank_cli.operations.options import Option
+from memorybank_cli.operations.paths import bank_paths
 from memorybank_cli.operations.probes import look
 
 USER_FILE = "config.json"
@@ -262,21 +262,19 @@ def trust(bank: Bank, *, path: Annotated[tuple[str, ...], Option("only this file
     Examples:
         memorybank config trust
     """
-    chosen = list(path) or [
+    chosen = bank_paths(bank, path) or [
         f"config/{entry.name}" for entry in bank.root.listing("config") if entry.name.endswith(".json")
     ]
     if not chosen:
         raise NotFound("the bank has no config to trust", hint="memorybank config set NAME VALUE writes one")
     from memorybank_cli.operations.accept import accept
 
+    strange = next((one for one in chosen if layout.place(one).section != "config"), None)
+    if strange is not None:
+        raise UsageError(f"{strange} is no config file", path=strange)
     accept(bank, *(bank.root.absolute(one) for one in chosen), reason="config trust")
-    found = {one: digests.of(_read(bank.root, one)) for one in chosen}
+    # The digests that were recorded, not what stands there by now: another writer may be at it.
+    found = {path: expected.sha for one in chosen for path, expected in bank.catalog.all_expected(one)}
     bank.home.trust(found)
-    return Trusted(tuple(chosen), tuple(bank.settings.inert()))
-
-
-def _read(root: Root, path: str) -> bytes:
-    data = root.read_if_there(path, CONFIG_LIMIT)
-    if data is None:
-        raise NotFound(f"there is no {path}", path=path)
-    return data
+    loosened = [one for one in bank.settings.inert() if one in BY_NAME and BY_NAME[one].scope == "loosens"]
+    return Trusted(tuple(found), tuple(loosened))

@@ -42,6 +42,7 @@ def import_tree(source: str, target: str, progress: Progress) -> dict[str, Any]:
 
 
 def _import(root: Root, into: Root, progress: Progress) -> dict[str, Any]:
+    _check(root, into)
     skipped: list[dict[str, str]] = []
     count = size = present = 0
     progress.start("importing")
@@ -59,6 +60,16 @@ def _import(root: Root, into: Root, progress: Progress) -> dict[str, Any]:
             progress.advance()
     progress.finish()
     return {"from": root.path, "files": count, "bytes": size, "present": present, "skipped": skipped}
+
+
+def _check(root: Root, into: Root) -> None:
+    """Look at every file that stands in the target already, before anything is written."""
+    for listing in root.walk():
+        prefix = f"{listing.path}/" if listing.path else ""
+        for entry in listing.files:
+            path = prefix + entry.name
+            if path not in _OURS and into.stat(path) is not None:
+                _copy(into, listing, entry, path, [])
 
 
 def _copy(into: Root, listing: Listing, entry: Entry, path: str, skipped: list[dict[str, str]]) -> str:

@@ -80,6 +80,8 @@ def init(
         layout.account_section(one)
     _check_outside_banks(path)
     imported = None
+    if os.path.isdir(path):
+        take_owners_ids(path)
     if from_ is not None:
         from memorybank_cli.operations.importing import import_tree
 
@@ -154,6 +156,8 @@ def _open(path: str, context: Context, group: str | None, new_id: bool) -> Bank:
         return open_bank(context, path=path)
     old = Bank(path, context)
     fresh = {**old.document, "bank_id": baseline.new_document()["bank_id"]}
+    old.catalog.close()
+    old.home.close()
     old.root.close()
     bank = Bank(path, context, appliers(), GATES, fresh)
     bank.refresh()

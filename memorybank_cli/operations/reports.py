@@ -33,7 +33,7 @@ def _property(text: str) -> str:
 
 def write_report(path: str, report: dict[str, Any]) -> None:
     """The report as a file: JSON for a name that ends in .json, else Markdown."""
-    data = dumps(report, indent=True) + b"\n" if path.endswith(".json") else _markdown(report).encode()
+    data = dumps(report, indent=True) + b"\n" if path.endswith(".json") else markdown(report).encode()
     root = files.make_root(os.path.dirname(os.path.abspath(path)))
     try:
         files.replace(root, escape(os.path.basename(path)), data)
@@ -41,7 +41,8 @@ def write_report(path: str, report: dict[str, Any]) -> None:
         root.close()
 
 
-def _markdown(report: dict[str, Any]) -> str:
+def markdown(report: dict[str, Any]) -> str:
+    """The report of a validation as a document for people."""
     verdict = "nothing at or above the limit" if report["ok"] else "findings"
     lines = [
         "# Validation",

@@ -68,8 +68,5 @@ def test_depth_counts_every_container(levels: int, kind: str) -> None:
     for level in range(levels):
         as_list = kind == "list" or (kind == "both" and level % 2 == 0)
         value = [0, value] if as_list else {"a": value, "b": []}
-    inside = 1 if kind != "list" else 0  # the innermost dict holds an empty list
-    deepest = levels + (inside if kind == "dict" or levels > 1 else 0)
-    if kind == "both":
-        deepest = levels
+    deepest = levels + (kind == "dict")  # the innermost object holds an empty list
     assert too_deep(value) == (deepest > HARD_DEPTH)

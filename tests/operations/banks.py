@@ -17,8 +17,6 @@ from memorybank_cli.operations.opening import open_bank
 from memorybank_cli.operations.probes import check_bank
 from memorybank_cli.operations.repair import RepairReport, repair
 
-HOUR_AGO = 3600
-
 
 @contextmanager
 def opened(path: Path, **options: Any) -> Iterator[Bank]:
@@ -36,9 +34,9 @@ def adopt(path: Path) -> list[str]:
 
 
 def rules(path: Path, prefix: str = "MB1") -> dict[str, str]:
-    """What a check finds now: rule by path."""
+    """What a check finds now: the first rule of each path."""
     with opened(path) as bank:
-        return {one.path: one.rule for one in check_bank(bank)[2] if one.rule.startswith(prefix)}
+        return {one.path: one.rule for one in reversed(check_bank(bank)[2]) if one.rule.startswith(prefix)}
 
 
 def repaired(path: Path, *paths: str, **options: bool) -> RepairReport:

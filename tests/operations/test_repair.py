@@ -297,7 +297,15 @@ def rot(bank: Path, path: str, data: bytes) -> None:
         with one.catalog.writing():
             one.catalog.db.execute(
                 "UPDATE files SET s_size=?, s_mtime=?, s_ctime=?, s_inode=?, s_hashed=? WHERE dir=? AND name=?",
-                (info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, clock.now_ns() - 10**9, directory, name),
+                (
+                    info.st_size,
+                    info.st_mtime_ns,
+                    info.st_ctime_ns,
+                    info.st_ino,
+                    clock.now_ns() - 10**9,
+                    directory,
+                    name,
+                ),
             )
 
 
