@@ -179,10 +179,13 @@ def _readable(fd: int, directories: list[Entry]) -> tuple[list[Entry], list[Entr
     good: list[Entry] = []
     bad: list[Entry] = []
     for entry in directories:
-        (good if os.access(unescape(entry.name), os.R_OK | os.X_OK, dir_fd=fd, effective_ids=True) else bad).append(
-            entry
-        )
+        (good if may(unescape(entry.name), os.R_OK | os.X_OK, fd) else bad).append(entry)
     return good, bad
+
+
+def may(path: str, mode: int, dir_fd: int | None = None) -> bool:
+    """Whether we may use a path so (os.R_OK …), by effective ids where the system can tell."""
+    return os.access(path, mode, dir_fd=dir_fd, effective_ids=os.access in os.supports_effective_ids)
 
 
 def components(path: str) -> list[str]:

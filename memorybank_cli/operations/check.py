@@ -75,7 +75,9 @@ def validate(
     ] = (),
     fail_on: Annotated[Severity, "exit 1 from this severity on"] = "error",
     format_: Annotated[Literal["text", "json", "github"], "how to print"] = "text",
-    report: Annotated[str | None, Option("write the report there: .json, else Markdown; - for stdout", metavar="FILE")] = None,
+    report: Annotated[
+        str | None, Option("write the report there: .json, else Markdown; - for stdout", metavar="FILE")
+    ] = None,
     schema: Annotated[
         str | None, Option("check files anywhere against this schema: a name, or a file", metavar="NAME")
     ] = None,

@@ -12,6 +12,7 @@ from memorybank_cli.bank.scan import Scan, Scanner
 from memorybank_cli.base.exact_json import FlawedJSON, loads
 from memorybank_cli.base.records import QUIET, Finding, Progress
 from memorybank_cli.base.settings import flatten
+from memorybank_cli.base.walk import may
 
 Probe = Callable[[Bank], Iterable[Finding]]
 
@@ -44,7 +45,7 @@ def settings(bank: Bank) -> Iterable[Finding]:
 
 def permissions(bank: Bank) -> Iterable[Finding]:
     """MB303, MB306: who else may read or write, and whether we may."""
-    if not os.access(bank.root.path, os.W_OK, effective_ids=True):
+    if not may(bank.root.path, os.W_OK):
         yield Finding(
             "MB306", "the bank's directory cannot be written", "", "correct its owner and mode, or mount it writable"
         )

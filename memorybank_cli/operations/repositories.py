@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base import digests
-from memorybank_cli.base.errors import NotFound, Refused, SnapshotNotFound
+from memorybank_cli.base.errors import NotFound, Refused, SnapshotNotFound, UsageError
 from memorybank_cli.base.names import escape
 from memorybank_cli.snapshots import documents, trees
 from memorybank_cli.snapshots.blobs import Blobs
@@ -16,6 +16,10 @@ from memorybank_cli.snapshots.repository import Repository, is_inside
 def repository_path(bank: Bank, given: str | None) -> str:
     """`--repo`, the setting, or the default in the owner's data directory. Raises Refused for one inside the bank."""
     path = given or bank.settings["repository"] or bank.home.repository
+    if "://" in path:
+        raise UsageError(
+            f"'{escape(path)}' is an address; only directories hold repositories so far", hint="give a directory"
+        )
     if is_inside(path, bank.root.path):
         raise Refused(
             f"the repository {escape(path)} lies inside the bank", hint="choose a place outside with --repo", path=path
