@@ -33,7 +33,7 @@ def main() -> int:
         print(json.dumps({"rows": [_as_dict(row) for row in rows], "failures": failures, "load": load}))
     else:
         print("\n".join(_table(rows)))
-        print(f"load {load[0]:.2f} before, {load[1]:.2f} after; ratios of wall time, medians of pairs [smallest..largest]")
+        print(f"load {load[0]:.2f} before, {load[1]:.2f} after; ratio: wall time, median of pairs [smallest..largest]")
     for failure in failures:
         _say(f"failed: {failure}")
     return 1 if failures else 0

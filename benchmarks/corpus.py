@@ -2,10 +2,8 @@
 
     python -m benchmarks.corpus DIRECTORY 10000
 
-About 1.1 KB a file (0.4 to 6 KB), one-space indentation, 1,000 files a day in trades/YYYY/MM/DD/. Standard library only.
+About 1.1 KB a file (0.4 to 6 KB), one-space indentation, 1,000 files a day in trades/YYYY/MM/DD/.
 """
-
-# ruff: noqa: S311  # random numbers for samples, not for secrets
 
 from __future__ import annotations
 

@@ -7,14 +7,17 @@ managed sections are rendered from the journal at `close`, or by whoever opens t
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 from memorybank_cli.bank import layout
-from memorybank_cli.bank.catalog import Catalog, FileRow
+from memorybank_cli.bank.catalog import Catalog, FileRow, is_busy
 from memorybank_cli.bank.chain import CHECKPOINT, START, Break, Position, Reading, Tail
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.home import Home, user_config
@@ -88,9 +91,8 @@ class Bank:
     # Opening
 
     def _document(self) -> dict[str, Any]:
-        data = self.root.read_if_there(layout.BANK, CONFIG_LIMIT)
         try:
-            value = loads(data or b"")
+            value = loads(self.content(layout.BANK, CONFIG_LIMIT) or b"")
         except FlawedJSON:
             value = self._recorded_document()
         if not isinstance(value, dict) or not isinstance(value.get("bank_id"), str):
@@ -112,7 +114,7 @@ class Bank:
         return document
 
     def _settings(self) -> Settings:
-        data = self.root.read_if_there(layout.CONFIG, CONFIG_LIMIT)
+        data = self.content(layout.CONFIG, CONFIG_LIMIT)
         try:
             value = loads(data) if data else {}
         except FlawedJSON:
@@ -178,10 +180,12 @@ class Bank:
         return self.catalog.breaks()
 
     def refresh(self) -> None:
-        """Take over what was appended to the journal since, by us or by others."""
+        """Take over what was appended to the journal since, by us or by others. Raises Locked."""
         try:
             self._refresh()
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
+            if is_busy(error):
+                raise Locked("another process keeps the catalog", path=self.root.path) from error
             self.rebuild_catalog()
 
     def _refresh(self) -> None:
@@ -211,7 +215,7 @@ class Bank:
         patterns = self.settings["exclude"]
 
         def shape(listing: Listing) -> Listing | None:
-            if listing.path and any(entry.name == layout.BANK for entry in listing.files):
+            if listing.path and layout.BANK in map(itemgetter(0), listing.files):
                 if inner is not None:
                     inner.append(listing.path)
                 return None
@@ -305,12 +309,11 @@ class Bank:
     def record_gap(self, fields: dict[str, Any]) -> None:
         """Start a new segment whose first line names the breaks; after it the bank can be written again."""
         with self.locked():
-            end, broken, mark = self.end, self.breaks(), self.home.mark()
-            entry = Entry(
-                "journal.gap",
-                {"seq": max(end.seq, mark[0]) + 1, "breaks": [[one.after, one.hash] for one in broken], **fields},
-            )
-            beyond = end._replace(segment=0, offset=0, seq=max(end.seq, mark[0]))
+            end, broken = self.end, self.breaks()
+            last = max(end.seq, self.home.mark()[0], *self.journal.segments())
+            breaks = [[one.after, one.hash] for one in broken]
+            entry = Entry("journal.gap", {"seq": last + 1, "breaks": breaks, **fields})
+            beyond = end._replace(segment=0, offset=0, seq=last)
             self.tail = None
             lines, end = self.journal.append(beyond, [[entry]])
             self._mark(end)
@@ -333,12 +336,29 @@ class Bank:
         files.rename(self.root, path, target)
         return target
 
+    def content(self, path: str, limit: int | None = None) -> bytes | None:
+        """The bytes of a file, None where no readable file of at most `limit` bytes stands: the check reports that."""
+        try:
+            return self.root.read_if_there(path, limit)
+        except OSError:
+            return None
+
+    def make_way(self, path: str) -> str:
+        """Move a file that stands where a directory above `path` must be into quarantine; where it waits, or ''."""
+        parts = path.split("/")
+        for depth in range(1, len(parts)):
+            above = "/".join(parts[:depth])
+            info = self.root.stat(above)
+            if info is not None and not stat.S_ISDIR(info.st_mode):
+                return self.quarantine_file(above, f"no-file-{secrets.token_hex(4)}")
+        return ""
+
     def render(self) -> None:
         """Write the files of accounts that the journal knows more of; the next opener does it if it cannot be now."""
-        self.refresh()
-        if not self.catalog.unrendered() or self.breaks():
-            return
         try:
+            self.refresh()
+            if not self.catalog.unrendered() or self.breaks():
+                return
             with self.locked(timeout=0 if not self._depth else None):
                 for account in self.catalog.unrendered():
                     self._render(account)
@@ -351,7 +371,7 @@ class Bank:
         Files are put in place before the line that says so: another process may be between the two, or died there.
         """
         self.refresh()
-        data = self.root.read_if_there(path)
+        data = self.content(path)
         return data is not None and any(applier.is_rendering(self, path, data) for applier in self.appliers)
 
     def _render(self, account: str) -> None:
@@ -366,7 +386,11 @@ class Bank:
     def _put(self, one: Rendering, kept: dict[str, str]) -> list[Any]:
         """Put a rendering in place; unknown bytes that stood there are kept, and said."""
         expected = self.catalog.row(one.path).expected
-        found = self.root.read_if_there(one.path)
+        place, found = self.make_way(one.path), self.content(one.path)
+        if found is None and self.root.stat(one.path) is not None:  # a directory, a link, or what may not be read
+            place = self.quarantine_file(one.path, f"no-file-{secrets.token_hex(4)}")
+        if place:
+            kept[one.path] = place
         digest = digests.of(one.data)
         if found is None or digests.of(found) != digest:
             if found is not None and (expected is None or digests.of(found) != expected.sha):

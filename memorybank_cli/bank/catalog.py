@@ -124,7 +124,7 @@ class Catalog:
         try:
             return self._open(names[-1].name if names else f"{layout.CATALOG}.sqlite")
         except (sqlite3.OperationalError, OSError) as error:
-            if _is_busy(error):
+            if is_busy(error):
                 raise
         except sqlite3.DatabaseError:
             pass  # not a database any more: it is derived, so a new one is made below
@@ -262,7 +262,13 @@ class Catalog:
 
     def directories(self) -> set[str]:
         """Every directory that holds or should hold files."""
-        return {row[0] for row in self.db.execute("SELECT DISTINCT dir FROM files")}
+        # From one directory to the next by the primary key; DISTINCT would read every row.
+        query = (
+            "WITH RECURSIVE found(dir) AS (SELECT min(dir) FROM files UNION ALL"
+            " SELECT (SELECT min(dir) FROM files WHERE dir>found.dir) FROM found WHERE found.dir IS NOT NULL)"
+            " SELECT dir FROM found WHERE dir IS NOT NULL"
+        )
+        return {row[0] for row in self.db.execute(query)}
 
     def remember(self, directory: str, seen: Iterable[tuple[str, Seen]], vanished: Iterable[str] = ()) -> None:
         """Keep what was seen in a directory; call it within `writing`."""
@@ -315,7 +321,8 @@ def _is_catalog(name: str) -> bool:
     return name.startswith(layout.CATALOG) and name.endswith(".sqlite")
 
 
-def _is_busy(error: Exception) -> bool:
+def is_busy(error: Exception) -> bool:
+    """Whether another process keeps the database, which is no damage."""
     return isinstance(error, sqlite3.OperationalError) and ("locked" in str(error) or "busy" in str(error))
 
 

@@ -17,7 +17,7 @@ from memorybank_cli.base import clock, digests
 from memorybank_cli.base.damage import too_large
 from memorybank_cli.base.exact_json import FlawedJSON, loads
 from memorybank_cli.base.strict_json import HARD_SIZE
-from memorybank_cli.base.walk import READ_SIZE, open_regular, read_all
+from memorybank_cli.base.walk import READ_SIZE, open_with_stat, read_all
 
 Content = tuple[str, str, str, int | None]
 MISFIT = "MB201"
@@ -34,13 +34,15 @@ class Examiner:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
 
-    def file(self, name: str, dir_fd: int, place: Place) -> Seen:
-        """What a regular file in an open directory is now. Raises OSError; `Changing` when it does not hold still."""
+    def file(self, name: str, dir_fd: int, place: Place, known: Seen | None = None) -> Seen:
+        """What a regular file in an open directory is now. Raises OSError; `Changing` when it does not hold still.
+
+        `known` is an earlier look at this place under the same schemas: of the same bytes it holds again.
+        """
         for _ in range(3):
-            fd = open_regular(name, dir_fd)
+            fd, before = open_with_stat(name, dir_fd)
             try:
-                before = os.fstat(fd)
-                sha, kind, content, records = self._look(fd, before.st_size, place)
+                sha, kind, content, records = self._look(fd, before.st_size, place, known)
                 after = os.fstat(fd)
             finally:
                 os.close(fd)
@@ -66,14 +68,16 @@ class Examiner:
         kind, content, records = self.content(data, place) if place.is_json else (place.kind, (), 0)
         return Seen(digests.of(data), len(data), 0, 0, 0, 0, kind, content, 0, records)
 
-    def _look(self, fd: int, size: int, place: Place) -> tuple[str, str, tuple[Content, ...], int]:
+    def _look(self, fd: int, size: int, place: Place, known: Seen | None) -> tuple[str, str, tuple[Content, ...], int]:
         if not place.is_json or size > HARD_SIZE:
             sha, size = digests.of_fd(fd)
             return sha, place.kind, _flaw(too_large(size)) if place.is_json else (), 0
         # A file that fits into one read is at its end when the read came back short of what was asked for.
         data = os.read(fd, READ_SIZE) if size < READ_SIZE else read_all(fd, HARD_SIZE)
-        kind, content, records = self.content(data, place)
-        return sha256(data).hexdigest(), kind, content, records
+        sha = sha256(data).hexdigest()
+        if known is not None and known.sha == sha:
+            return sha, known.kind, known.content, known.records
+        return sha, *self.content(data, place)
 
     def content(self, data: bytes, place: Place) -> tuple[str, tuple[Content, ...], int]:
         """The kind of a document, what is wrong with its bytes or its shape, and how many records it holds."""

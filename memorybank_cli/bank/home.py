@@ -25,6 +25,8 @@ class Home:
     def __init__(self, bank_id: str, owner: int) -> None:
         self.bank_id, self.owner = bank_id, owner
         self._base: Root | None = None
+        self.damaged: set[str] = set()
+        """Files of ours that cannot be read: they count as missing."""
 
     @property
     def repository(self) -> str:
@@ -45,22 +47,26 @@ class Home:
             self._base = None
 
     def _read(self, name: str) -> dict[str, Any]:
-        data = self.root.read_if_there(name, _LIMIT)
-        if data is None:
-            return {}
+        """A document of ours; a damaged one counts as missing and is named by `damaged`."""
         try:
-            value = loads(data)
-        except FlawedJSON as error:
-            path = self.root.absolute(name)
-            raise OperationFailed(
-                f"{path} is damaged: {error}", hint=f"move it away: mv '{path}' '{path}.damaged'"
-            ) from None
-        return value if isinstance(value, dict) else {}
+            data = self.root.read_if_there(name, _LIMIT)
+            # A crash of the machine leaves what was not synced empty, or full of NULs.
+            value = loads(data) if data is not None and data.strip(b"\0") else {}
+        except (FlawedJSON, OSError):
+            value = None
+        if isinstance(value, dict):
+            return value
+        self.damaged.add(self.root.absolute(name))
+        return {}
 
     def mark(self) -> tuple[int, str]:
         """The last line known to be durable, (0, '') where none is."""
         found = self._read("mark.json")
-        return int(found.get("seq", 0)), str(found.get("hash", ""))
+        seq, digest = found.get("seq", 0), found.get("hash", "")
+        if type(seq) is int and isinstance(digest, str):
+            return seq, digest
+        self.damaged.add(self.root.absolute("mark.json"))
+        return 0, ""
 
     def set_mark(self, seq: int, digest: str) -> None:
         """Remember the last durable line; it may lag, so it is not synced itself."""
@@ -81,7 +87,7 @@ class Home:
     def is_copy(self, root: Root) -> str:
         """The path of the original when the bank at `root` is a copy of one that still stands there, else ''."""
         known = self.place()
-        path = str(known.get("path", ""))
+        path = str(known.get("path", "")).replace("\0", "")
         if not path or path == root.path or _stands_at(root.path, known):
             return ""
         return path if _bank_id_at(path) == self.bank_id else ""

@@ -108,9 +108,7 @@ class Journal:
         text = b"".join(parts)
         fd = files.open_for_append(self.root, layout.segment_file(end.segment))
         try:
-            files.append(fd, text)
-            if sync:
-                files.sync_data(fd)
+            files.append(fd, text, durable=sync)
         finally:
             os.close(fd)
         return lines, last._replace(offset=end.offset + len(text))

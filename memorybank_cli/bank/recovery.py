@@ -7,9 +7,11 @@ from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.catalog import FileRow
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Entry
-from memorybank_cli.bank.replacing import BEGIN, END, swap_one
-from memorybank_cli.base import digests, files
-from memorybank_cli.base.errors import Locked
+from memorybank_cli.bank.replacing import BEGIN, END, digest_there, put_away, swap_one
+from memorybank_cli.base import files
+from memorybank_cli.base.errors import Locked, from_os_error
+
+_KEPT = ("id", "reason", "files", "snapshot", "accounts", "methods")
 
 
 def finish_replacements(bank: Bank) -> None:
@@ -27,8 +29,10 @@ def finish_replacements(bank: Bank) -> None:
                 if entry.name in begun:
                     _finish(bank, begun[entry.name])
                 files.remove_tree(bank.root, f"{layout.SCRATCH}/{entry.name}")
-    except (Locked, PermissionError):
+    except Locked:
         return
+    except OSError as error:  # a full or read-only disk: what can be read is served, and the next opening goes on
+        bank.context.progress.note(f"files that were being replaced wait for it: {from_os_error(error).message}")
 
 
 def _begun(bank: Bank) -> dict[str, Line]:
@@ -47,15 +51,15 @@ def _finish(bank: Bank, begin: Line) -> None:
     rows = [FileRow(*row) for row in begin.core["files"]]
     kept: dict[str, str] = {}
     for index, row in enumerate(rows):
-        staged = f"{stage}/{index}"
-        if _staged(bank, staged, row) and (place := swap_one(bank, row, staged, keep=True)):
+        place = _finish_one(bank, row, f"{stage}/{index}")
+        if place:
             kept[row.path] = place
-    head = {key: begin.core[key] for key in ("id", "reason", "files")}
+    head = {key: value for key, value in begin.core.items() if key in _KEPT}
     bank.commit([Entry(END, {**head, "kept": kept, "recovered": True})])
 
 
-def _staged(bank: Bank, path: str, row: FileRow) -> bool:
-    if row.after is None:
-        return True
-    data = bank.root.read_if_there(path)
-    return data is not None and digests.of(data) == row.after
+def _finish_one(bank: Bank, row: FileRow, staged: str) -> str:
+    """Swap in what is still staged, or keep what came out just before the kill; where the bytes that came out are."""
+    if row.after is None or digest_there(bank, staged) == row.after:
+        return swap_one(bank, row, staged, keep=True)
+    return put_away(bank, staged, row, keep=True) if bank.root.stat(staged) is not None else ""

@@ -6,6 +6,7 @@ Used by rollback, restore in place and repair. Directories are never replaced: a
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -53,6 +54,7 @@ def replace_files(
         try:
             rows, contents = _staged(bank, wanted, stage)
             if not rows:
+                files.remove_tree(bank.root, stage)
                 return Replaced([], [], {})
             head = {"id": transaction, "reason": reason, "files": [list(row) for row in rows], **fields}
             bank.commit([Entry(BEGIN, head)])
@@ -108,24 +110,25 @@ def swap(bank: Bank, rows: list[FileRow], stage: str, keep: bool) -> dict[str, s
 
 def swap_one(bank: Bank, row: FileRow, staged: str, keep: bool) -> str:
     """Put one file in place; where the bytes that came out are kept, '' when they were known or none."""
-    there = bank.root.stat(row.path) is not None
-    if row.after is None:
-        return _put_away(bank, row.path, row, keep) if there else ""
+    there = bank.root.stat(row.path)
+    if row.after is None:  # a directory there now was made for files of this very replacement
+        return "" if there is None or stat.S_ISDIR(there.st_mode) else put_away(bank, row.path, row, keep)
+    place = bank.make_way(row.path)
     files.make_dirs(bank.root, row.path.rpartition("/")[0])
-    if not there:
+    if there is None:
         files.rename(bank.root, staged, row.path)
-        return ""
+        return place
     if files.exchange(bank.root, staged, row.path):
-        return _put_away(bank, staged, row, keep)
-    place = _put_away(bank, row.path, row, keep)
+        return put_away(bank, staged, row, keep)
+    place = put_away(bank, row.path, row, keep)
     files.rename(bank.root, staged, row.path)
     return place
 
 
-def _put_away(bank: Bank, path: str, row: FileRow, keep: bool) -> str:
+def put_away(bank: Bank, path: str, row: FileRow, keep: bool) -> str:
     """Move what came out into quarantine when the caller wants that, or when it is no version that was recorded."""
     digest, expected = digest_there(bank, path), bank.catalog.row(row.path).expected
     if not keep and digest is not None and expected is not None and digest == row.before == expected.sha:
         files.remove(bank.root, path)
         return ""
-    return bank.quarantine_file(path, digest or "no-file")
+    return bank.quarantine_file(path, digest or f"no-file-{os.urandom(4).hex()}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable
+from functools import cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from memorybank_cli.base.records import QUIET, Finding, Progress
 from memorybank_cli.base.walk import Entry, Listing
 
 SETTLED_NS = 60 * clock.SECOND_NS
+KEPT_AT_ONCE = 10_000  # files whose looks wait in memory, at some 700 bytes each
 ROLLING_SHARE = 500  # one file in so many is read again in each run, the longest unread first
 
 
@@ -77,6 +79,8 @@ class Scanner:
         self.rules = judging_rules(bank)
         self.full = False
         self.fresh: set[str] = set()
+        self._rolled: set[str] = set()
+        self._waiting = 0
         self._written: list[Callable[[], None]] = []
 
     def run(self, full: bool = False) -> Scan:
@@ -85,6 +89,7 @@ class Scanner:
         self.full = full
         self.unchanged = self.catalog.unchanged()
         self.fresh = set(self._rolling())
+        self._rolled = {path.rpartition("/")[0] for path in self.fresh}
         known, visited = self.catalog.directories(), set()
         inner: list[str] = []
         for listing in self.bank.walk(inner=inner):
@@ -175,7 +180,7 @@ class Scanner:
         self._others(listing)
         signature = _signature(listing, self.rules.limits)
         known = self.unchanged.get(listing.path)
-        if known and known[0] == signature and not self._rolled(listing.path):
+        if known and known[0] == signature and not self.full and listing.path not in self._rolled:
             self._repeat(listing.path, known)
             return
         mark = len(self.scan.findings), self.scan.pending, self.scan.checked, self.scan.bytes, self.scan.records
@@ -198,13 +203,13 @@ class Scanner:
                 for one in self.scan.findings[mark[0] :]
             ]
             self._settle(listing.path, signature, counts, findings)
+        self._waiting += len(seen)
+        if self._waiting >= KEPT_AT_ONCE:
+            self._keep()
 
     def _has_troubles(self, directory: str) -> bool:
         """Whether files here are damaged or not what was recorded: such a directory is gone into each time."""
         return any(one.path.rpartition("/")[0] == directory for one in (*self.scan.outside, *self.scan.damaged))
-
-    def _rolled(self, directory: str) -> bool:
-        return self.full or any(path.rpartition("/")[0] == directory for path in self.fresh)
 
     def _repeat(self, directory: str, known: tuple[str, str, str]) -> None:
         counts = _Counts(*orjson.loads(known[1]))
@@ -230,6 +235,7 @@ class Scanner:
             if files is not None:
                 self.catalog.set_meta("files", files)
         self._written.clear()
+        self._waiting = 0
 
     def _gone(self, directory: str) -> None:
         self._remember(directory, [], self._vanished(directory, self.catalog.rows(directory)))
@@ -252,10 +258,11 @@ class Scanner:
         where = layout.place_in(listing.path)(entry.name)
         seen = row.seen
         if afresh or self.full or seen is None or path in self.fresh or not _same(entry, seen):
-            looked = self._look(path, listing, entry, where)
+            looked = self._look(path, listing, entry, where, seen)
             if looked is None:
                 return False
-            if seen is not None and _same(entry, seen) and not (row.expected and looked.sha == row.expected.sha):
+            healed = row.expected is not None and row.expected.good and looked.sha == row.expected.sha
+            if seen is not None and _same(entry, seen) and not healed:
                 looked = self._perhaps_rotten(path, listing, entry, where, seen, looked)
             seen = looked
             (keep if keep is not None else []).append((entry.name, seen))
@@ -271,9 +278,10 @@ class Scanner:
         self.progress.advance()
         return seen.hashed - seen.mtime >= SETTLED_NS
 
-    def _look(self, path: str, listing: Listing, entry: Entry, where: Place) -> Seen | None:
+    def _look(self, path: str, listing: Listing, entry: Entry, where: Place, seen: Seen | None = None) -> Seen | None:
+        known = None if seen is None or any(one[0] == ROT for one in seen.content) else seen
         try:
-            return self.examiner.file(unescape(entry.name), listing.fd, where)
+            return self.examiner.file(unescape(entry.name), listing.fd, where, known)
         except FileNotFoundError:
             return None
         except Changing:
@@ -373,5 +381,6 @@ def _signature(listing: Listing, limits: dict[str, int]) -> str:
     return sha256(orjson.dumps([listing.files, limits], default=tuple)).hexdigest()
 
 
+@cache
 def _section(directory: str) -> str:
     return layout.place_in(directory)("x.json").section

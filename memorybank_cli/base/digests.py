@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from hashlib import sha256
 
-CHUNK = 1 << 18
+# As in base/walk.py; a buffer to read into would cost more than a small file does.
+CHUNK = 1 << 16
 
 
 def of(data: bytes) -> str:
@@ -15,9 +16,8 @@ def of(data: bytes) -> str:
 
 def of_fd(fd: int) -> tuple[str, int]:
     """Digest and size of what is left to read of an open file, in constant memory."""
-    digest, size, buffer = sha256(), 0, bytearray(CHUNK)
-    view = memoryview(buffer)
-    while count := os.readv(fd, [buffer]):
-        digest.update(view[:count])
-        size += count
+    digest, size = sha256(), 0
+    while part := os.read(fd, CHUNK):
+        digest.update(part)
+        size += len(part)
     return digest.hexdigest(), size

@@ -48,11 +48,13 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def append(fd: int, data: bytes) -> None:
-    """Append to an open file all or nothing: a short or failed write is cut off again before it is raised."""
+def append(fd: int, data: bytes, durable: bool = False) -> None:
+    """Append to an open file all or nothing: what a failed write or sync left is cut off before that is raised."""
     end = os.lseek(fd, 0, os.SEEK_END)
     try:
         write_all(fd, data)
+        if durable:
+            sync_data(fd)
     except OSError:
         os.ftruncate(fd, end)
         raise
@@ -158,11 +160,14 @@ def remove(root: Root, path: str) -> None:
 
 
 def remove_tree(root: Root, path: str) -> None:
-    """Remove a scratch directory of ours with all that is in it; one that is not there is fine."""
+    """Remove a scratch directory of ours with all that is in it, or a stray file; nothing there is fine."""
     try:
         with root.directory(path) as fd:
             _empty(fd)
     except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        remove(root, path)
         return
     with root.parent(path) as (fd, name):
         os.rmdir(name, dir_fd=fd)

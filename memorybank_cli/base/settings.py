@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, Literal, NamedTuple
 
 from memorybank_cli.base.errors import UsageError
@@ -124,10 +125,11 @@ def convert(setting: Setting, value: Any) -> Any:
                 raise TypeError
             return value
         number = type(wanted)(value)
-        if number < 0 or isinstance(value, bool):
+        rounded = isinstance(value, float) and number != value
+        if number < 0 or isinstance(value, bool) or rounded or not isfinite(number):
             raise ValueError
         return number
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         kind = {tuple: "a list of words", str: "a text", int: "a whole number", float: "a number"}[type(wanted)]
         raise UsageError(f"'{setting.name}' must be {kind}, not {value!r}") from None
 

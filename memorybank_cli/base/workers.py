@@ -18,13 +18,18 @@ def spread(items: Sequence[Item], work: Callable[[list[Item]], list[Result]], wo
 
     Results of the child come back as JSON: lists, texts, numbers. A child that dies is replaced by doing its part here.
     """
-    if len(items) < worth_it or (os.cpu_count() or 1) < 2:
+    if len(items) < worth_it or _processors() < 2:
         return work(list(items))
     middle = len(items) // 2
     child, pipe = _start(lambda: work(list(items[middle:])))
     first = work(list(items[:middle]))
     rest: list[Result] | None = _collect(child, pipe)
     return first + (work(list(items[middle:])) if rest is None else rest)
+
+
+def _processors() -> int:
+    """How many processors this process may use; `taskset` and containers leave it fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start(work: Callable[[], list[Result]]) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from memorybank_cli.base import clock
-from memorybank_cli.base.records import Finding, at_least
+from memorybank_cli.base.records import SEVERITIES, Finding, at_least
 from memorybank_cli.health.score import word
 
 COMPONENTS = ("trades", "metrics", "state", "accounts", "agents", "config", "journal", "snapshots", "storage")
@@ -58,9 +58,13 @@ def status_document(findings: Iterable[Finding], counts: Counts, checked_at: str
         "last_check": checked_at,
         "health_status": word(listed),
         "integrity_checks": checks,
-        "alerts": [_alert(one) for one in listed[:ALERTS]],
+        "alerts": [_alert(one) for one in _worst_first(listed)[:ALERTS]],
     }
     return {"memory_bank_status": document}
+
+
+def _worst_first(findings: list[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda one: -SEVERITIES.index(one.severity))
 
 
 def _moment(counts: Counts, section: str) -> str | None:
@@ -86,7 +90,7 @@ def components(findings: Iterable[Finding], checked_at: str) -> list[dict[str, A
             "component": name,
             "status": word(found),
             "last_check": checked_at,
-            "issues": [f"{one.rule} {one.path}: {one.message}" for one in found[:ALERTS]],
+            "issues": [f"{one.rule} {one.path}: {one.message}" for one in _worst_first(found)[:ALERTS]],
         }
         for name, found in by_component.items()
     ]

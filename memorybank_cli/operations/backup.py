@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -24,9 +25,11 @@ from memorybank_cli.base.walk import Entry, Listing
 from memorybank_cli.operations.loss import sudden_loss
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.repositories import Snapshots, repository_path
+from memorybank_cli.snapshots import trees
 from memorybank_cli.snapshots.documents import Document, Meta
 from memorybank_cli.snapshots.repository import Repository
 from memorybank_cli.snapshots.saving import Folder, Row, Saved, Totals, save
+from memorybank_cli.snapshots.sealing import Damaged
 
 BLOB_LIMIT = 4 << 20
 
@@ -285,13 +288,19 @@ class _Source:
         if expected is not None:
             data = versions.find(self.bank.journal, path, expected.sha, expected.seq)
             if data is not None:
+                self.records += self._count(path, data)
                 return Row(path, expected.mode, mtime, expected.size, lambda: data, (expected.sha,), found, ids, rule)
         if older is not None:
             entry_there = older[1]
+            with suppress(Damaged):
+                self.records += self._count(path, trees.read_file(self.snapshots.blobs, entry_there))
             return Row(path, entry_there.mode, mtime, entry_there.size, None, entry_there.good, found, ids, rule)
         if found is None:
             return None
         return Row(path, mode, mtime, seen.size if seen else 0, None, None, found, ids, rule)
+
+    def _count(self, path: str, data: bytes) -> int:
+        return self.examiner.memory(data, layout.place(path)).records
 
     def _good_content(self, path: str) -> bytes | None:
         expected = self.bank.catalog.row(path).expected

@@ -13,7 +13,7 @@ from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.scan import Scan
 from memorybank_cli.base import clock, files
 from memorybank_cli.base.exact_json import dumps
-from memorybank_cli.base.records import Finding
+from memorybank_cli.base.records import Finding, at_least
 from memorybank_cli.health.score import Score, score
 from memorybank_cli.health.status import Counts, components, status_document
 from memorybank_cli.operations.probes import look
@@ -84,6 +84,7 @@ class StatusReport:
     changes: tuple[dict[str, str], ...]
     head: dict[str, Any]
     score: int
+    errors: int
     sections: dict[str, int]
     path: str
     bank_id: str
@@ -95,6 +96,7 @@ class StatusReport:
             "changes": list(self.changes),
             "head": self.head,
             "score": self.score,
+            "errors": self.errors,
             "sections": self.sections,
             "path": self.path,
             "bank_id": self.bank_id,
@@ -103,10 +105,9 @@ class StatusReport:
     def summary(self) -> str:
         """One line, and the next step."""
         document = self.document["memory_bank_status"]
-        alerts = sum(one["level"] == "error" for one in document["alerts"])
         waiting = f", {len(self.changes)} changes not recorded yet" if self.changes else ""
-        next_step = "memorybank validate" if alerts else "memorybank backup" if self.changes else "memorybank log"
-        return f"{document['health_status']} ({self.score} of 100), {alerts} errors{waiting}. Next: {next_step}"
+        next_step = "memorybank validate" if self.errors else "memorybank backup" if self.changes else "memorybank log"
+        return f"{document['health_status']} ({self.score} of 100), {self.errors} errors{waiting}. Next: {next_step}"
 
 
 def health(
@@ -149,6 +150,7 @@ def status(bank: Bank) -> StatusReport:
         changes,
         {"seq": end.seq, "hash": end.hash},
         score(findings).value,
+        sum(at_least([one], "error") for one in findings),
         dict(sorted(scan.by_section.items())),
         bank.root.path,
         bank.bank_id,

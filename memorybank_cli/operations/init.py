@@ -144,6 +144,7 @@ def _make_tree(path: str, group: str | None) -> list[str]:
             created.append(layout.README)
         if group:
             files.share(root, group, ["", *layout.SECTIONS, "metrics/historical", *created[1:]])
+        files.make_dirs(root, layout.PRIVATE)  # the catalog stands there; without it every file would be read again
     finally:
         root.close()
     return created
@@ -151,7 +152,9 @@ def _make_tree(path: str, group: str | None) -> list[str]:
 
 def _open(path: str, context: Context, group: str | None, new_id: bool) -> Bank:
     if not is_bank(path):
-        return Bank(path, context, appliers(), GATES, baseline.new_document(group))
+        bank = Bank(path, context, appliers(), GATES, baseline.new_document(group))
+        bank.refresh()  # a catalog that was left behind knows of another journal
+        return bank
     if not new_id:
         return open_bank(context, path=path)
     old = Bank(path, context)

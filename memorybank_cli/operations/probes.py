@@ -10,6 +10,7 @@ from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import CONFIG_LIMIT, Bank
 from memorybank_cli.bank.scan import Scan, Scanner
 from memorybank_cli.base.exact_json import FlawedJSON, loads
+from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import QUIET, Finding, Progress
 from memorybank_cli.base.settings import flatten
 from memorybank_cli.base.walk import may
@@ -18,13 +19,19 @@ Probe = Callable[[Bank], Iterable[Finding]]
 
 
 def journal(bank: Bank) -> Iterable[Finding]:
-    """MB120, MB121: the chain, as far as it was followed."""
-    return bank.journal_findings()
+    """MB120, MB121: the chain, as far as it was followed; MB123: what cannot vouch for it."""
+    yield from bank.journal_findings()
+    for path in sorted(bank.home.damaged):
+        yield Finding("MB123", f"{escape(path)} is damaged and counts as missing", "", f"rm '{escape(path)}'")
 
 
 def settings(bank: Bank) -> Iterable[Finding]:
     """MB401: settings in the bank's own config that are not taken from there."""
-    data = bank.root.read_if_there(layout.CONFIG, CONFIG_LIMIT)
+    data = bank.content(layout.CONFIG, CONFIG_LIMIT)
+    info = bank.root.stat(layout.CONFIG)
+    if data is None and info is not None and info.st_size > CONFIG_LIMIT:
+        message = f"{info.st_size:,} bytes; a config of more than {CONFIG_LIMIT >> 20} MiB is not read"
+        yield Finding("MB301", message, layout.CONFIG, "make it smaller")
     try:
         value = loads(data) if data else {}
     except FlawedJSON:

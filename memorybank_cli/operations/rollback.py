@@ -12,7 +12,7 @@ from memorybank_cli.bank.examine import Examiner
 from memorybank_cli.bank.judge import recorded_rules
 from memorybank_cli.bank.replacing import Replacement, digest_there, replace_files
 from memorybank_cli.bank.scan import judging_rules
-from memorybank_cli.base import clock
+from memorybank_cli.base import clock, digests
 from memorybank_cli.base.errors import MemorybankError, SnapshotNotFound
 from memorybank_cli.base.exact_json import FlawedJSON, loads
 from memorybank_cli.base.records import Finding
@@ -24,6 +24,7 @@ from memorybank_cli.operations.snapshots import RepoOption
 from memorybank_cli.snapshots import documents, trees
 from memorybank_cli.snapshots.blobs import Blobs
 from memorybank_cli.snapshots.repository import Repository
+from memorybank_cli.snapshots.sealing import Damaged
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,10 @@ class RollbackReport:
             "findings": [one.as_dict() for one in self.findings],
             "dry_run": self.dry_run,
         }
+
+    def exit_code(self) -> int:
+        """1 when something of the snapshot could not be had, or never was good."""
+        return 1 if self.findings else 0
 
     def summary(self) -> str:
         """How many, from where, and how to undo it."""
@@ -76,6 +81,7 @@ def rollback(
 
     Exit codes:
         0   done
+        1   done, but files in the snapshot are damaged or were never good; the findings name them
         2   it needs a yes, and nobody can be asked
         10  there is no such snapshot, or the path is not in it
 
@@ -90,13 +96,20 @@ def rollback(
         document = _chosen(repository, snapshot, at)
         plan = _Plan(bank, repository, document, scope)
         if dry_run or not (plan.restored or plan.removed):
-            return _report(plan, None, dry_run)
+            return _rehearsal(plan, dry_run)
         bank.context.ensure(f"{_question(plan)}?", yes=yes)
         baseline.establish(bank, bank.context.progress)
         safety = make_snapshot(bank, repo, ("before-rollback",), verify=False).document
         accounts = plan.accounts()
-        replace_files(bank, plan.replacements(), "rollback", keep=False, snapshot=document.id, accounts=accounts)
-        return _report(plan, safety.id if safety else None, dry_run)
+        done = replace_files(bank, plan.replacements(), "rollback", keep=False, snapshot=document.id, accounts=accounts)
+        return RollbackReport(
+            tuple(done.restored),
+            tuple(done.removed),
+            document.id,
+            safety.id if safety else None,
+            tuple(plan.findings),
+            dry_run,
+        )
 
 
 def _chosen(repository: Repository, wanted: str, at: str | None) -> documents.Document:
@@ -113,9 +126,9 @@ def _question(plan: _Plan) -> str:
     return f"Replace {len(plan.restored)} and remove {len(plan.removed)} files, as in snapshot {plan.document.id}"
 
 
-def _report(plan: _Plan, safety: str | None, dry_run: bool) -> RollbackReport:
+def _rehearsal(plan: _Plan, dry_run: bool) -> RollbackReport:
     restored = tuple(one.path for one in plan.restored)
-    return RollbackReport(restored, tuple(plan.removed), plan.document.id, safety, tuple(plan.findings), dry_run)
+    return RollbackReport(restored, tuple(plan.removed), plan.document.id, None, tuple(plan.findings), dry_run)
 
 
 class _Plan:
@@ -128,6 +141,7 @@ class _Plan:
         self.restored: list[trees.FileEntry] = []
         self.removed: list[str] = []
         self.findings: list[Finding] = []
+        self.unknown: list[str] = []
         self._compare()
 
     def _compare(self) -> None:
@@ -136,17 +150,37 @@ class _Plan:
         }
         here = set(self._here())
         for one in self.scope:
-            if not any(path == one or path.startswith(f"{one}/") for path in (*there, *here)):
+            known = any(path == one or path.startswith(f"{one}/") for path in (*there, *here))
+            if not known and not self._is_unknown(f"{one}/"):
                 raise SnapshotNotFound(f"{one} is not in snapshot {self.document.id}", path=one)
         for path, entry in sorted(there.items()):
-            if not self._same(path, entry):
+            if not self._same(path, entry) and self._can_be_had(entry):
                 self.restored.append(entry)
             if entry.good is None and entry.found is not None:
                 self.findings.append(Finding(entry.rule, "no good version of this file was ever recorded", path))
-        self.removed = sorted(here - there.keys())
+        self.removed = sorted(path for path in here - there.keys() if not self._is_unknown(path))
 
     def _lost(self, path: str, error: MemorybankError) -> None:
-        self.findings.append(Finding("MB130", error.message, path))
+        """A directory that cannot be read of the snapshot: what stands there now stays."""
+        if not path:
+            raise error
+        if self._wanted(path) or any(one.startswith(f"{path}/") for one in self.scope):
+            self.findings.append(
+                Finding("MB130", f"its directory cannot be read of the snapshot: {error.message}", path)
+            )
+        self.unknown.append(f"{path}/")
+
+    def _is_unknown(self, path: str) -> bool:
+        return path.startswith(tuple(self.unknown))
+
+    def _can_be_had(self, entry: trees.FileEntry) -> bool:
+        try:
+            for _ in trees.chunks(self.blobs, entry):
+                pass
+        except Damaged as error:
+            self.findings.append(Finding("MB130", f"it cannot be read of the snapshot: {error.message}", entry.path))
+            return False
+        return True
 
     def _wanted(self, path: str) -> bool:
         return not self.scope or any(path == one or path.startswith(f"{one}/") for one in self.scope)
@@ -163,9 +197,12 @@ class _Plan:
         digest = digest_there(self.bank, path)
         if len(ids) == 1:
             return digest == ids[0]
-        from memorybank_cli.base import digests
-
-        return digest == digests.of(trees.read_file(self.blobs, entry))
+        if digest is None:
+            return False
+        try:
+            return digest == digests.of(trees.read_file(self.blobs, entry))
+        except Damaged:
+            return False
 
     def replacements(self) -> Iterator[Replacement]:
         """The content of each file that differs, and what is to go."""

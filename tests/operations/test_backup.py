@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -240,11 +241,7 @@ def test_a_file_that_is_gone_and_nowhere_is_said_to_be_so(bank: Path) -> None:
     assert "trades/large.json" not in entries(bank)
 
 
-def test_a_file_that_changes_during_the_read_is_held_back_until_it_holds_still(
-    bank: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import threading
-
+def test_a_file_that_changes_during_the_read_is_held_back_until_it_holds_still(bank: Path) -> None:
     path = bank / "state/state.json"
     good = path.read_bytes()
     stop, number = threading.Event(), 0

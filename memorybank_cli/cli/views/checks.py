@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from memorybank_cli.cli.blocks import Block, Fields, Findings, Text
-from memorybank_cli.cli.views.generic import lines, table
+from memorybank_cli.cli.views.generic import PER_LIST, lines, table
 
 
 def findings(report: dict[str, Any]) -> list[Block]:
@@ -26,13 +26,21 @@ def init(report: dict[str, Any]) -> list[Block]:
 def repair(report: dict[str, Any]) -> list[Block]:
     """Each cure with its reason, then what has none."""
     blocks: list[Block] = []
-    if report["repaired"]:
-        blocks.append(table(report["repaired"]))
-    for one in report["unrepaired"]:
+    repaired, unrepaired = report["repaired"], report["unrepaired"]
+    if repaired:
+        blocks.append(table(repaired[:PER_LIST]))
+    blocks += _rest("cures", len(repaired))
+    for one in unrepaired[:PER_LIST]:
         blocks.append(Text(f"unrepaired {one['rule']} {one['path']}: {one['reason']}", "bad"))
         if one.get("hint"):
             blocks.append(Text(f"    {one['hint']}", "dim"))
+    blocks += _rest("unrepaired", len(unrepaired))
     return blocks
+
+
+def _rest(what: str, count: int) -> list[Block]:
+    more = count - PER_LIST
+    return [Text(f"... and {more:,} more {what} (--json shows all)", "dim")] if more > 0 else []
 
 
 def accept(report: dict[str, Any]) -> list[Block]:

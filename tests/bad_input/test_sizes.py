@@ -1,0 +1,147 @@
+"""Files that are large, or made to cost: each costs bounded memory, and is a finding where it is too much."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from memorybank_cli.base.strict_json import HARD_SIZE
+from tests.bad_input.surveying import Commands, measured
+from tests.conftest import Run
+from tests.operations.banks import contents, put
+
+MEMORY = 200 << 20
+SIZE = HARD_SIZE - 64
+
+
+def fill(part: bytes, before: bytes = b"[", after: bytes = b"]", joined: bytes = b",") -> bytes:
+    """A document of just under 64 MiB made of many equal parts."""
+    count = (SIZE - len(before) - len(after)) // (len(part) + len(joined))
+    return before + (part + joined) * (count - 1) + part + after
+
+
+def many_keys() -> bytes:
+    """An object in which every key is another."""
+    out = io.BytesIO()
+    out.write(b"{")
+    for number in range(SIZE // 12):
+        out.write(b'"%06x":0,' % number)
+    out.write(b'"":0}')
+    return out.getvalue()
+
+
+HOSTILE: dict[str, Callable[[], bytes]] = {
+    "zeros": lambda: fill(b"0"),
+    "ones and signs": lambda: fill(b"-1"),
+    "floats": lambda: fill(b"1.5e3"),
+    "integers of 18 digits": lambda: fill(b"1" * 18),
+    "integers of 4,000 digits": lambda: fill(b"9" * 4_000),
+    "empty lists": lambda: fill(b"[]"),
+    "empty objects": lambda: fill(b"{}"),
+    "small objects": lambda: fill(b'{"a":1}'),
+    "empty strings": lambda: fill(b'""'),
+    "escapes": lambda: fill(b'"\\u0041"'),
+    "one string": lambda: b'"' + b"a" * SIZE + b'"',
+    "one string in other letters": lambda: b'["' + "é".encode() * (SIZE // 2 - 4) + b'"]',
+    "one string with a smile": lambda: b'["' + "\U0001f600".encode() + b"a" * (SIZE - 20) + b'"]',
+    "one object of many keys": many_keys,
+    "objects in objects": lambda: fill(b'{"a":' * 60 + b"1" + b"}" * 60),
+    "brackets only": lambda: b"[" * SIZE,
+    "brackets that close": lambda: b"[" * (SIZE // 2) + b"]" * (SIZE // 2),
+    "quotes only": lambda: b'"' * SIZE,
+    "backslashes": lambda: b'["' + b"\\" * SIZE,
+    "blanks": lambda: b" " * SIZE,
+    "blanks and a value": lambda: b" " * SIZE + b"1",
+    "digits": lambda: b"1" * SIZE,
+    "a truncated list": lambda: fill(b'{"a":1}', after=b""),
+    "a truncated list of long texts": lambda: fill(b'{"a":"' + b"x" * 5_000 + b'"}', after=b""),
+    "a list and NULs": lambda: b'{"a":1}' + bytes(SIZE - 10),
+    "a large list and a stale tail": lambda: fill(b'"' + b"x" * 5_000 + b'"', after=b"]]"),
+    "not UTF-8 at the end": lambda: fill(b"{}") + b"\xff",
+    "not UTF-8 at the end of zeros": lambda: fill(b"0") + b"\xff",
+    "a duplicate key at the end": lambda: fill(b'"' + b"x" * 500 + b'"', after=b',{"a":1,"a":2}]'),
+}
+TOLERATED = {"one string", "one string in other letters", "one string with a smile", "integers of 4,000 digits"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_document_costs_bounded_memory(
+    name: str, bank: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    others = len(contents(bank))
+    put(bank / "state/hostile.json", HOSTILE[name]())
+    done = measured(tmp_path, "validate", "--json", "--bank", bank)
+    record_property("seconds", done.seconds)
+    print(f"\n{name}: {done.peak >> 20} MiB, {done.seconds:.2f} s of the processor")
+    assert done.peak < MEMORY
+    assert done.json["checked"] == others + 1
+    found = {one["path"] for one in done.json["findings"] if one["severity"] in ("error", "warning")}
+    assert found == {"state/hostile.json"}
+    assert done.returncode == 1 or name in TOLERATED
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["small objects", "a truncated list of long texts", "a list and NULs", "one string"])
+def test_whatever_is_done_with_it(name: str, bank: Path, tmp_path: Path) -> None:
+    good = contents(bank)
+    put(bank / "trades/trade_0.json", HOSTILE[name]())
+    for words in (["backup"], ["repair", "--dry-run"], ["repair"], ["validate"]):
+        done = measured(tmp_path, *words, "--json", "--bank", bank)
+        print(f"\n{name}, {words[0]}: {done.peak >> 20} MiB, {done.seconds:.2f} s of the processor")
+        assert done.returncode in (0, 1), done.stderr
+        if words[0] != "repair":
+            assert done.peak < MEMORY * 2
+    if name != "one string":  # which is well-formed, and so a change that nobody accepted
+        assert contents(bank) == good
+
+
+@pytest.mark.slow
+def test_a_sparse_file_of_2_gb_is_not_read_into_memory(bank: Path, tmp_path: Path) -> None:
+    for path in ("state/huge.json", "docs/huge.md"):
+        put(bank / path, b"{}")
+        os.truncate(bank / path, 2 << 30)
+    done = measured(tmp_path, "validate", "--json", "--bank", bank)
+    print(f"\nvalidate: {done.peak >> 20} MiB, {done.seconds:.2f} s of the processor")
+    assert (done.returncode, done.peak < MEMORY) == (1, True)
+    assert {one["rule"] for one in done.json["findings"] if one["path"] == "state/huge.json"} >= {"MB108"}
+    assert {one["path"] for one in done.json["findings"] if one["severity"] == "error"} == {"state/huge.json"}
+    for words in (["status"], ["repair", "--dry-run"]):
+        done = measured(tmp_path, *words, "--json", "--bank", bank)
+        assert (done.returncode in (0, 1), done.peak < MEMORY) == (True, True)
+
+
+def test_a_section_limit_is_a_warning_and_the_file_is_still_read(bank: Path, commands: Commands) -> None:
+    put(bank / "state/large.json", json.dumps({"noise": "x" * (6 << 20)}).encode())
+    assert commands.findings() == {"state/large.json": "MB301"}
+    assert commands("validate", "--json", expect=0).json["ok"]
+    commands("backup", expect=0)
+
+
+def test_one_byte_over_the_hard_limit(bank: Path, commands: Commands) -> None:
+    put(bank / "state/large.json", b"{}" + b" " * (HARD_SIZE - 1))
+    assert commands.findings() == {"state/large.json": "MB108"}
+
+
+@pytest.mark.slow
+def test_ten_thousand_damaged_files(bank: Path, run: Run) -> None:
+    for number in range(10_000):
+        with (bank / f"trades/bad_{number}.json").open("wb") as file:
+            file.write(b'{"timestamp": ')
+    done = run("validate", "--json", cwd=bank)
+    assert done.returncode == 1
+    assert sum(one["rule"] == "MB103" for one in done.json["findings"]) == 10_000
+    shown = run("validate", cwd=bank)
+    assert shown.returncode == 1
+    assert len(shown.stdout.splitlines()) < 100
+    assert "10,000" in shown.stdout or "9,980" in shown.stdout
+    for words in (["repair", "--dry-run"], ["status"], ["health"], ["backup"]):
+        shown = run(*words, cwd=bank)
+        assert shown.returncode in (0, 1), shown.stderr
+        print(words, len(shown.stdout.splitlines()))
+        assert len(shown.stdout.splitlines()) < 200, words

@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from memorybank_cli.bank import layout, replacing
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.chain import START, Reading
+from memorybank_cli.bank.replacing import BEGIN, END, Replacement, digest_there, replace_files
+from memorybank_cli.bank.scan import Scanner
+from memorybank_cli.base import digests, files
+from memorybank_cli.base.context import Context
+from memorybank_cli.base.errors import JournalDamaged
+from memorybank_cli.operations.opening import open_bank
+from tests.broken_os import Fault, Stopped, broken, die, failing, full_after, interrupted, killed, stop
+from tests.conftest import MakeBank
+
+STATE, TRADE, RECENT, FRESH = "state/state.json", "trades/trade_0.json", "trades/recent_trades.json", "trades/a/new.json"
+UNKNOWN = b'{"written": "after the last look"}'
+MTIME = 1_700_000_000_000_000_000
+WANTED = {STATE: b'{"bot_status": "restored"}', TRADE: None, RECENT: b'{"trades": []}', FRESH: b'{"fresh": 1}'}
+
+
+def wanted() -> Iterator[Replacement]:
+    for path, content in WANTED.items():
+        yield Replacement(path, content, 0o640, MTIME, "kind", ("MB202",) if path == FRESH else ())
+
+
+@pytest.fixture
+def path(make_bank: MakeBank) -> Path:
+    """A bank in which one file holds bytes that nobody recorded."""
+    bank = make_bank()
+    (bank / STATE).write_bytes(UNKNOWN)
+    return bank
+
+
+@pytest.fixture
+def bank(path: Path) -> Iterator[Bank]:
+    opened = open_bank(Context(bank=str(path)))
+    yield opened
+    opened.close()
+
+
+def content(path: Path) -> dict[str, bytes | None]:
+    return {name: (path / name).read_bytes() if (path / name).exists() else None for name in WANTED}
+
+
+def quarantined(path: Path) -> list[bytes]:
+    return [one.read_bytes() for one in sorted((path / layout.QUARANTINE).glob("*"))]
+
+
+def stages(path: Path) -> list[Path]:
+    return list((path / layout.SCRATCH).glob("*"))
+
+
+def events(bank: Bank) -> dict[str, list[str]]:
+    """Ids of replacements that were begun and ended."""
+    return {op: [line.core["id"] for line in bank.journal.lines() if line.op == op] for op in (BEGIN, END)}
+
+
+def test_files_are_replaced_removed_and_made(bank: Bank, path: Path) -> None:
+    before = content(path)
+    done = replace_files(bank, wanted(), "test", extra="field")
+    assert content(path) == WANTED
+    assert done.restored == [STATE, RECENT, FRESH]
+    assert done.removed == [TRADE]
+    assert sorted(done.kept) == sorted([STATE, TRADE, RECENT])
+    for name, place in done.kept.items():
+        assert (path / place).read_bytes() == before[name]
+    assert stages(path) == []
+    assert stat.S_IMODE((path / FRESH).stat().st_mode) == 0o640
+    assert (path / FRESH).stat().st_mtime_ns == MTIME
+    begin, end = (next(line for line in bank.journal.lines() if line.op == op) for op in (BEGIN, END))
+    assert begin.core["id"] == end.core["id"]
+    assert (begin.core["reason"], begin.core["extra"], end.core["extra"]) == ("test", "field", "field")
+    assert end.core["kept"] == done.kept
+    for name, data in WANTED.items():
+        expected = bank.catalog.row(name).expected
+        assert (expected.sha if expected else None) == (digests.of(data) if data is not None else None)
+    fresh = bank.catalog.row(FRESH).expected
+    assert fresh is not None
+    assert (fresh.mode, fresh.kind, fresh.rules, fresh.size) == (0o640, "kind", ("MB202",), len(WANTED[FRESH] or b""))
+
+
+def test_without_keep_only_what_was_not_recorded_goes_to_quarantine(bank: Bank, path: Path) -> None:
+    done = replace_files(bank, wanted(), "test", keep=False)
+    assert content(path) == WANTED
+    assert list(done.kept) == [STATE]
+    assert quarantined(path) == [UNKNOWN]
+
+
+def test_where_the_system_cannot_exchange(bank: Bank, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_libc_renameat2", lambda: None)
+    before = content(path)
+    done = replace_files(bank, wanted(), "test")
+    assert content(path) == WANTED
+    assert {name: (path / place).read_bytes() for name, place in done.kept.items()} == {
+        name: data for name, data in before.items() if data is not None
+    }
+
+
+def test_nothing_wanted_is_nothing_done(bank: Bank, path: Path) -> None:
+    end = bank.end
+    assert replace_files(bank, [], "test") == ([], [], {})
+    assert bank.end == end
+    assert stages(path) == []
+
+
+def test_what_is_no_file_is_moved_away_whole(bank: Bank, path: Path) -> None:
+    names = [f"trades/odd_{number}.json" for number in range(3)]
+    (path / names[0]).symlink_to("nowhere")
+    (path / names[1]).symlink_to("elsewhere")
+    (path / names[2]).mkdir()
+    (path / names[2] / "inside").write_bytes(b"kept")
+    assert digest_there(bank, names[0]) is None
+    done = replace_files(bank, [Replacement(name, b"{}") for name in names], "test")
+    assert all((path / name).read_bytes() == b"{}" for name in names)
+    assert len(set(done.kept.values())) == 3
+    assert os.readlink(path / done.kept[names[0]]) == "nowhere"
+    assert os.readlink(path / done.kept[names[1]]) == "elsewhere"
+    assert (path / done.kept[names[2]] / "inside").read_bytes() == b"kept"
+
+
+STAGING: dict[str, Callable[[], dict[str, Fault]]] = {
+    "no room": lambda: {"write": full_after(30)},
+    "fsync": lambda: {"fsync": failing(errno.EIO, 4)},
+    "mkdir": lambda: {"mkdir": failing(errno.ENOSPC)},
+    "journal": lambda: {"fdatasync": failing(errno.EIO)},
+}
+
+
+@pytest.mark.parametrize("fault", STAGING)
+def test_a_failure_before_the_swap_changes_nothing(bank: Bank, path: Path, fault: str) -> None:
+    before, events_before = content(path), events(bank)
+    with broken(**STAGING[fault]()), pytest.raises(OSError, match="Errno"):
+        replace_files(bank, wanted(), "test")
+    assert content(path) == before
+    assert stages(path) == []
+    assert events(bank) == events_before
+    assert quarantined(path) == []
+    bank.refresh()
+    assert bank.breaks() == []
+    assert bank.tail is None
+    replace_files(bank, wanted(), "test")
+    assert content(path) == WANTED
+
+
+def test_a_failure_in_the_swap_is_finished_at_the_next_opening(bank: Bank, path: Path) -> None:
+    with broken(rename=failing(errno.EIO, 6)) as calls, pytest.raises(OSError, match="Errno"):
+        replace_files(bank, wanted(), "test")
+    assert calls.calls.count("rename") == 6
+    assert len(stages(path)) == 1
+    again = open_bank(Context(bank=str(path)))
+    assert content(path) == WANTED
+    assert UNKNOWN in quarantined(path)
+    assert stages(path) == []
+    assert events(again)[BEGIN] == events(again)[END]
+    again.close()
+
+
+def test_nothing_is_replaced_on_a_damaged_journal(bank: Bank, path: Path) -> None:
+    before = content(path)
+    segment = path / layout.segment_file(1)
+    segment.write_bytes(b"x" + segment.read_bytes())
+    bank.rebuild_catalog()
+    with pytest.raises(JournalDamaged):
+        replace_files(bank, wanted(), "test")
+    assert content(path) == before
+    assert stages(path) == []
+
+
+class Scene:
+    """A bank that is put back before each step."""
+
+    def __init__(self, path: Path, home: Path, store: Path) -> None:
+        self.places = {path: store / "bank", home: store / "home"}
+        self.path = path
+        for place, copy in self.places.items():
+            shutil.copytree(place, copy, symlinks=True)
+        self.before = content(path)
+
+    def reset(self) -> None:
+        for place, copy in self.places.items():
+            shutil.rmtree(place)
+            shutil.copytree(copy, place, symlinks=True)
+
+    def replace(self, keep: bool) -> None:
+        bank = open_bank(Context(bank=str(self.path)))
+        replace_files(bank, wanted(), "test", keep)
+        bank.close()
+
+    def check_halfway(self) -> None:
+        """Every file is there and wholly old or new."""
+        for name, found in content(self.path).items():
+            assert found in {self.before[name], WANTED[name]}, name
+
+    def check_after(self) -> bool:
+        """All is old or all is new once the bank was opened again; whether it is new."""
+        bank = open_bank(Context(bank=str(self.path)))
+        try:
+            begun, ended = events(bank).values()
+            assert begun == ended
+            assert content(self.path) == (WANTED if ended else self.before)
+            assert stages(self.path) == []
+            kept = quarantined(self.path)
+            assert (UNKNOWN in kept) == bool(ended)
+            assert len(kept) == len(set(kept))
+            scan = Scanner(bank).run()
+            assert {one.path for one in scan.changes} & set(WANTED) <= ({STATE} if not ended else set())
+            *_, reading = bank.journal.read(START, bank.home.mark())
+            assert isinstance(reading, Reading)
+            assert reading.breaks == ()
+            assert list(self.path.rglob(f"{files.TEMPORARY}*")) == [] or not ended
+            return bool(ended)
+        finally:
+            bank.close()
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("exchange", [True, False])
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_kill_at_any_step_leaves_all_or_nothing(
+    path: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool, keep: bool
+) -> None:
+    if not exchange:
+        monkeypatch.setattr(files, "_libc_renameat2", lambda: None)
+    scene = Scene(path, home, tmp_path / "store")
+    outcomes, step = [], 0
+    while True:
+        step += 1
+        reached = killed(lambda: scene.replace(keep), step)
+        if exchange or not reached:
+            scene.check_halfway()
+        outcomes.append(scene.check_after())
+        if not reached:
+            break
+        scene.reset()
+    assert step > 40
+    assert outcomes == sorted(outcomes)
+    assert outcomes.count(True) > 10
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_kill_in_the_recovery_is_recovered_too(path: Path, home: Path, tmp_path: Path) -> None:
+    scene = Scene(path, home, tmp_path / "store")
+    step = 0
+    while not (events_of(path)[BEGIN] and len(stages(path)) == 1):
+        scene.reset()
+        step += 1
+        assert killed(lambda: scene.replace(keep=True), step)
+    halfway = Scene(path, home, tmp_path / "halfway")
+    halfway.before = scene.before
+    step = 0
+    while True:
+        step += 1
+        reached = killed(lambda: open_bank(Context(bank=str(path))).close(), step)
+        halfway.check_halfway()
+        assert halfway.check_after()
+        if not reached:
+            break
+        halfway.reset()
+    assert step > 10
+
+
+def events_of(path: Path) -> dict[str, list[str]]:
+    bank = Bank(str(path), Context())
+    try:
+        return events(bank)
+    finally:
+        bank.catalog.close()
+        bank.home.close()
+        bank.root.close()
+
+
+@pytest.mark.parametrize("fraction", range(1, 8))
+def test_an_interruption_leaves_all_or_nothing(path: Path, home: Path, tmp_path: Path, fraction: int) -> None:
+    scene = Scene(path, home, tmp_path / "store")
+    for step in range(fraction, 70, 7):
+        interrupted(lambda: scene.replace(keep=True), step, stop)
+        scene.check_halfway()
+        bank = open_bank(Context(bank=str(path)))
+        assert content(path) in (scene.before, WANTED)
+        assert stages(path) == []
+        assert bank.breaks() == []
+        bank.close()
+        scene.reset()

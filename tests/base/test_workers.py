@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from memorybank_cli.base import workers
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+
+@pytest.fixture
+def processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+
+
+def squares(items: list[int]) -> list[tuple[int, int]]:
+    return [(item, item * item) for item in items]
+
+
+def with_process(items: list[int]) -> list[list[int]]:
+    return [[item, os.getpid()] for item in items]
+
+
+@pytest.mark.usefixtures("processors")
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 101])
+def test_results_come_in_order(count: int) -> None:
+    found = workers.spread(range(count), squares, worth_it=2)
+    assert [tuple(one) for one in found] == squares(list(range(count)))
+
+
+@pytest.mark.usefixtures("processors")
+def test_half_of_much_work_is_done_by_a_child() -> None:
+    found = workers.spread(range(10), with_process, worth_it=10)
+    assert [item for item, _ in found] == list(range(10))
+    assert {process for _, process in found[:5]} == {os.getpid()}
+    assert os.getpid() not in {process for _, process in found[5:]}
+    assert {process for _, process in workers.spread(range(9), with_process, worth_it=10)} == {os.getpid()}
+
+
+def test_one_processor_is_not_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    assert {process for _, process in workers.spread(range(10), with_process, worth_it=1)} == {os.getpid()}
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert workers._processors() == 1
+
+
+@pytest.mark.usefixtures("processors")
+def test_a_child_that_dies_is_replaced() -> None:
+    parent = os.getpid()
+
+    def work(items: list[int]) -> list[int]:
+        if os.getpid() != parent:
+            raise MemoryError
+        return items
+
+    assert workers.spread(range(10), work, worth_it=2) == list(range(10))
+
+
+@pytest.mark.usefixtures("processors")
+def test_results_larger_than_a_pipe() -> None:
+    found = workers.spread(range(40), lambda items: ["x" * 10_000 for _ in items], worth_it=2)
+    assert len(found) == 40
+    assert set(found) == {"x" * 10_000}
+
+
+@pytest.mark.usefixtures("processors")
+def test_a_failure_here_is_raised() -> None:
+    parent = os.getpid()
+
+    def work(items: list[int]) -> list[int]:
+        if os.getpid() == parent:
+            raise ZeroDivisionError
+        return items
+
+    with pytest.raises(ZeroDivisionError):
+        workers.spread(range(10), work, worth_it=2)

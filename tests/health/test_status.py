@@ -1,0 +1,114 @@
+"""The status document of spec 000 and component health of spec 002."""
+
+from __future__ import annotations
+
+import pytest
+
+from memorybank_cli.bank.schemas import Registry
+from memorybank_cli.base.records import Finding
+from memorybank_cli.health.status import ALERTS, COMPONENTS, Counts, component_of, components, status_document
+
+NOW = "2026-11-20T14:00:00.000000Z"
+COUNTS = Counts({"trades": 450, "metrics": 2}, {"metrics": 1_700_000_000_123_456_789}, "2026-11-20T06:00:00.000000Z")
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "component"),
+    [
+        ("MB101", "trades/a.json", "trades"),
+        ("MB101", "metrics/historical/a.json", "metrics"),
+        ("MB101", "state/a.json", "state"),
+        ("MB110", "account_a/short_term.json", "accounts"),
+        ("MB101", "agents/a/x.json", "agents"),
+        ("MB101", "shared/x.json", "agents"),
+        ("MB401", "config/memorybank.json", "config"),
+        ("MB120", ".memorybank/journal/000000000001.jsonl", "journal"),
+        ("MB130", "", "snapshots"),
+        ("MB501", "", "snapshots"),
+        ("MB502", "", "storage"),
+        ("MB306", "", "storage"),
+        ("MB112", "elsewhere/x.json", "storage"),
+        ("MB110", "bank.json", "storage"),
+    ],
+)
+def test_which_component_a_finding_is_about(rule: str, path: str, component: str) -> None:
+    assert component_of(Finding(rule, "what", path)) == component
+    assert component in COMPONENTS
+
+
+def test_a_healthy_bank() -> None:
+    document = status_document([], COUNTS, NOW)
+    assert document == {
+        "memory_bank_status": {
+            "last_check": NOW,
+            "health_status": "healthy",
+            "integrity_checks": {
+                "trades": {"status": "ok", "file_count": 450, "last_validated": NOW},
+                "metrics": {"status": "ok", "schema_valid": True, "last_updated": "2023-11-14T22:13:20.123456Z"},
+                "state": {"status": "ok", "last_snapshot": "2026-11-20T06:00:00.000000Z"},
+            },
+            "alerts": [],
+        }
+    }
+    assert Registry().misfits("status", document, 5) == []
+
+
+def test_an_empty_bank() -> None:
+    checks = status_document([], Counts({}, {}, None), NOW)["memory_bank_status"]["integrity_checks"]
+    assert (checks["trades"]["file_count"], checks["metrics"]["last_updated"], checks["state"]["last_snapshot"]) == (
+        0,
+        None,
+        None,
+    )
+
+
+def test_damage_shows_where_it_is() -> None:
+    found = [
+        Finding("MB102", "NULs follow", "trades/a.json", detected_at=NOW),
+        Finding("MB301", "too large", "state/a.json", detected_at=NOW),
+        Finding("MB201", "no number", "metrics/a.json", detected_at=NOW),
+        Finding("MB115", "bit rot", "", detected_at=NOW),
+    ]
+    document = status_document(iter(found), COUNTS, NOW)
+    status = document["memory_bank_status"]
+    assert status["health_status"] == "error"
+    checks = status["integrity_checks"]
+    assert [checks[name]["status"] for name in ("trades", "metrics", "state")] == ["error", "error", "ok"]
+    assert checks["metrics"]["schema_valid"] is False
+    assert status["alerts"] == [
+        {"timestamp": NOW, "level": "error", "message": "MB115 bit rot", "component": "storage"},
+        {"timestamp": NOW, "level": "error", "message": "MB102 trades/a.json: NULs follow", "component": "trades"},
+        {"timestamp": NOW, "level": "error", "message": "MB201 metrics/a.json: no number", "component": "metrics"},
+        {"timestamp": NOW, "level": "warning", "message": "MB301 state/a.json: too large", "component": "state"},
+    ]
+    assert Registry().misfits("status", document, 5) == []
+
+
+def test_alerts_and_issues_are_bounded() -> None:
+    found = [Finding("MB101", "what", f"trades/{number}.json") for number in range(ALERTS + 5)]
+    assert len(status_document(found, COUNTS, NOW)["memory_bank_status"]["alerts"]) == ALERTS
+    [trades] = [one for one in components(found, NOW) if one["component"] == "trades"]
+    assert len(trades["issues"]) == ALERTS
+
+
+def test_every_component_has_its_health() -> None:
+    found = [Finding("MB102", "NULs follow", "trades/a.json"), Finding("MB501", "no snapshot")]
+    rows = components(found, NOW)
+    assert [one["component"] for one in rows] == list(COMPONENTS)
+    by_name = {one["component"]: one for one in rows}
+    assert by_name["trades"] == {
+        "component": "trades",
+        "status": "error",
+        "last_check": NOW,
+        "issues": ["MB102 trades/a.json: NULs follow"],
+    }
+    assert by_name["snapshots"]["status"] == "degraded"
+    assert by_name["metrics"] == {"component": "metrics", "status": "healthy", "last_check": NOW, "issues": []}
+
+
+def test_damage_that_counts_is_never_hidden_by_lesser_alerts() -> None:
+    found = [Finding("MB202", "no schema", f"agents/{number}.json") for number in range(ALERTS)]
+    found.append(Finding("MB101", "broken", "trades/a.json"))
+    alerts = status_document(found, COUNTS, NOW)["memory_bank_status"]["alerts"]
+    assert len(alerts) == ALERTS
+    assert any("MB101" in one["message"] for one in alerts)

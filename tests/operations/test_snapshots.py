@@ -1,0 +1,193 @@
+"""Snapshots as commands: listing, showing, proving, restoring, and what damage of the repository comes to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from memorybank_cli.base.errors import Refused, SnapshotNotFound
+from memorybank_cli.operations.repositories import Snapshots, open_repository
+from memorybank_cli.operations.snapshots import list_, restore, show, verify
+from memorybank_cli.snapshots.documents import Document
+from tests.conftest import MakeBank, Run
+from tests.operations.banks import backed_up, contents, opened, put
+
+
+@pytest.fixture
+def bank(make_bank: MakeBank) -> Path:
+    path = make_bank(padded=False)
+    for number in range(3):
+        put(path / f"state/large_{number}.json", {"noise": f"{number}" + "abcdefgh" * 40_000})
+    return path
+
+
+def saved(bank: Path, **options: object) -> Document:
+    made = backed_up(bank, **options).document
+    assert made is not None
+    return made
+
+
+def repository(bank: Path) -> Path:
+    with opened(bank) as one, open_repository(one, None) as found:
+        return Path(found.path)
+
+
+def packs(bank: Path) -> list[Path]:
+    return sorted(path for path in (repository(bank) / "packs").rglob("*") if path.is_file())
+
+
+def damage(path: Path, how: str) -> None:
+    data = bytearray(path.read_bytes())
+    path.chmod(0o600)
+    if how == "gone":
+        path.unlink()
+    elif how == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    elif how == "empty":
+        path.write_bytes(b"")
+    else:
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+
+
+def test_listing(bank: Path, run: Run) -> None:
+    first, second = saved(bank, tag=("a",)), saved(bank, tag=("b", "c"))
+    with opened(bank) as one:
+        assert [found.id for found in list_(one).snapshots] == [first.id, second.id]
+        assert [found.id for found in list_(one, tag=("c", "x")).snapshots] == [second.id]
+        assert list_(one).summary() == f"2 snapshots in {repository(bank)}"
+    done = run("snapshot", "list", "--json", cwd=bank)
+    assert done.returncode == 0
+    assert {"id", "time", "status", "files"} <= set(done.json["snapshots"][0])
+    assert first.id in run("snapshot", "list", cwd=bank).stdout
+
+
+def test_without_a_repository(bank: Path, run: Run) -> None:
+    for words in (["list"], ["show"], ["verify"], ["restore", "--to", "x"]):
+        done = run("snapshot", *words, "--json", cwd=bank)
+        assert (done.returncode, done.error["code"]) == (10, "snapshot_not_found")
+        assert "memorybank backup" in done.error["hint"]
+    with opened(bank) as one:
+        snapshots = Snapshots(one)
+        assert (snapshots.repo, snapshots.newest_first(), snapshots.content("bank.json")) == (None, [], None)
+        snapshots.close()
+
+
+def test_showing_one(bank: Path, run: Run) -> None:
+    put(bank / "trades/trade_0.json", b"{")
+    made = saved(bank)
+    with opened(bank) as one:
+        for name in ("latest", made.id, made.id[:-3]):
+            found = show(one, name)
+            assert found.snapshot == made
+        rows = {row["path"]: row for row in found.as_dict()["files"]}
+        with pytest.raises(SnapshotNotFound):
+            show(one, "nosuch")
+    assert rows.keys() == contents(bank).keys()
+    assert (rows["trades/trade_0.json"]["rule"], rows["trades/trade_0.json"]["good"]) == ("MB103", True)
+    assert set(rows["bank.json"]) == {"path", "size", "mode", "mtime_ns"}
+    assert "trades/trade_0.json" in run("snapshot", "show", cwd=bank).stdout
+
+
+def test_restoring_to_a_new_place(bank: Path, tmp_path: Path, run: Run) -> None:
+    saved(bank)
+    before = contents(bank, private=True)
+    done = run("snapshot", "restore", "latest", "--to", tmp_path / "new/place", "--json", cwd=bank)
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path / "new/place") == contents(bank)
+    (tmp_path / "empty").mkdir()
+    with opened(bank) as one:
+        restore(one, to=str(tmp_path / "empty"), path=("trades", "bank.json"))
+        assert set(contents(tmp_path / "empty")) == {
+            name for name in contents(bank) if name.startswith(("trades/", "bank.json"))
+        }
+        with pytest.raises(Refused):
+            restore(one, to=str(tmp_path / "empty"))
+    refused = run("snapshot", "restore", "--to", bank, "--json", cwd=bank)
+    assert (refused.returncode, refused.error["code"]) == (13, "refused")
+    assert {name: data for name, data in contents(bank, private=True).items() if "catalog" not in name} == {
+        name: data for name, data in before.items() if "catalog" not in name
+    }
+
+
+def test_a_sound_repository_is_proved(bank: Path, run: Run) -> None:
+    first, second = saved(bank), saved(bank)
+    for words in ([], ["--read-data"], [first.id], ["latest", "--read-data"]):
+        done = run("snapshot", "verify", *words, "--json", cwd=bank)
+        assert (done.returncode, done.json["ok"], done.json["findings"]) == (0, True, [])
+        assert done.json["checked"]
+    assert run("snapshot", "verify", second.id + "0", "--json", cwd=bank).returncode == 10
+
+
+@pytest.mark.parametrize("how", ["flipped", "cut", "gone", "empty"])
+def test_damage_of_a_pack_is_found_and_names_the_files_that_it_hits(bank: Path, run: Run, how: str) -> None:
+    made = saved(bank)
+    for path in packs(bank):
+        damage(path, how)
+    done = run("snapshot", "verify", "--read-data", "--json", cwd=bank)
+    assert (done.returncode, done.json["ok"]) == (1, False), done.stderr
+    findings = done.json["findings"]
+    assert {one["rule"] for one in findings} == {"MB130"}
+    text = " ".join(one["path"] + " " + one["message"] for one in findings)
+    assert any(name in text for name in (*contents(bank), made.id)), findings
+    if how != "flipped":
+        assert run("snapshot", "verify", cwd=bank).returncode == 1
+
+
+def test_what_is_left_of_a_damaged_snapshot_is_restored(bank: Path, tmp_path: Path) -> None:
+    saved(bank)
+    largest = max(packs(bank), key=lambda path: path.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[60] ^= 1  # in the first frame; the root's tree stands in the last
+    largest.chmod(0o600)
+    largest.write_bytes(data)
+    with opened(bank) as one:
+        proof = verify(one, read_data=True)
+        hit = {found.path for found in proof.findings}
+        assert not proof.ok
+        done = restore(one, to=str(tmp_path / "to"))
+    assert done.exit_code() == 1
+    whole, had = contents(bank), contents(tmp_path / "to")
+    assert had
+    assert all(had[name] == whole[name] for name in had)
+    assert whole.keys() - had.keys() <= hit | {found.path for found in done.findings}
+
+
+def test_a_damaged_snapshot_document_is_a_finding_and_the_others_serve(bank: Path, run: Run) -> None:
+    first, second = saved(bank), saved(bank)
+    damage(repository(bank) / "snapshots" / second.id, "flipped")
+    listed = run("snapshot", "list", "--json", cwd=bank)
+    assert (listed.returncode, [one["id"] for one in listed.json["snapshots"]]) == (1, [first.id])
+    assert listed.json["findings"][0]["rule"] == "MB130"
+    assert run("snapshot", "verify", cwd=bank).returncode == 1
+    with opened(bank) as one:
+        assert show(one).snapshot.id == first.id
+    assert run("backup", cwd=bank).returncode in (0, 1)
+
+
+@pytest.mark.parametrize("name", ["config.json", "index", "lock", "generation"])
+def test_garbage_in_the_repository_is_an_error_in_words(bank: Path, run: Run, name: str) -> None:
+    saved(bank)
+    where = repository(bank) / name
+    for path in where.iterdir() if where.is_dir() else [where]:
+        path.write_bytes(b"\xff\x00garbage")
+    for words in (["snapshot", "list"], ["snapshot", "verify"], ["backup"], ["repair"], ["health"], ["status"]):
+        done = run(*words, "--json", cwd=bank)
+        assert done.returncode in (0, 1, 3, 14), (words, done.stderr)
+        assert "Traceback" not in done.stderr
+
+
+def test_versions_are_had_from_snapshots_that_still_can_be_read(bank: Path) -> None:
+    first = saved(bank)
+    good = contents(bank)["state/large_1.json"]
+    put(bank / "state/large_1.json", {"noise": "newer" * 9_000})
+    saved(bank)
+    newest = max(packs(bank), key=lambda path: path.stat().st_mtime_ns)
+    damage(newest, "gone")
+    with opened(bank) as one:
+        snapshots = Snapshots(one)
+        assert snapshots.content("state/large_1.json") == (good, first.id)
+        assert snapshots.content("state/nosuch.json") is None
+        assert snapshots.content("state/large_1.json", "0" * 64) is None
+        snapshots.close()
