@@ -1,4 +1,4 @@
-"""`os` as `base.files` sees it in tests of faults: every call that changes the disk is counted, and can fail or kill."""
+"""`os` as `base.files` sees it in tests of faults: each call that changes the disk is counted and can fail or kill."""
 
 from __future__ import annotations
 
@@ -11,7 +11,20 @@ from unittest import mock
 from memorybank_cli.base import files
 
 CHANGES = frozenset(
-    {"open", "write", "fsync", "fdatasync", "rename", "link", "unlink", "mkdir", "rmdir", "ftruncate", "fchmod", "utime"}
+    {
+        "open",
+        "write",
+        "fsync",
+        "fdatasync",
+        "rename",
+        "link",
+        "unlink",
+        "mkdir",
+        "rmdir",
+        "ftruncate",
+        "fchmod",
+        "utime",
+    }
 )
 Fault = Callable[..., Any]
 
@@ -74,8 +87,9 @@ def one_byte(real: Callable[..., Any], fd: int, data: Any) -> int:
 @contextmanager
 def broken(**faults: Fault) -> Iterator[BrokenOS]:
     """Let `base.files` work with these faults."""
-    with mock.patch.object(files, "os", BrokenOS(**faults)):
-        yield files.os  # type: ignore[attr-defined]
+    fake = BrokenOS(**faults)
+    with mock.patch.object(files, "os", fake):
+        yield fake
 
 
 class Stopped(BaseException):

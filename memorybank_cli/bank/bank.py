@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from operator import itemgetter
@@ -20,18 +20,15 @@ from memorybank_cli.bank import layout
 from memorybank_cli.bank.catalog import Catalog, FileRow, is_busy
 from memorybank_cli.bank.chain import CHECKPOINT, START, Break, Position, Reading, Tail
 from memorybank_cli.bank.framing import Line
-from memorybank_cli.bank.home import Home, user_config
+from memorybank_cli.bank.home import Home
+from memorybank_cli.bank.identity import read_document, read_registry, read_settings
 from memorybank_cli.bank.journal import CHECKPOINT_LINES, CHECKPOINT_SECONDS, Entry, Journal
 from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base import clock, digests, files, locks
 from memorybank_cli.base.context import Context
-from memorybank_cli.base.errors import FormatMismatch, JournalDamaged, Locked, OperationFailed
-from memorybank_cli.base.exact_json import FlawedJSON, loads
+from memorybank_cli.base.errors import JournalDamaged, Locked
 from memorybank_cli.base.records import Finding
-from memorybank_cli.base.settings import Settings, flatten
 from memorybank_cli.base.walk import Listing, Root
-
-CONFIG_LIMIT = 1 << 20
 
 
 class Rendering(NamedTuple):
@@ -75,11 +72,11 @@ class Bank:
         self.root = Root(path)
         self.appliers, self.gates = list(appliers), list(gates)
         self.journal = Journal(self.root, "")
-        self.document = document or self._document()
+        self.document = document or read_document(self.root, self.journal)
         self.bank_id = str(self.document["bank_id"])
         self.owner = self.root.stat("").st_uid  # type: ignore[union-attr]  # the root is open
         self.home = Home(self.bank_id, self.owner)
-        self.settings = self._settings()
+        self.settings = read_settings(self.root, self.home, context)
         self.journal.actor = self.settings["actor"] or _user()
         self.catalog = Catalog(self.root)
         self.tail: Tail | None = None
@@ -88,55 +85,10 @@ class Bank:
     def __repr__(self) -> str:
         return f"Bank({self.root.path!r})"
 
-    # Opening
-
-    def _document(self) -> dict[str, Any]:
-        try:
-            value = loads(self.content(layout.BANK, CONFIG_LIMIT) or b"")
-        except FlawedJSON:
-            value = self._recorded_document()
-        if not isinstance(value, dict) or not isinstance(value.get("bank_id"), str):
-            raise OperationFailed(
-                f"{self.root.absolute(layout.BANK)} does not name a bank",
-                hint="memorybank init in that directory makes one",
-            )
-        if value.get("format") != layout.FORMAT:
-            raise FormatMismatch(
-                f"the bank has format {value.get('format')!r}, this program writes {layout.FORMAT}", path=self.root.path
-            )
-        return value
-
-    def _recorded_document(self) -> Any:
-        """bank.json as the journal recorded it, for a bank whose own is damaged or gone."""
-        document = None
-        for line in self.journal.lines():
-            document = line.core.get("document", document)
-        return document
-
-    def _settings(self) -> Settings:
-        data = self.content(layout.CONFIG, CONFIG_LIMIT)
-        try:
-            value = loads(data) if data else {}
-        except FlawedJSON:
-            value = {}  # the check of the file itself reports the damage
-        trusted = data is not None and self.home.trusted().get(layout.CONFIG) == digests.of(data)
-        bank = flatten(value) if isinstance(value, dict) else {}
-        return Settings(self.context.options, bank, flatten(user_config(self.owner)), trusted)
-
     @cached_property
     def registry(self) -> Registry:
         """Built-in schemas and those in the bank's config/schemas/."""
-        extra: dict[str, Mapping[str, Any]] = {}
-        for entry in self.root.listing(layout.CONFIG_SCHEMAS):
-            name = entry.name.removesuffix(".schema.json")
-            if name != entry.name and entry.size <= CONFIG_LIMIT:
-                try:
-                    value = loads(self.root.read(f"{layout.CONFIG_SCHEMAS}/{entry.name}"))
-                except (FlawedJSON, OSError):
-                    continue  # a schema that cannot be read binds nothing; the check reports the file
-                if isinstance(value, dict):
-                    extra[name] = value
-        return Registry(extra)
+        return read_registry(self.root)
 
     @property
     def file_mode(self) -> int:
@@ -336,13 +288,6 @@ class Bank:
         files.rename(self.root, path, target)
         return target
 
-    def content(self, path: str, limit: int | None = None) -> bytes | None:
-        """The bytes of a file, None where no readable file of at most `limit` bytes stands: the check reports that."""
-        try:
-            return self.root.read_if_there(path, limit)
-        except OSError:
-            return None
-
     def make_way(self, path: str) -> str:
         """Move a file that stands where a directory above `path` must be into quarantine; where it waits, or ''."""
         parts = path.split("/")
@@ -371,7 +316,7 @@ class Bank:
         Files are put in place before the line that says so: another process may be between the two, or died there.
         """
         self.refresh()
-        data = self.content(path)
+        data = self.root.content(path)
         return data is not None and any(applier.is_rendering(self, path, data) for applier in self.appliers)
 
     def _render(self, account: str) -> None:
@@ -386,7 +331,7 @@ class Bank:
     def _put(self, one: Rendering, kept: dict[str, str]) -> list[Any]:
         """Put a rendering in place; unknown bytes that stood there are kept, and said."""
         expected = self.catalog.row(one.path).expected
-        place, found = self.make_way(one.path), self.content(one.path)
+        place, found = self.make_way(one.path), self.root.content(one.path)
         if found is None and self.root.stat(one.path) is not None:  # a directory, a link, or what may not be read
             place = self.quarantine_file(one.path, f"no-file-{secrets.token_hex(4)}")
         if place:

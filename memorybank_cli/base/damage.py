@@ -29,6 +29,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "a UTF-16 byte order mark"),
 )
 _TOO_DEEP = Flaw("MB108", f"nested deeper than {HARD_DEPTH} levels", 0)
+_PIECE = 1 << 20
 _BLANK = b" \t\r\n"
 # What a number, a literal or an escape may look like when the writer was stopped inside it.
 _STOPPED = re.compile(r"-?|t(ru?)?|f(a(ls?)?)?|n(ul?)?|-?\d+(\.\d*)?([eE][+-]?)?|\.\d*([eE][+-]?\d*)?|[eE][+-]?\d*")
@@ -57,21 +58,32 @@ def _encoding(data: bytes) -> Flaw | None:
     for mark, what in _MARKS:
         if data.startswith(mark):
             return Flaw("MB106", f"begins with {what}; JSON in a bank is UTF-8 without one", 0)
-    try:
-        data.rstrip(b"\0").decode("utf-8")
-    except UnicodeDecodeError as error:
-        return _not_utf8(data, error)
+    found = _first_not_utf8(data.rstrip(b"\0"))
+    return None if found is None else _not_utf8(data, *found)
+
+
+def _first_not_utf8(data: bytes) -> tuple[int, str] | None:
+    """The first byte that is not UTF-8, and why; piece by piece, so that the text is never there as a whole."""
+    if data.isascii():
+        return None
+    view, start = memoryview(data), 0
+    while start < len(data):
+        last = start + _PIECE >= len(data)
+        try:
+            start += codecs.utf_8_decode(view[start : start + _PIECE], "strict", last)[1]
+        except UnicodeDecodeError as error:
+            return start + error.start, error.reason
     return None
 
 
-def _not_utf8(data: bytes, error: UnicodeDecodeError) -> Flaw:
-    before = data[: error.start]
+def _not_utf8(data: bytes, start: int, reason: str) -> Flaw:
+    before = data[:start]
     end = _leading_end(before.decode()) if parse_cost(before) <= MEMORY_BUDGET else None
     if end is not None:
         return _trailing(data, end)
-    if error.reason == "unexpected end of data":
-        return Flaw("MB103", f"the document stops inside a character at byte {error.start:,}", error.start)
-    return Flaw("MB106", f"byte {error.start:,} (0x{data[error.start]:02x}) is not UTF-8", error.start)
+    if reason == "unexpected end of data":
+        return Flaw("MB103", f"the document stops inside a character at byte {start:,}", start)
+    return Flaw("MB106", f"byte {start:,} (0x{data[start]:02x}) is not UTF-8", start)
 
 
 def _leading_end(text: str) -> int | None:

@@ -23,7 +23,8 @@ from memorybank_cli.base.strict_json import (
     too_deep,
 )
 
-SMALL = 1 << 16
+# Proving orjson right takes several times the document in memory: larger ones are left to the exact reader.
+LARGE = 1 << 20
 
 _DIGIT_RUN = b"0" * 19
 _DIGITS_ONLY = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
@@ -40,7 +41,7 @@ class FlawedJSON(ValueError):
 
 def loads(data: bytes) -> Any:
     """The value of a document, exactly. Raises FlawedJSON."""
-    if len(data) > SMALL and (len(data) > HARD_SIZE or parse_cost(data) > MEMORY_BUDGET):
+    if len(data) > LARGE:
         return _exact(data)
     try:
         value = orjson.loads(data)

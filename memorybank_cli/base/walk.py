@@ -135,6 +135,13 @@ class Root:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def content(self, path: str, limit: int | None = None) -> bytes | None:
+        """The bytes of a file, None where no readable file of at most `limit` bytes stands: a check reports that."""
+        try:
+            return self.read_if_there(path, limit)
+        except OSError:
+            return None
+
     def listing(self, path: str = "") -> list[Entry]:
         """What a directory holds, sorted by name; nothing where there is no such directory."""
         try:
@@ -272,7 +279,9 @@ def read_all(fd: int, limit: int | None = None) -> bytes:
         first += rest
     parts, size = [first], len(first)
     while limit is None or size <= limit:
-        part = os.read(fd, READ_SIZE)
+        # In as few pieces as can be: the allocator would keep thousands of small ones when they are given back.
+        left = os.fstat(fd).st_size - size + 1
+        part = os.read(fd, max(READ_SIZE, left if limit is None else min(left, limit - size + 1)))
         if not part:
             return b"".join(parts)
         parts.append(part)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from memorybank_cli.bank.bank import CONFIG_LIMIT, Bank
+from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.examine import Content, Examiner
+from memorybank_cli.bank.identity import CONFIG_LIMIT
 from memorybank_cli.bank.layout import Place
 from memorybank_cli.bank.schemas import Registry, read_schema
 from memorybank_cli.base.errors import NotFound, UsageError, from_os_error

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from memorybank_cli.bank import layout
-from memorybank_cli.bank.bank import CONFIG_LIMIT, Bank
+from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.catalog import FileRow
 from memorybank_cli.bank.home import directories, user_config
+from memorybank_cli.bank.identity import CONFIG_LIMIT
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.versions import pack
 from memorybank_cli.base import digests, files
@@ -269,7 +270,7 @@ def trust(bank: Bank, *, path: Annotated[tuple[str, ...], Option("only this file
         raise NotFound("the bank has no config to trust", hint="memorybank config set NAME VALUE writes one")
     from memorybank_cli.operations.accept import accept
 
-    strange = next((one for one in chosen if layout.place(one).section != "config"), None)
+    strange = next((one for one in chosen if not f"{one}/".startswith("config/")), None)
     if strange is not None:
         raise UsageError(f"{strange} is no config file", path=strange)
     accept(bank, *(bank.root.absolute(one) for one in chosen), reason="config trust")

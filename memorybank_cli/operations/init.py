@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from memorybank_cli.bank import baseline, layout, readme
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.journal import Journal
 from memorybank_cli.base import files
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import Refused, UsageError
@@ -151,7 +152,7 @@ def _make_tree(path: str, group: str | None) -> list[str]:
 
 
 def _open(path: str, context: Context, group: str | None, new_id: bool) -> Bank:
-    if not is_bank(path):
+    if not is_bank(path) or _is_unbegun(path):
         bank = Bank(path, context, appliers(), GATES, baseline.new_document(group))
         bank.refresh()  # a catalog that was left behind knows of another journal
         return bank
@@ -166,6 +167,18 @@ def _open(path: str, context: Context, group: str | None, new_id: bool) -> Bank:
     bank.refresh()
     baseline.rename(bank)
     return bank
+
+
+def _is_unbegun(path: str) -> bool:
+    """Whether an earlier init was killed before the first line of its journal was whole."""
+    if os.path.lexists(os.path.join(path, layout.BANK)):
+        return False
+    root = Root(path)
+    try:
+        journal = Journal(root, "")
+        return not any(raw.endswith(b"\n") for first in journal.segments() for raw in journal.raw_lines(first, 0))
+    finally:
+        root.close()
 
 
 def _complete(

@@ -7,7 +7,8 @@ import stat
 from collections.abc import Callable, Iterable
 
 from memorybank_cli.bank import layout
-from memorybank_cli.bank.bank import CONFIG_LIMIT, Bank
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.identity import CONFIG_LIMIT
 from memorybank_cli.bank.scan import Scan, Scanner
 from memorybank_cli.base.exact_json import FlawedJSON, loads
 from memorybank_cli.base.names import escape
@@ -27,7 +28,7 @@ def journal(bank: Bank) -> Iterable[Finding]:
 
 def settings(bank: Bank) -> Iterable[Finding]:
     """MB401: settings in the bank's own config that are not taken from there."""
-    data = bank.content(layout.CONFIG, CONFIG_LIMIT)
+    data = bank.root.content(layout.CONFIG, CONFIG_LIMIT)
     info = bank.root.stat(layout.CONFIG)
     if data is None and info is not None and info.st_size > CONFIG_LIMIT:
         message = f"{info.st_size:,} bytes; a config of more than {CONFIG_LIMIT >> 20} MiB is not read"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from memorybank_cli.base.strict_json import HARD_SIZE
+from memorybank_cli.base.strict_json import HARD_SIZE, MEMORY_BUDGET, parse_cost
 from tests.bad_input.surveying import Commands, measured
 from tests.conftest import Run
 from tests.operations.banks import contents, put
@@ -66,6 +66,48 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "not UTF-8 at the end of zeros": lambda: fill(b"0") + b"\xff",
     "a duplicate key at the end": lambda: fill(b'"' + b"x" * 500 + b'"', after=b',{"a":1,"a":2}]'),
 }
+# What one part of a list costs to parse differs from what it takes in the file: each as often as is parsed at all.
+PARTS = {
+    "zeros": b"0",
+    "integers": b"1234567",
+    "integers of 18 digits": b"1" * 18,
+    "integers of 20 digits": b"1" * 20,
+    "integers of 4,000 digits": b"9" * 4_000,
+    "floats": b"1.5e3",
+    "empty lists": b"[]",
+    "empty objects": b"{}",
+    "lists of one": b"[0]",
+    "objects of one": b'{"a":1}',
+    "objects of ten": b"{" + b",".join(b'"%d":0' % number for number in range(10)) + b"}",
+    "objects in objects": b'{"a":' * 30 + b"0" + b"}" * 30,
+    "empty strings": b'""',
+    "short strings": b'"abc"',
+    "short strings of other letters": '"é"'.encode(),
+    "short strings with a smile": '"\U0001f600"'.encode(),
+    "line breaks": b'"' + b"\\n" * 50_000 + b'"',
+    "escapes": b'"' + b"\\u0041" * 20_000 + b'"',
+    "a long string": b'"' + b"x" * 1_000_000 + b'"',
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("exact", [False, True], ids=["fast", "exact"])
+@pytest.mark.parametrize("name", PARTS)
+def test_what_is_parsed_at_all_costs_bounded_memory(name: str, exact: bool, bank: Path, tmp_path: Path) -> None:
+    before = b'["\\u0041",' if exact else b"["
+    low, high = 1, SIZE // (len(PARTS[name]) + 1)
+    while high - low > low // 50:
+        middle = (low + high) // 2
+        data = before + (PARTS[name] + b",") * middle + b"0]"
+        low, high = (middle, high) if parse_cost(data) <= MEMORY_BUDGET else (low, middle)
+    data = before + (PARTS[name] + b",") * low + b"0]"
+    put(bank / "state/hostile.json", data)
+    done = measured(tmp_path, "validate", "--json", "--bank", bank)
+    print(f"\n{name}: {len(data) >> 20} MiB, peak {done.peak >> 20} MiB, {done.seconds:.2f} s of the processor")
+    assert done.peak < MEMORY
+    assert "MB108" not in {one["rule"] for one in done.json["findings"]}
+
+
 TOLERATED = {"one string", "one string in other letters", "one string with a smile", "integers of 4,000 digits"}
 
 

@@ -74,10 +74,13 @@ def path(tmp_path: Path) -> Path:
 def make(path: Path, notes: Notes) -> Iterator[Open]:
     opened: list[Bank] = []
 
-    def call(
-        where: Path = path, appliers: Iterable[Applier] = (), gates: Iterable[Gate] = (), **options: Any
-    ) -> Bank:
-        bank = Bank(str(where), Context(progress=notes, lock_timeout=options.pop("lock_timeout", 0.0), **options), appliers, gates)
+    def call(where: Path = path, appliers: Iterable[Applier] = (), gates: Iterable[Gate] = (), **options: Any) -> Bank:
+        bank = Bank(
+            str(where),
+            Context(progress=notes, lock_timeout=options.pop("lock_timeout", 0.0), **options),
+            appliers,
+            gates,
+        )
         bank.refresh()
         opened.append(bank)
         return bank
@@ -224,9 +227,14 @@ def test_a_transaction_is_one_group_or_nothing(bank: Bank) -> None:
     with bank.transaction() as entries:
         entries += [Entry("a", {}), Entry("b", {})]
     assert [line.core["txn"][1:] for line in bank.journal.lines()] == [[0, 2], [1, 2]]
-    with pytest.raises(ZeroDivisionError), bank.transaction() as entries:
-        entries.append(Entry("c", {}))
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with bank.transaction() as entries:
+            entries.append(Entry("c", {}))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert ops(bank) == ["a", "b"]
 
 
@@ -262,7 +270,9 @@ def test_two_processes_lose_nothing(path: Path) -> None:
     def work(name: str) -> None:
         bank = Bank(str(path), Context(actor=name))
         for number in range(25):
-            bank.commit([Entry("n", {"number": number}), Entry("m", {})] if number % 3 else [Entry("n", {"number": number})])
+            bank.commit(
+                [Entry("n", {"number": number}), Entry("m", {})] if number % 3 else [Entry("n", {"number": number})]
+            )
         os._exit(0)
 
     children = []
@@ -389,7 +399,7 @@ def remove_journal(bank: Bank) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage,rule",
+    ("damage", "rule"),
     [
         (damage_last_line, "MB120"),
         (damage_first_line, "MB120"),
@@ -456,7 +466,7 @@ def test_a_gap_never_goes_into_a_segment_that_stands(
     assert reading(again) == Reading(again.end, (), None)
 
 
-def test_a_journal_shorter_than_the_catalog_says_is_read_anew(make: Open, bank: Bank, home: Path, notes: Notes) -> None:
+def test_a_journal_shorter_than_the_catalog_says_is_read_anew(make: Open, bank: Bank, notes: Notes) -> None:
     commit(bank, "a")
     length = len(segment(bank).read_bytes())
     mark = bank.home.mark()
@@ -523,7 +533,9 @@ def test_a_line_is_acknowledged_also_when_the_catalog_cannot_take_it(make: Open,
 # Copies and moves
 
 
-def test_a_moved_bank_is_noted_and_a_copied_one_is_not_written(make: Open, bank: Bank, path: Path, notes: Notes) -> None:
+def test_a_moved_bank_is_noted_and_a_copied_one_is_not_written(
+    make: Open, bank: Bank, path: Path, notes: Notes
+) -> None:
     commit(bank, "a")
     moved = path.with_name("moved")
     path.rename(moved)
@@ -542,10 +554,15 @@ def test_a_moved_bank_is_noted_and_a_copied_one_is_not_written(make: Open, bank:
 # Files
 
 
-def test_walking_leaves_out_banks_and_what_is_excluded(
-    bank: Bank, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("trades/a.json", "trades/b.tmp", "cache/x.json", "inner/bank.json", "inner/deep/x.json", "z/bank.json"):
+def test_walking_leaves_out_banks_and_what_is_excluded(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "trades/a.json",
+        "trades/b.tmp",
+        "cache/x.json",
+        "inner/bank.json",
+        "inner/deep/x.json",
+        "z/bank.json",
+    ):
         files.make_dirs(bank.root, name.rpartition("/")[0])
         files.replace(bank.root, name, b"{}")
     inner: list[str] = []
@@ -651,7 +668,9 @@ def test_a_rendering_is_known_by_its_content(make: Open, path: Path) -> None:
     assert not bank.is_rendering("y.json")
 
 
-def test_a_bank_that_cannot_be_written_is_read(make: Open, bank: Bank, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bank_that_cannot_be_written_is_read(
+    make: Open, bank: Bank, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     commit(bank, "a")
     for file in (path / layout.PRIVATE).glob("catalog*"):
         file.unlink()
@@ -667,3 +686,28 @@ def test_a_bank_that_cannot_be_written_is_read(make: Open, bank: Bank, path: Pat
     assert reader.catalog.in_memory
     assert reader.end.seq == 1
     reader.close()
+
+
+@pytest.mark.parametrize("kind", ["directory", "link", "file above", "link above"])
+def test_what_is_no_file_makes_way_for_a_rendering(make: Open, path: Path, kind: str) -> None:
+    bank = make(appliers=[Counting()])
+    if kind.endswith("above"):
+        odd = path / "account_a"
+    else:
+        (path / "account_a").mkdir()
+        odd = path / ACCOUNT
+    if kind == "directory":
+        odd.mkdir()
+    elif kind == "file above":
+        odd.write_bytes(b"kept")
+    else:
+        odd.symlink_to("elsewhere")
+    assert bank.root.content(ACCOUNT) is None
+    bank.commit([Entry("count.up", {"account": "a"})])
+    bank.render()
+    assert (path / ACCOUNT).read_bytes() == dumps({"count": 1, "seq": 1})
+    assert not (path / ACCOUNT).is_symlink()
+    (line,) = [one for one in bank.journal.lines() if one.op == "files.rendered"]
+    place = path / line.core["kept"][ACCOUNT]
+    assert place.is_symlink() if "link" in kind else place.exists()
+    assert bank.make_way(ACCOUNT) == bank.make_way("top.json") == ""

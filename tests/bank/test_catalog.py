@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,9 @@ def names(root: Root) -> list[str]:
     return sorted(entry.name for entry in root.listing(layout.PRIVATE) if entry.name.endswith(".sqlite"))
 
 
-def row(path: str, after: str | None = SHA, size: int = 5, rules: tuple[str, ...] = (), kind: str = "trade") -> list[Any]:
+def row(
+    path: str, after: str | None = SHA, size: int = 5, rules: tuple[str, ...] = (), kind: str = "trade"
+) -> list[Any]:
     return list(FileRow(path, after, size, 0o600, list(rules), kind, None))
 
 
@@ -116,7 +118,8 @@ def test_applied_piece_by_piece_or_rebuilt_is_the_same(
     root = Root(tmp_path_factory.mktemp("catalog"))
     files.make_dirs(root, layout.PRIVATE)
     lines: list[Line | Reading] = [
-        line(seq, "file.adopted", files=[row(*one) for one in dict(change).items()]) for seq, change in enumerate(changes, 1)
+        line(seq, "file.adopted", files=[row(*one) for one in dict(change).items()])
+        for seq, change in enumerate(changes, 1)
     ]
     pieces = Catalog(root)
     apply(pieces, *lines[:cut], end(cut))
@@ -203,9 +206,13 @@ def test_looks_can_be_forgotten_and_doubted(catalog: Catalog) -> None:
 
 
 def test_a_transaction_is_all_or_nothing(catalog: Catalog) -> None:
-    with pytest.raises(KeyError), catalog.writing():
-        catalog.set_meta("a", 1)
-        raise KeyError
+    def fail() -> None:
+        with catalog.writing():
+            catalog.set_meta("a", 1)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert catalog.meta("a") is None
     with catalog.writing():
         catalog.set_meta("a", {"b": [1, None]})
@@ -236,7 +243,7 @@ def test_a_damaged_file_is_replaced_under_a_new_name(root: Root, damage: bytes) 
     catalog.close()
 
 
-def test_where_nothing_can_be_written_it_is_in_memory(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_can_be_written_it_is_in_memory(root: Root) -> None:
     files.remove_tree(root, layout.PRIVATE)
     catalog = Catalog(root)
     assert catalog.in_memory
@@ -255,7 +262,7 @@ def test_a_directory_in_its_place_does_not_stop_anything(root: Root) -> None:
 
 
 def test_a_busy_database_is_not_a_damaged_one(root: Root, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    connect = sqlite3.connect
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
 
     def impatient(*where: Any, **options: Any) -> sqlite3.Connection:
         return connect(*where, **{**options, "timeout": 0})

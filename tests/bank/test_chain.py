@@ -50,7 +50,9 @@ class Writer:
         return self.seq, self.digest
 
 
-def read(content: dict[int, bytes], mark: tuple[int, str] = NO_MARK, after: Position = START) -> tuple[list[int], Reading]:
+def read(
+    content: dict[int, bytes], mark: tuple[int, str] = NO_MARK, after: Position = START
+) -> tuple[list[int], Reading]:
     """Seqs that were served, and the reading."""
     items = list(Reader(Memory(content), after, mark).run())
     reading = items.pop()

@@ -18,7 +18,7 @@ ID = "0193-bank"
 
 
 @pytest.fixture
-def kept(home: Path) -> Iterator[Home]:
+def kept() -> Iterator[Home]:
     opened = Home(ID, os.getuid())
     yield opened
     opened.close()

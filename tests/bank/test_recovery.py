@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from memorybank_cli.bank.replacing import BEGIN, END
 from memorybank_cli.base import digests, files, locks
 from memorybank_cli.base.context import Context
 from memorybank_cli.operations.opening import open_bank
+from tests.broken_os import broken, failing
 from tests.conftest import MakeBank
 
 STATE = "state/state.json"
@@ -140,3 +142,13 @@ def test_on_a_damaged_journal_the_stage_stays(bank: Bank) -> None:
     bank.record_gap({})
     finish_replacements(bank)
     assert bank.root.read(STATE) == NEW
+
+
+def test_on_a_full_disk_the_stage_waits(bank: Bank) -> None:
+    old = begin(bank)
+    with broken(mkdir=failing(errno.ENOSPC), rename=failing(errno.ENOSPC)):
+        finish_replacements(bank)
+    assert len(bank.root.listing(layout.SCRATCH)) == 1
+    finish_replacements(bank)
+    assert bank.root.read(STATE) == NEW
+    assert old in kept(bank)

@@ -5,7 +5,6 @@ import re
 import time
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +14,9 @@ from memorybank_cli.base import clock
 from memorybank_cli.base.errors import UsageError
 
 MOMENTS = st.datetimes(
-    datetime(1970, 1, 2), datetime(2200, 1, 1), timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))])
+    datetime(1970, 1, 2),  # noqa: DTZ001 - the strategy adds the zone
+    datetime(2200, 1, 1),  # noqa: DTZ001
+    timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))]),
 )
 
 
@@ -43,7 +44,9 @@ def test_naive_times_are_utc() -> None:
     assert clock.parse("2026-11-20T15:00:00+01:00") == datetime(2026, 11, 20, 14, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("text,seconds", [("90s", 90), ("5m", 300), ("24h", 86_400), ("7d", 604_800), ("2w", 1_209_600)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("5m", 300), ("24h", 86_400), ("7d", 604_800), ("2w", 1_209_600)]
+)
 def test_spans_before_now(text: str, seconds: int) -> None:
     span, before = timedelta(seconds=seconds), datetime.now(UTC)
     assert before <= clock.parse_since(text) + span <= datetime.now(UTC)
@@ -63,8 +66,8 @@ def test_the_boot_id_stays_and_may_be_unknown(monkeypatch: pytest.MonkeyPatch, t
     assert clock.boot_id() == clock.boot_id()
     real = os.open
 
-    def elsewhere(path: str, *rest: Any) -> int:
-        return real(tmp_path / "missing", *rest)
+    def elsewhere(_path: str, flags: int) -> int:
+        return real(tmp_path / "missing", flags)
 
     monkeypatch.setattr("memorybank_cli.base.clock.os.open", elsewhere)
     assert not clock.boot_id()

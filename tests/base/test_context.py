@@ -40,12 +40,12 @@ def test_a_question_is_asked_once_and_a_no_is_respected() -> None:
     assert asked == ["One?", "Two?"]
 
 
-def test_input_is_a_file_or_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_input_is_a_file_or_stdin(tmp_path: Path) -> None:
     path = tmp_path / "input"
     path.write_bytes(b"data")
     with Context().open_input(str(path)) as file:
         assert file.read() == b"data"
-    with pytest.raises(OperationFailed, match="cannot read: .*missing"):
+    with pytest.raises(OperationFailed, match=r"cannot read: .*missing"):
         Context().open_input(str(tmp_path / "missing"))
     saved, fd = os.dup(0), os.open(path, os.O_RDONLY)
     os.dup2(fd, 0)

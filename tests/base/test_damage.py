@@ -9,10 +9,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from memorybank_cli.base import damage
 from memorybank_cli.base.damage import diagnose, too_large
 from memorybank_cli.base.exact_json import FlawedJSON, loads
-from memorybank_cli.base.strict_json import Flaw
+from memorybank_cli.base.strict_json import HARD_SIZE, Flaw
 
 RULES = {f"MB10{number}" for number in range(1, 9)}
 BLANK = b" \t\r\n"
@@ -45,12 +44,14 @@ def found(data: bytes) -> Flaw | None:
     try:
         loads(data)
     except FlawedJSON as error:
-        assert error.flaw == diagnose(data)
-        assert error.flaw.rule in RULES
-        assert error.flaw.message
-        assert 0 <= error.flaw.offset <= len(data)
-        return error.flaw
-    return None
+        flaw = error.flaw
+    else:
+        return None
+    assert flaw == diagnose(data)
+    assert flaw.rule in RULES
+    assert flaw.message
+    assert 0 <= flaw.offset <= len(data)
+    return flaw
 
 
 @given(documents(), st.data())
@@ -92,14 +93,12 @@ def test_what_follows_a_document_is_named_with_the_place(data: bytes, rest: byte
 @given(documents(), st.integers(1, 100_000))
 def test_nuls_after_a_document_are_counted(data: bytes, nuls: int) -> None:
     flaw = found(data + bytes(nuls))
-    assert flaw == Flaw(
-        "MB102", f"valid JSON ends at byte {len(data)}; {nuls} NUL bytes follow", len(data), len(data)
-    )
+    assert flaw == Flaw("MB102", f"valid JSON ends at byte {len(data)}; {nuls} NUL bytes follow", len(data), len(data))
 
 
 @given(documents(), st.integers(0), st.sampled_from(["flip", "put", "drop", "swap", "double"]))
 def test_every_change_of_a_byte_is_read_or_explained(data: bytes, seed: int, how: str) -> None:
-    dice = random.Random(seed)  # noqa: S311 - places, no secrets
+    dice = random.Random(seed)
     place, changed = dice.randrange(len(data)), bytearray(data)
     if how == "flip":
         changed[place] ^= 1 << dice.randrange(8)
@@ -144,7 +143,7 @@ def test_the_mark_of_32_bits_is_not_taken_for_that_of_16() -> None:
 
 
 @pytest.mark.parametrize(
-    "data,rule,message",
+    ("data", "rule", "message"),
     [
         (b"", "MB104", "the file is empty"),
         (b" \0\n\0", "MB104", "only blanks and NULs in 4 bytes"),
@@ -165,8 +164,8 @@ def test_the_words(data: bytes, rule: str, message: str) -> None:
 
 
 def test_a_file_beyond_the_limit_is_not_even_read() -> None:
-    assert too_large(damage.HARD_SIZE) is None
-    flaw = too_large(damage.HARD_SIZE + 1)
+    assert too_large(HARD_SIZE) is None
+    flaw = too_large(HARD_SIZE + 1)
     assert flaw is not None
     assert flaw.rule == "MB108"
     assert "64 MiB" in flaw.message

@@ -47,7 +47,7 @@ def test_a_hint_is_the_given_one_or_that_of_the_class() -> None:
 
 
 @pytest.mark.parametrize(
-    "number,words",
+    ("number", "words"),
     [
         (errno.ENOSPC, "the disk is full"),
         (errno.EDQUOT, "the disk quota is used up"),

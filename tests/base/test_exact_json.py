@@ -13,8 +13,12 @@ from memorybank_cli.base import exact_json
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 from memorybank_cli.base.strict_json import HARD_DEPTH, MAX_DIGITS, too_deep
 
-TEXT = st.text(max_size=12) | st.sampled_from(["", '"', "\\", "\\u0041", "\x7f", "é", "😀", "\u2028", "{[,:]}", "\n\t\r"])
-INTEGERS = st.integers() | st.integers(-(10**40), 10**40) | st.sampled_from([10**18, 2**63, -(2**63) - 1, 2**64, 10**20])
+TEXT = st.text(max_size=12) | st.sampled_from(
+    ["", '"', "\\", "\\u0041", "\x7f", "é", "😀", "\u2028", "{[,:]}", "\n\t\r"]
+)
+INTEGERS = (
+    st.integers() | st.integers(-(10**40), 10**40) | st.sampled_from([10**18, 2**63, -(2**63) - 1, 2**64, 10**20])
+)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 SCALARS = st.none() | st.booleans() | INTEGERS | FLOATS | TEXT
 VALUES = st.recursive(
@@ -85,7 +89,9 @@ def doubled(draw: st.DrawFn) -> bytes:
     """A document in which one object, at some depth, has a key twice."""
     text = draw(sources(DOCUMENTS, twice=True))
     for _ in range(draw(st.integers(0, 80))):
-        text = draw(st.sampled_from(['{"a": ' + text + "}", "[1," + text + "]", "[" + text + "]", '{"a":0,"b":' + text + "}"]))
+        text = draw(
+            st.sampled_from(['{"a": ' + text + "}", "[1," + text + "]", "[" + text + "]", '{"a":0,"b":' + text + "}"])
+        )
         if len(text) > 2_000:
             break
     return text.encode()
@@ -130,7 +136,7 @@ def test_what_the_fast_parser_is_trusted_with_is_exact(numbers: list[float], dep
         assert same(fast, json.loads(data))
 
 
-@pytest.mark.parametrize("opening,closing", [(b"[", b"]"), (b'{"a":', b"}"), (b'[0,{"a":', b"}]")])
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}"), (b'[0,{"a":', b"}]")])
 @pytest.mark.parametrize("inside", [b"1", b"[]", b"{}", b'"x"'])
 def test_depth_is_limited_exactly(opening: bytes, closing: bytes, inside: bytes) -> None:
     each = opening.count(b"[") + opening.count(b"{")
@@ -160,7 +166,7 @@ def test_what_the_fast_parser_reads_but_cannot_write_again_is_not_proved() -> No
 
 
 @pytest.mark.parametrize(
-    "data,rule",
+    ("data", "rule"),
     [
         (b"NaN", "MB107"),
         (b"[Infinity]", "MB107"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import grp
 import os
 import stat
@@ -27,7 +28,10 @@ FAULTS: dict[str, Callable[[], dict[str, Fault]]] = {
     "utime": lambda: {"utime": failing(errno.EPERM)},
     "rename": lambda: {"rename": failing(errno.ENOSPC)},
 }
-CREATING = {**{name: FAULTS[name] for name in list(FAULTS)[:6]}, "link": lambda: {"link": failing(errno.EMLINK)}}
+CREATING: dict[str, Callable[[], dict[str, Fault]]] = {
+    **{name: FAULTS[name] for name in list(FAULTS)[:6]},
+    "link": lambda: {"link": failing(errno.EMLINK)},
+}
 
 
 @pytest.fixture
@@ -316,8 +320,8 @@ def test_no_path_leads_out(root: Root) -> None:
 def test_the_system_with_its_own_way_to_sync(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     monkeypatch.setattr("sys.platform", "darwin")
-    monkeypatch.setattr(files.fcntl, "F_FULLFSYNC", 51, raising=False)
-    monkeypatch.setattr(files.fcntl, "fcntl", lambda _fd, what: asked.append(what))
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", lambda _fd, what: asked.append(what))
     files.sync(root.fd)
     files.sync_data(root.fd)
     assert asked == [51, 51]

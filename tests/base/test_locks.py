@@ -46,9 +46,13 @@ def test_one_at_a_time(root: Root) -> None:
 
 
 def test_readers_share(root: Root) -> None:
-    with locks.hold(root, "lock", shared=True), locks.hold(root, "lock", shared=True, timeout=0):
-        with pytest.raises(Locked), locks.hold(root, "lock", timeout=0):
-            pass
+    with (
+        locks.hold(root, "lock", shared=True),
+        locks.hold(root, "lock", shared=True, timeout=0),
+        pytest.raises(Locked),
+        locks.hold(root, "lock", timeout=0),
+    ):
+        pass
     with locks.hold(root, "lock", timeout=0):
         pass
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import pytest
-
 from memorybank_cli.base.records import QUIET, SEVERITIES, Finding, Progress, at_least, worst
 from memorybank_cli.base.rules import RULES
 
@@ -26,7 +24,11 @@ def test_a_finding_has_the_shape_of_the_contract() -> None:
 def test_a_fingerprint_is_of_the_trouble_and_its_place() -> None:
     one = Finding("MB101", "a", "p", pointer="/x")
     assert one.fingerprint == Finding("MB101", "b", "p", "hint", "/x", 9).fingerprint
-    others = [Finding("MB102", "a", "p", pointer="/x"), Finding("MB101", "a", "q", pointer="/x"), Finding("MB101", "a", "p")]
+    others = [
+        Finding("MB102", "a", "p", pointer="/x"),
+        Finding("MB101", "a", "q", pointer="/x"),
+        Finding("MB101", "a", "p"),
+    ]
     assert len({one.fingerprint, *(other.fingerprint for other in others)}) == 4
     assert len(one.fingerprint) == 16
     assert Finding("MB101", "a", pointer="/\ud800").fingerprint

@@ -31,7 +31,7 @@ def test_what_is_no_json_is_a_syntax_error(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text,rule",
+    ("text", "rule"),
     [
         ("NaN", "MB107"),
         ("[-Infinity]", "MB107"),

@@ -165,7 +165,7 @@ def test_a_walk_finds_every_file_that_is_not_hidden(tmp_path_factory: pytest.Tem
     found, directories = [], []
     for listing in root.walk():
         directories.append(listing.path)
-        assert os.listdir(listing.fd)  is not None
+        assert os.listdir(listing.fd) is not None
         found += [f"{listing.path}/{entry.name}" if listing.path else entry.name for entry in listing.files]
         assert [entry.name for entry in listing.files] == sorted(entry.name for entry in listing.files)
         assert all(name.startswith(".") for name in listing.hidden)
@@ -247,3 +247,21 @@ def test_directories_nested_too_deep_are_named(root: Root, tmp_path: Path) -> No
     assert len(listings) == walk.DEEPEST + 2
     assert [entry.name for entry in listings[-1].others] == ["d"]
     assert listings[-1].directories == []
+
+
+def test_a_loop_of_links_is_nothing(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    def loop(*_: object, **__: object) -> int:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+    monkeypatch.setattr("memorybank_cli.base.walk.os.open", loop)
+    assert root.stat("a/b") is None
+
+
+def test_a_file_comes_in_pieces(root: Root, tmp_path: Path) -> None:
+    data = bytes(index % 241 for index in range(2 * READ_SIZE + 9))
+    (tmp_path / "file").write_bytes(data)
+    fd = root.open("file")
+    pieces = list(walk.chunks(fd))
+    os.close(fd)
+    assert b"".join(pieces) == data
+    assert max(map(len, pieces)) == READ_SIZE
