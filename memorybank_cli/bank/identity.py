@@ -59,7 +59,7 @@ def read_settings(root: Root, home: Home, context: Context) -> Settings:
 
 
 def read_registry(root: Root) -> Registry:
-    """Built-in schemas and those in config/schemas/; one that cannot be read binds nothing, and its check reports it."""
+    """Built-in schemas and those in config/schemas/; one that cannot be read binds nothing, and is reported."""
     extra: dict[str, Mapping[str, Any]] = {}
     for entry in root.listing(layout.CONFIG_SCHEMAS):
         name = entry.name.removesuffix(".schema.json")
