@@ -84,6 +84,10 @@ def one_byte(real: Callable[..., Any], fd: int, data: Any) -> int:
     return int(real(fd, bytes(data)[:1]))
 
 
+def unsynced(_real: Callable[..., Any], _fd: int) -> None:
+    """A sync that costs nothing."""
+
+
 @contextmanager
 def broken(**faults: Fault) -> Iterator[BrokenOS]:
     """Let `base.files` work with these faults."""
@@ -122,7 +126,9 @@ def interrupted(work: Callable[[], object], step: int, how: Callable[[str], None
         before("exchange")
         return real(*args)
 
-    with mock.patch.object(files, "os", BrokenOS(before)), mock.patch.object(files, "_renameat2", exchange):
+    # A killed process loses nothing that it wrote, synced or not: not syncing makes the tests three times faster.
+    fake = BrokenOS(before, fsync=unsynced, fdatasync=unsynced)
+    with mock.patch.object(files, "os", fake), mock.patch.object(files, "_renameat2", exchange):
         try:
             work()
         except Stopped:

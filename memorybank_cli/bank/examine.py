@@ -22,8 +22,6 @@ from memorybank_cli.base.walk import READ_SIZE, open_with_stat, read_all
 Content = tuple[str, str, str, int | None]
 MISFIT = "MB201"
 MISFITS_SHOWN = 5
-# A validator that lists faults copies the document for each of them.
-SEARCHED = 768 << 10
 
 
 class Changing(OSError):
@@ -97,8 +95,6 @@ class Examiner:
             misfits = self.registry.check(value) if isinstance(value, dict) else []
         elif self.registry.matches(kind, value):
             return ()
-        elif len(data) > SEARCHED:
-            return ((MISFIT, f"does not match; where is only said of files of up to {SEARCHED >> 10} KiB", "", None),)
         else:
             misfits = self.registry.misfits(kind, value, MISFITS_SHOWN)
         return tuple((MISFIT, one.message, one.pointer, line_of(data, one.pointer)) for one in misfits)

@@ -13,6 +13,7 @@ from functools import cache, cached_property
 from typing import Any
 
 from memorybank_cli.bank.misfits import Misfit, describe, pointer, shorten
+from memorybank_cli.bank.narrowing import is_light, narrow
 from memorybank_cli.bank.patterns import UnusableSchema
 from memorybank_cli.bank.validators import DRAFTS, META, Validator, build, target
 from memorybank_cli.base.errors import NotFound, OperationFailed, UsageError
@@ -23,6 +24,8 @@ REPLACEABLE = frozenset({"trade", "trade_list", "metrics", "historical_metrics",
 """Kinds that agents write: a bank's own schema of that name takes the place of the built-in one."""
 EXPANSION = 20_000
 """A schema may have so many parts once every `$ref` is followed; more is a bomb, not a schema."""
+LARGEST = 20_000
+"""A schema may have so many values: saying what is wrong with a hostile one costs kilobytes for each."""
 _HINT = "memorybank schema check shows all that is wrong; a $ref may name only schemas of the registry"
 
 
@@ -87,10 +90,20 @@ class Registry:
             return False
 
     def misfits(self, name: str, value: Any, limit: int = 20) -> list[Misfit]:
-        """Where a JSON value is not of the kind `name`, at most `limit` places, the outermost first; [] if it is."""
+        """Where a JSON value is not of the kind `name`, at most `limit` places, the outermost first; [] if it is.
+
+        Of a large document the first places are looked for, or only that it does not match is said.
+        """
         validator = self._judge(name)
         try:
-            return describe(validator.faults(value), limit)
+            if not is_light(value) and validator.matches(value):
+                return []
+            part = narrow(value, validator.matches)
+            if part is None:
+                return [Misfit("", "does not match; the document is too large to say where")]
+            return [
+                Misfit(part.widened(one.pointer), one.message) for one in describe(validator.faults(part.value), limit)
+            ]
         except RecursionError:
             raise _endless(name) from None
         except ValueError as error:
@@ -100,6 +113,8 @@ class Registry:
         """What is wrong with a schema itself; its `$ref`s are looked up among the schemas of this registry."""
         if not isinstance(document, dict):
             return [Misfit("", f"expected a schema, which is an object, found {shorten(document)}")]
+        if not is_light(document, LARGEST):
+            return [Misfit("", f"it is too large: a schema of more than {LARGEST:,} values is not used")]
         draft = document.get("$schema", META)
         if not isinstance(draft, str) or draft.rstrip("#") not in DRAFTS:
             return [Misfit("/$schema", f"expected a draft of JSON Schema such as {META}, found {shorten(draft)}")]

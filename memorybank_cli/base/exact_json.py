@@ -24,7 +24,7 @@ from memorybank_cli.base.strict_json import (
 )
 
 # Proving orjson right takes several times the document in memory: larger ones are left to the exact reader.
-LARGE = 1 << 20
+LARGE = 3 << 18
 
 _DIGIT_RUN = b"0" * 19
 _DIGITS_ONLY = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))

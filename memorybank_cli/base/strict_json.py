@@ -18,6 +18,7 @@ MEMORY_BUDGET = 100 << 20
 
 _CONTAINER_COST = 120
 _SCALAR_COST = 34
+_QUOTE_COST = 12
 _SPACE = re.compile(r"[ \t\n\r]*")
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -39,8 +40,9 @@ class Flaw(NamedTuple):
 def parse_cost(data: bytes) -> int:
     """An upper estimate, in bytes, of what a document costs to parse: its text, its strings and its values."""
     width = 1 if data.isascii() else 4 if _ASTRAL.search(data) else 2
-    containers = data.count(b"{") + data.count(b"[")
-    return len(data) * (1 + width) + containers * _CONTAINER_COST + data.count(b",") * _SCALAR_COST
+    containers, quotes = data.count(b"{") + data.count(b"["), data.count(b'"')
+    values = containers * _CONTAINER_COST + data.count(b",") * _SCALAR_COST + quotes * _QUOTE_COST
+    return len(data) * (1 + width) + values
 
 
 def decode(text: str) -> tuple[Any, int | None]:

@@ -92,6 +92,15 @@ def take_owners_ids(path: str) -> None:
     os.setgroups([])
     os.setegid(info.st_gid)
     os.seteuid(info.st_uid)
+    # Modules are imported when they are needed, so also under these ids.
+    unreadable = next((one for one in (os.__file__, __file__) if not os.access(one, os.R_OK, effective_ids=True)), None)
+    if unreadable is not None:
+        os.seteuid(0)
+        raise NotOurs(
+            f"the bank at {escape(path)} belongs to uid {info.st_uid}, who cannot read {unreadable}",
+            hint="install Python and memorybank where that user can read them, or run this as that user",
+            path=path,
+        )
 
 
 def _trusted_banks() -> tuple[str, ...]:

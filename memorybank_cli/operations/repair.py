@@ -5,56 +5,24 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
-from memorybank_cli.accounts.applier import history_from, rebuild_history
-from memorybank_cli.accounts.tiers import History, render
-from memorybank_cli.bank import baseline, layout, versions
+from memorybank_cli.bank import baseline, layout
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.catalog import Expected, is_good
+from memorybank_cli.bank.catalog import Expected
 from memorybank_cli.bank.chain import START, Break, Reading
 from memorybank_cli.bank.examine import Examiner
-from memorybank_cli.bank.judge import ROT, recorded_rules
+from memorybank_cli.bank.judge import recorded_rules
 from memorybank_cli.bank.replacing import Replacement, replace_files
 from memorybank_cli.bank.scan import Scan, Scanner, judging_rules
-from memorybank_cli.base import digests
-from memorybank_cli.base.exact_json import loads
 from memorybank_cli.base.records import Finding
-from memorybank_cli.base.strict_json import HARD_SIZE
-from memorybank_cli.integrity.salvage import Salvaged, salvage
+from memorybank_cli.operations.cures import Cure, Doctor, Incurable, Plan
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.paths import bank_paths
 from memorybank_cli.operations.repositories import Snapshots
 
 DAMAGE = ("MB101", "MB102", "MB103", "MB104", "MB105", "MB106", "MB107", "MB108", "MB111", "MB115")
 JOURNAL_DAMAGE = ("MB120", "MB121")
-
-
-@dataclass(frozen=True)
-class Cure:
-    """One file that was cured, or would be."""
-
-    path: str
-    rule: str
-    method: str
-    """How: leading-document, complete-records, byte-order-mark-removed, journal, snapshot, rebuilt, reinitialised, or
-    new-segment."""
-    kept: str = ""
-    """Where the damaged bytes are kept now."""
-    lost: str = ""
-    """What could not be had back."""
-    why: str = ""
-    """Why this cure, where there was a choice."""
-
-
-@dataclass(frozen=True)
-class Incurable:
-    """One file for which there is no cure without loss."""
-
-    path: str
-    rule: str
-    reason: str
-    hint: str
 
 
 @dataclass(frozen=True)
@@ -87,11 +55,6 @@ class RepairReport:
         return f"{len(self.repaired)} {verb}{rest}; {next_step}"
 
 
-class _Plan(NamedTuple):
-    cure: Cure
-    content: bytes
-
-
 def repair(
     bank: Bank,
     *paths: Annotated[str, "files or directories; default: everything damaged"],
@@ -122,7 +85,7 @@ def cure(bank: Bank, paths: Iterable[str] = (), dry_run: bool = False, reinitial
     scan = scanner.run_on(some) if some else scanner.run()
     snapshots = Snapshots(bank)
     try:
-        doctor = _Doctor(bank, snapshots, reinitialise)
+        doctor = Doctor(bank, snapshots, reinitialise)
         plans, incurable = doctor.treat(_patients(scan))
     finally:
         snapshots.close()
@@ -158,7 +121,7 @@ def _patients(scan: Scan) -> list[tuple[Finding, Expected | None]]:
     return [(finding, expected.get(path)) for path, finding in sorted(found.items())]
 
 
-def _carry_out(bank: Bank, plans: list[_Plan]) -> list[Cure]:
+def _carry_out(bank: Bank, plans: list[Plan]) -> list[Cure]:
     examiner, bound = Examiner(bank.registry), judging_rules(bank).bound
     methods = {plan.cure.path: plan.cure.method for plan in plans}
     outcome = replace_files(
@@ -167,7 +130,7 @@ def _carry_out(bank: Bank, plans: list[_Plan]) -> list[Cure]:
     return [replace(plan.cure, kept=outcome.kept.get(plan.cure.path, "")) for plan in plans]
 
 
-def _replacement(bank: Bank, plan: _Plan, examiner: Examiner, bound: frozenset[str]) -> Replacement:
+def _replacement(bank: Bank, plan: Plan, examiner: Examiner, bound: frozenset[str]) -> Replacement:
     path = plan.cure.path
     where = layout.place(path)
     seen = examiner.memory(plan.content, where)
@@ -175,135 +138,3 @@ def _replacement(bank: Bank, plan: _Plan, examiner: Examiner, bound: frozenset[s
     is_file = info is not None and stat.S_ISREG(info.st_mode)
     mode = info.st_mode & 0o777 if info is not None and is_file else expected.mode if expected else 0o600
     return Replacement(path, plan.content, mode, None, seen.kind, tuple(recorded_rules(where, seen, bound)))
-
-
-class _Doctor:
-    """Finds the cure of each damaged file."""
-
-    def __init__(self, bank: Bank, snapshots: Snapshots, reinitialise: bool) -> None:
-        self.bank, self.snapshots, self.reinitialise = bank, snapshots, reinitialise
-        self.open_patterns = bank.settings["open_patterns"]
-
-    def treat(self, patients: list[tuple[Finding, Expected | None]]) -> tuple[list[_Plan], list[Incurable]]:
-        """A plan for each file that can be cured, and the others with the reason."""
-        plans, incurable = [], []
-        for finding, known in patients:
-            expected = known or self.bank.catalog.row(finding.path).expected
-            plan = self._plan(finding, expected)
-            if plan is None:
-                incurable.append(_incurable(finding, expected))
-            else:
-                plans.append(plan)
-        return plans, incurable
-
-    def _plan(self, finding: Finding, expected: Expected | None) -> _Plan | None:
-        path = finding.path
-        where = layout.place(path)
-        data = self._damaged_bytes(path)
-        kind = expected.kind if expected else examined_kind(data, path)
-        policy = layout.policy_of(path, where, kind, self.open_patterns)
-        if policy == "managed":
-            return self._managed(finding, expected)
-        # A rotten file is what was recorded but for some bits, so salvaging it would only lose more.
-        rescued = salvage(data) if data and finding.rule != ROT else None
-        if policy == "append":
-            return self._append(finding, expected, rescued)
-        return self._open(finding, expected, rescued)
-
-    def _damaged_bytes(self, path: str) -> bytes | None:
-        try:
-            return self.bank.root.read(path, HARD_SIZE)
-        except OSError:
-            return None  # gone, unreadable or too large: there is nothing to salvage from
-
-    def _managed(self, finding: Finding, expected: Expected | None) -> _Plan | None:
-        account = layout.account_of(finding.path.partition("/")[0])
-        history, why = self._history(account) if account else (None, "")
-        for one in render(history) if history is not None else ():
-            if one.path == finding.path:
-                return _Plan(Cure(finding.path, finding.rule, "rebuilt", why=why), one.data)
-        return self._recorded(finding, expected, "it is the version that memorybank recorded")
-
-    def _history(self, account: str) -> tuple[History | None, str]:
-        """An account's whole history: from the journal, else from the newest version to be had and what came later."""
-        history = rebuild_history(self.bank, account)
-        if history is not None:
-            return history, "the journal holds every message"
-        path = layout.account_file(account, "whole_history")
-        for line, row in versions.history(self.bank.journal, path):
-            data = versions.unpack(line).get(path) if row.after else None
-            if data is None and row.after and (found := self.snapshots.content(path, row.after)) is not None:
-                data = found[0]
-            history = history_from(self.bank, account, data, line.seq) if data is not None else None
-            if history is not None:
-                return history, f"from the version of journal line {line.seq} and the messages recorded since"
-        return None, ""
-
-    def _append(self, finding: Finding, expected: Expected | None, rescued: Salvaged | None) -> _Plan | None:
-        if expected is None or not expected.good:
-            return _salvaged(finding, rescued, "no good version was ever recorded")
-        if rescued is not None and digests.of(rescued.content) == expected.sha:
-            return _salvaged(finding, rescued, "it is the recorded version, byte for byte")
-        return self._recorded(finding, expected, "an append-only file gets the version that was recorded")
-
-    def _open(self, finding: Finding, expected: Expected | None, rescued: Salvaged | None) -> _Plan | None:
-        if rescued is not None:
-            older = expected is not None and expected.good
-            why = "newer than the last recorded version" if older else "no good version was ever recorded"
-            return _salvaged(finding, rescued, why)
-        plan = self._recorded(finding, expected, "nothing could be salvaged from what is there")
-        if plan is None and self.reinitialise:
-            return _Plan(
-                Cure(finding.path, finding.rule, "reinitialised", why="asked for with --reinitialise"), baseline.EMPTY
-            )
-        return plan
-
-    def _recorded(self, finding: Finding, expected: Expected | None, why: str) -> _Plan | None:
-        path = finding.path
-        if expected is not None and expected.good:
-            content = versions.find(self.bank.journal, path, expected.sha, expected.seq)
-            if content is not None:
-                return _Plan(Cure(path, finding.rule, "journal", why=why), content)
-            found = self.snapshots.content(path, expected.sha)
-            if found is not None:
-                return _Plan(
-                    Cure(path, finding.rule, "snapshot", why=f"{why}; it stands in snapshot {found[1]}"), found[0]
-                )
-        if (
-            layout.policy_of(path, layout.place(path), expected.kind if expected else "", self.open_patterns)
-            == "append"
-        ):
-            return None
-        older = self._any_version(path)
-        return None if older is None else _Plan(Cure(path, finding.rule, older[1], why=f"{why}; {older[2]}"), older[0])
-
-    def _any_version(self, path: str) -> tuple[bytes, str, str] | None:
-        for line, row in versions.history(self.bank.journal, path):
-            if row.after and is_good(row.rules) and (content := versions.unpack(line).get(path)) is not None:
-                return content, "journal", f"recorded at {line.core['ts']}"
-        found = self.snapshots.content(path)
-        return None if found is None else (found[0], "snapshot", f"the newest good one, in snapshot {found[1]}")
-
-
-def examined_kind(data: bytes | None, path: str) -> str:
-    """The kind of what can be read of damaged bytes."""
-    rescued = salvage(data) if data else None
-    if rescued is None:
-        return layout.place(path).kind
-    return layout.kind_of(layout.place(path), loads(rescued.content))
-
-
-def _salvaged(finding: Finding, rescued: Salvaged | None, why: str) -> _Plan | None:
-    if rescued is None:
-        return None
-    return _Plan(Cure(finding.path, finding.rule, rescued.method, lost=rescued.lost, why=why), rescued.content)
-
-
-def _incurable(finding: Finding, expected: Expected | None) -> Incurable:
-    if expected is not None and expected.good:
-        reason = f"{finding.message}; the recorded version {expected.sha[:12]} is in neither the journal nor a snapshot"
-        hint = f"if the file is not needed: memorybank accept {finding.path} after removing it"
-    else:
-        reason = f"{finding.message}; no good version was ever recorded"
-        hint = "correct it by hand, then memorybank validate; an open file can be emptied with --reinitialise"
-    return Incurable(finding.path, finding.rule, reason, hint)

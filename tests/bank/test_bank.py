@@ -618,6 +618,18 @@ def test_a_killed_rendering_is_done_by_the_next(make: Open, path: Path) -> None:
     assert again.catalog.unrendered() == []
 
 
+def test_a_file_that_is_right_already_is_not_written_again(make: Open, path: Path) -> None:
+    bank = make(appliers=[Counting()])
+    (path / "account_a").mkdir()
+    (path / ACCOUNT).write_bytes(dumps({"count": 1, "seq": 1}))
+    inode = (path / ACCOUNT).stat().st_ino
+    bank.commit([Entry("count.up", {"account": "a"})])
+    bank.render()
+    assert (path / ACCOUNT).stat().st_ino == inode
+    assert bank.catalog.unrendered() == []
+    assert not (path / layout.QUARANTINE).exists()
+
+
 def test_unknown_bytes_in_the_place_of_a_rendering_are_kept_and_said(make: Open, path: Path, notes: Notes) -> None:
     bank = make(appliers=[Counting()])
     (path / "account_a").mkdir()

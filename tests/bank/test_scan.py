@@ -13,13 +13,10 @@ import pytest
 from memorybank_cli.bank import scan as module
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.scan import Scan, Scanner
-from memorybank_cli.base.context import Context
 from memorybank_cli.base.records import Progress
-from memorybank_cli.operations.init import init
-from memorybank_cli.operations.opening import open_bank
 from tests.conftest import MakeBank, trade
 from tests.operations.banks import adopt, contents, journal, opened, put
-from tests.operations.owners import as_root, give_away, own_ids_again, public_place
+from tests.operations.owners import OWNER, as_root, give_away, own_ids_again
 
 ROLLED = 8
 
@@ -462,26 +459,22 @@ def test_dot_names_are_not_judged(make_bank: MakeBank) -> None:
 
 
 @as_root
-def test_what_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    with public_place() as place, own_ids_again():
-        monkeypatch.setenv("MEMORYBANK_STATE_HOME", str(place / "home"))
-        path = place / "bank"
-        put(path / "trades/good.json", trade(1))
-        init(Context(bank=str(path)))
-        put(path / "trades/dark.json", trade(2))
-        put(path / "state/dark/x.json", {"a": 1})
-        give_away(place)
+def test_what_cannot_be_read(make_bank: MakeBank) -> None:
+    path = make_bank(1, padded=False)
+    put(path / "trades/dark.json", trade(2))
+    put(path / "state/dark/x.json", {"a": 1})
+    with own_ids_again(), opened(path) as bank:
+        give_away(path)
         for one in (path / "trades/dark.json", path / "state/dark"):
             os.chown(one, 0, 0)
-        (path / "state/dark").chmod(0o700)
-        bank = open_bank(Context(bank=str(path)))
-        try:
-            looked = Scanner(bank).run()
-            assert os.geteuid() != 0
-        finally:
-            bank.close()
-        assert sorted(found(looked)) == [("MB307", "state/dark"), ("MB307", "trades/dark.json")]
-        assert looked.by_section["trades"] == 1
+        Scanner(bank).run()
+        with bank.catalog.writing():
+            bank.catalog.forget_seen()
+        os.seteuid(OWNER)
+        looked = Scanner(bank).run()
+        os.seteuid(0)
+    assert sorted(found(looked)) == [("MB307", "state/dark"), ("MB307", "trades/dark.json")]
+    assert looked.by_section["trades"] == 2
 
 
 def test_a_file_that_keeps_changing_is_left_for_next_time(make_bank: MakeBank) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from memorybank_cli.base import exact_json
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
-from memorybank_cli.base.strict_json import HARD_DEPTH, MAX_DIGITS, too_deep
+from memorybank_cli.base.strict_json import HARD_DEPTH, MAX_DIGITS, MEMORY_BUDGET, parse_cost, too_deep
 
 TEXT = st.text(max_size=12) | st.sampled_from(
     ["", '"', "\\", "\\u0041", "\x7f", "é", "😀", "\u2028", "{[,:]}", "\n\t\r"]
@@ -207,12 +207,19 @@ def test_the_doubled_key_is_named_and_cut_when_long() -> None:
 def test_large_documents_have_a_size_and_a_memory_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     data = b"[" + b",".join([b"1"] * 40_000) + b"]"
     assert loads(data) == [1] * 40_000
+    monkeypatch.setattr(exact_json, "LARGE", 1 << 10)
+    assert loads(data) == [1] * 40_000
     monkeypatch.setattr(exact_json, "MEMORY_BUDGET", 1 << 20)
     monkeypatch.setattr("memorybank_cli.base.damage.MEMORY_BUDGET", 1 << 20)
     assert flaw(data) == "MB108"
     monkeypatch.setattr(exact_json, "HARD_SIZE", 1 << 10)
     monkeypatch.setattr("memorybank_cli.base.damage.HARD_SIZE", 1 << 10)
     assert flaw(data) == "MB108"
+
+
+def test_what_the_fast_parser_gets_without_an_estimate_fits_the_budget() -> None:
+    worst = '["😀",'.encode() + b"[]," * (exact_json.LARGE // 3)
+    assert parse_cost(worst) <= MEMORY_BUDGET
 
 
 @given(VALUES, st.booleans())

@@ -47,6 +47,16 @@ def test_an_option_that_was_not_given_does_not_count() -> None:
     assert Settings({"lock_timeout": 0.0}, environ={}).look_up("lock_timeout") == Value(0.0, "option")
 
 
+def test_what_agents_wrote_wrong_does_not_count() -> None:
+    bank = {"lock_timeout": "soon", "settle_ms": 10**400}
+    settings = Settings(bank=bank, user={"lock_timeout": 3}, environ={})
+    assert settings.look_up("lock_timeout") == Value(3.0, "user")
+    assert settings.look_up("settle_ms") == Value(150, "default")
+    for own in (Settings(user=bank, environ={}), Settings(environ={"MEMORYBANK_LOCK_TIMEOUT": "soon"})):
+        with pytest.raises(UsageError, match="'lock_timeout' must be a number"):
+            own.look_up("lock_timeout")
+
+
 def test_agents_cannot_name_who_they_are_or_where_snapshots_go() -> None:
     bank = {"actor": "root", "repository": "/tmp/x", "trusted_banks": ["/"], "exclude": ["*"], "unknown": 1}
     settings = Settings(bank=bank, trusted=True, environ={})

@@ -12,8 +12,9 @@ import pytest
 from memorybank_cli.base import clock
 from memorybank_cli.base.errors import Refused
 from memorybank_cli.operations.accept import accept
-from memorybank_cli.operations.backup import BLOB_LIMIT, BackupReport
+from memorybank_cli.operations.backup import BackupReport
 from memorybank_cli.operations.repositories import Snapshots
+from memorybank_cli.operations.snapshot_rows import BLOB_LIMIT
 from memorybank_cli.operations.snapshots import restore
 from memorybank_cli.snapshots import trees
 from memorybank_cli.snapshots.documents import Document

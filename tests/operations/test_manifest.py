@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from memorybank_cli.base.errors import SnapshotNotFound, UsageError
 from memorybank_cli.base.names import escape
-from memorybank_cli.operations.backup import BLOB_LIMIT
 from memorybank_cli.operations.manifest import Manifest, ManifestCheck, compare, manifest, parse
+from memorybank_cli.operations.snapshot_rows import BLOB_LIMIT
 from tests.conftest import MakeBank, Run
 from tests.operations.banks import adopt, backed_up, contents, opened, put
 from tests.operations.owners import OWNER, as_root, own_ids_again, public_place

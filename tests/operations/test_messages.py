@@ -147,9 +147,7 @@ def test_a_bad_line_stores_nothing(run: Run, path: Path, bad: bytes, says: str) 
     before = contents(path, private=True)[".memorybank/journal/000000000001.jsonl"]
     good = lines({"role": "user", "content": "1"})
     batch = good * 2 + bad + b"\n" + good
-    done = run(
-        "message", "add", "--stdin", "--account", "a", "--bank", path, "--json", stdin=good * 2 + bad + b"\n" + good
-    )
+    done = run("message", "add", "--stdin", "--account", "a", "--bank", path, "--json", stdin=batch)
     assert (done.returncode, done.error["code"]) == (2, "usage")
     assert says in done.error["message"]
     assert contents(path, private=True)[".memorybank/journal/000000000001.jsonl"] == before

@@ -14,11 +14,19 @@ from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import BankNotFound, CopiedBank, FormatMismatch, NotOurs, OperationFailed
 from memorybank_cli.base.records import Progress
 from memorybank_cli.operations.accounts import create
-from memorybank_cli.operations.init import init
 from memorybank_cli.operations.opening import find_bank, open_bank, take_owners_ids
 from tests.conftest import MakeBank, Run, trade
 from tests.operations.banks import adopt, contents, opened, put, rules
-from tests.operations.owners import OWNER, as_root, give_away, own_ids_again, owners, public_place
+from tests.operations.owners import (
+    OWNER,
+    as_root,
+    give_away,
+    needs_public_python,
+    own_ids_again,
+    owners,
+    public_place,
+    run_public,
+)
 
 OTHER = 1001
 
@@ -161,8 +169,8 @@ def test_watch_leaves_a_copy_as_it_is(make_bank: MakeBank, tmp_path: Path) -> No
 # Whose it is
 
 
-@as_root
-def test_root_works_under_the_owners_ids(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@needs_public_python
+def test_root_works_under_the_owners_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     with public_place() as place:
         monkeypatch.setenv("MEMORYBANK_STATE_HOME", str(place / "home"))
         source = place / "source"
@@ -176,7 +184,7 @@ def test_root_works_under_the_owners_ids(run: Run, monkeypatch: pytest.MonkeyPat
         put(path / "state/state.json", b'{"bot_status": "running"}\0\0')
         give_away(path)
         for arguments in (
-            ("init", "--account", "a", "--from", source),
+            ("init", "--account", "a", "--from", str(source)),
             ("message", "add", "x", "--role", "user", "--account", "a"),
             ("config", "set", "settle_ms", "99"),
             ("repair",),
@@ -184,24 +192,28 @@ def test_root_works_under_the_owners_ids(run: Run, monkeypatch: pytest.MonkeyPat
             ("status",),
             ("watch", "--once"),
         ):
-            done = run(*arguments, "--bank", path)
+            done = run_public(*arguments, "--bank", path)
             assert done.returncode == 0, (arguments, done.stderr)
         put(path / "trades/b.json", trade(3))
         os.chown(path / "trades/b.json", OWNER, OWNER)
-        assert run("rollback", "--path", "trades/b.json", "--yes", "--bank", path).returncode == 0
+        assert run_public("rollback", "--path", "trades/b.json", "--yes", "--bank", path).returncode == 0
         assert owners(path) == {OWNER}
         assert owners(place / "home") == {OWNER}
+        assert run_public("validate", "--bank", path, user=OWNER).returncode == 0
 
 
 @as_root
 def test_taking_the_owners_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     with public_place() as place, own_ids_again():
         monkeypatch.setenv("MEMORYBANK_STATE_HOME", str(place / "home"))
-        put(place / "bank/trades/a.json", trade(1))
-        give_away(place / "bank")
-        init(Context(bank=str(place / "bank")))
+        give_away(place)
+        readable = place / "os.py"
+        readable.touch()
+        readable.chmod(0o644)
+        monkeypatch.setattr(os, "__file__", str(readable))
+        take_owners_ids(str(place))
         assert (os.geteuid(), os.getegid(), os.getgroups()) == (OWNER, OWNER, [])
-        assert owners(place / "bank") == {OWNER}
+        take_owners_ids(str(place))
         with pytest.raises(NotOurs, match="belongs to uid 0, not to you"):
             take_owners_ids("/")
         monkeypatch.setenv("MEMORYBANK_TRUSTED_BANKS", "/tmp,/")
@@ -210,39 +222,50 @@ def test_taking_the_owners_ids(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @as_root
-def test_a_bank_of_somebody_else(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_owner_who_cannot_read_this_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with public_place() as place, own_ids_again():
+        give_away(place)
+        (place / "os.py").touch()
+        (place / "os.py").chmod(0o600)
+        monkeypatch.setattr(os, "__file__", str(place / "os.py"))
+        with pytest.raises(NotOurs, match=r"belongs to uid 1000, who cannot read .*/os\.py") as caught:
+            take_owners_ids(str(place))
+        assert "run this as that user" in caught.value.hint
+        assert os.geteuid() == 0
+
+
+@needs_public_python
+def test_a_bank_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     with public_place() as place:
         monkeypatch.setenv("MEMORYBANK_STATE_HOME", str(place / "home"))
         path = place / "bank"
         put(path / "trades/a.json", trade(1))
         give_away(path)
-        assert run("init", path).returncode == 0
+        assert run_public("init", path).returncode == 0
         for one in path.rglob("*"):
             one.chmod(0o777)
         path.chmod(0o777)
         before = contents(path)
-        for arguments in (("status",), ("validate",), ("backup",), ("init",)):
-            done = run(
-                *arguments, "--bank", path, "--json", user=OTHER, env={"MEMORYBANK_STATE_HOME": str(place / "own")}
-            )
-            assert (done.returncode, done.error["code"]) == (3, "not_ours"), arguments
+        own = {"MEMORYBANK_STATE_HOME": str(place / "own")}
+        for command in ("status", "validate", "backup", "init"):
+            done = run_public(command, "--bank", path, "--json", user=OTHER, env=own)
+            assert (done.returncode, done.error["code"]) == (3, "not_ours"), command
             assert f"belongs to uid {OWNER}, not to you" in done.error["message"]
             assert done.error["hint"] == f"if you trust its owner: MEMORYBANK_TRUSTED_BANKS='{path}'"
         assert contents(path) == before
-        trusted = {"MEMORYBANK_STATE_HOME": str(place / "own"), "MEMORYBANK_TRUSTED_BANKS": str(path)}
-        assert run("status", "--bank", path, user=OTHER, env=trusted).returncode == 0
+        trusted = {**own, "MEMORYBANK_TRUSTED_BANKS": str(path)}
+        assert run_public("status", "--bank", path, user=OTHER, env=trusted).returncode == 0
 
 
-@as_root
-def test_without_an_override_the_state_lies_in_the_owners_home(make_bank: MakeBank, run: Run, monkeypatch: Any) -> None:
+@needs_public_python
+def test_an_owner_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     with public_place() as place:
         monkeypatch.delenv("MEMORYBANK_STATE_HOME")
         put(place / "bank/trades/a.json", trade(1))
         give_away(place / "bank", 54321)
-        done = run("init", place / "bank", "--json")
+        done = run_public("init", place / "bank", "--json")
         assert (done.returncode, done.error["code"]) == (3, "not_ours")
         assert "uid 54321, which has no home directory" in done.error["message"]
-    del make_bank
 
 
 def test_a_bank_that_vanishes_before_it_is_opened(tmp_path: Path) -> None:

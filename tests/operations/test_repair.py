@@ -14,8 +14,9 @@ from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import JournalDamaged
 from memorybank_cli.operations.accept import accept
 from memorybank_cli.operations.accounts import create_account
+from memorybank_cli.operations.cures import Cure
 from memorybank_cli.operations.messages import add, list_
-from memorybank_cli.operations.repair import Cure, RepairReport
+from memorybank_cli.operations.repair import RepairReport
 from tests.conftest import MakeBank, Run, trade
 from tests.operations.banks import adopt, backed_up, contents, journal, journal_file, opened, put, repaired, rules
 

@@ -1,0 +1,414 @@
+"""`watch`: ready after the first look, each change told once and adopted by policy, findings opened and resolved."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memorybank_cli.accounts.messages import Message
+from memorybank_cli.bank import layout
+from memorybank_cli.base.errors import BankNotFound
+from memorybank_cli.base.locks import hold
+from memorybank_cli.base.records import Progress
+from memorybank_cli.base.walk import Root
+from memorybank_cli.operations.accounts import create
+from memorybank_cli.operations.messages import store
+from memorybank_cli.operations.rollback import rollback
+from memorybank_cli.operations.watch import watch
+from tests.conftest import MakeBank, Run, trade
+from tests.operations.banks import backed_up, journal, journal_file, opened, put, rules
+
+Line = dict[str, Any]
+PATIENCE = 30.0
+QUICK = {"MEMORYBANK_SETTLE_MS": "50", "MEMORYBANK_RECONCILE_SECONDS": "60"}
+
+
+class Watching:
+    """A `memorybank watch --json` that runs."""
+
+    def __init__(self, path: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "memorybank_cli", "watch", "--json", "--bank", str(path), *options]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **QUICK}
+        )
+        self.lines: queue.Queue[Line | None] = queue.Queue()
+        self.seen: list[Line] = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for raw in self.process.stdout:
+            self.lines.put(json.loads(raw))
+        self.lines.put(None)
+
+    def next(self) -> Line:
+        line = self.lines.get(timeout=PATIENCE)
+        assert line is not None, self.process.stderr.read() if self.process.stderr else ""
+        self.seen.append(line)
+        return line
+
+    def until(self, kind: str, path: str = "") -> Line:
+        """The next line of a kind about a path; what came before stands in `seen`."""
+        while True:
+            line = self.next()
+            if line["type"] == kind and (not path or path == line.get("path") or path in line.get("paths", ())):
+                return line
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, list[Line]]:
+        """Its exit code, and what it said last."""
+        self.process.send_signal(number)
+        code = self.process.wait(PATIENCE)
+        rest = []
+        while (line := self.lines.get(timeout=PATIENCE)) is not None:
+            rest.append(line)
+        return code, rest
+
+
+@contextmanager
+def watching(path: Path, *options: str) -> Iterator[Watching]:
+    one = Watching(path, *options)
+    try:
+        yield one
+    finally:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.process.communicate()
+
+
+def once(path: Path, *, no_adopt: bool = False, **options: Any) -> list[Line]:
+    with opened(path, **options) as bank:
+        return list(watch(bank, bank.context, once=True, no_adopt=no_adopt))
+
+
+def kinds(lines: list[Line]) -> list[str]:
+    return [one["type"] for one in lines]
+
+
+def swap_in(path: Path, data: bytes) -> None:
+    """Write beside and rename, as careful writers do."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(data)
+    temporary.rename(path)
+
+
+# As a process
+
+
+def test_a_day_of_a_bank(make_bank: MakeBank) -> None:
+    path = make_bank(3, padded=False)
+    backed_up(path)
+    target = path / "trades/trade_1.json"
+    good = target.read_bytes()
+    with watching(path) as one:
+        ready = one.until("ready")
+        assert ready["findings"] == 0
+        assert ready["watched"] >= 5
+        assert ready["backend"] in ("inotify", "polling")
+
+        new = put(path / "trades/new.json", trade(9))
+        changed = one.until("changed", "trades/new.json")
+        assert (changed["change"], changed["before"]) == ("new", None)
+        assert len(changed["after"]) == 64
+        adopted = one.until("adopted", "trades/new.json")
+        assert (adopted["paths"], adopted["count"]) == (["trades/new.json"], 1)
+
+        target.write_bytes(good.replace(b"0.0725", b"0.9725"))
+        found = one.until("finding", "trades/trade_1.json")
+        assert (found["finding"]["rule"], found["finding"]["severity"]) == ("MB113", "error")
+        assert "memorybank rollback --path trades/trade_1.json" in found["finding"]["hint"]
+        assert one.until("health") | {"ts": ""} == {"type": "health", "ts": "", "score": 80, "status": "error"}
+
+        target.write_bytes(good[:-1] + b"\0")
+        found = one.until("finding", "trades/trade_1.json")
+        assert found["finding"]["rule"] in ("MB101", "MB103")
+        resolved = one.until("resolved", "trades/trade_1.json")
+        assert resolved["rule"] == "MB113"
+
+        with opened(path) as bank:
+            assert rollback(bank, path=("trades/trade_1.json",), yes=True).restored == ("trades/trade_1.json",)
+        resolved = one.until("resolved", "trades/trade_1.json")
+        assert resolved["rule"] == found["finding"]["rule"]
+        assert resolved["fingerprint"] == found["finding"]["fingerprint"]
+        assert one.until("health")["score"] == 100
+
+        code, rest = one.stop()
+        assert (code, kinds(rest)[-1:], rest[-1]["reason"]) == (0, ["stopped"], "SIGTERM")
+        assert not {"gap"} & {*kinds(one.seen), *kinds(rest)}
+        assert all(line["ts"].endswith("Z") for line in one.seen)
+    assert target.read_bytes() == good
+    assert (path / "trades/new.json").read_bytes() == new
+    assert rules(path, "MB") == {}
+    assert [core["op"] for core in journal(path) if core["op"] == "file.adopted"]
+
+
+def test_a_broken_byte_and_its_cure_by_the_writer(make_bank: MakeBank) -> None:
+    path = make_bank(1, padded=False)
+    target = path / "metrics/metrics.json"
+    good = target.read_bytes()
+    with watching(path) as one:
+        one.until("ready")
+        target.write_bytes(good.replace(b":", b";", 1))
+        assert one.until("finding", "metrics/metrics.json")["finding"]["rule"] == "MB101"
+        swap_in(target, good.replace(b"35.5", b"36.5"))
+        assert one.until("resolved", "metrics/metrics.json")["rule"] == "MB101"
+        assert one.until("adopted", "metrics/metrics.json")["count"] == 1
+        code, rest = one.stop(signal.SIGINT)
+        assert (code, rest[-1]["type"], rest[-1]["reason"]) == (0, "stopped", "SIGINT")
+
+
+def test_our_own_writes_are_no_news(make_bank: MakeBank) -> None:
+    path = make_bank(1, padded=False)
+    with opened(path) as bank:
+        create(bank, "a")
+    with watching(path) as one:
+        one.until("ready")
+        for number in range(3):
+            with opened(path) as bank:
+                store(bank, "a", [Message("user", str(number))])
+        put(path / "trades/last.json", trade(9))
+        one.until("adopted", "trades/last.json")
+        assert [line for line in one.seen if line["type"] == "finding"] == []
+        assert [line["path"] for line in one.seen if line["type"] == "changed"] == ["trades/last.json"]
+
+
+def test_new_directories_removed_files_and_renames(make_bank: MakeBank) -> None:
+    path = make_bank(2, padded=False)
+    with watching(path) as one:
+        one.until("ready")
+        put(path / "trades/2026/11/deep.json", trade(9))
+        one.until("adopted", "trades/2026/11/deep.json")
+        put(path / "trades/2026/11/more.json", trade(8))
+        one.until("adopted", "trades/2026/11/more.json")
+        (path / "state/state.json").unlink()
+        gone = one.until("changed", "state/state.json")
+        assert (gone["change"], gone["after"]) == ("removed", None)
+        one.until("adopted", "state/state.json")
+        (path / "trades/trade_1.json").unlink()
+        assert one.until("finding", "trades/trade_1.json")["finding"]["rule"] == "MB111"
+        shutil.rmtree(path / "trades/2026")
+        missing = {one.until("finding")["path"], one.until("finding")["path"]}
+        assert missing == {"trades/2026/11/deep.json", "trades/2026/11/more.json"}
+
+
+def test_for_people(make_bank: MakeBank, run: Run) -> None:
+    path = make_bank(1)
+    put(path / "trades/new.json", trade(9))
+    done = run("watch", "--once", "--bank", path)
+    assert done.returncode == 0
+    text = done.stdout
+    assert "error MB102 trades/recent_trades.json: valid JSON ends" in text
+    assert "new trades/new.json" in text
+    assert "adopted trades/new.json" in text
+    assert text.rstrip().splitlines()[-1].endswith("stopped reason=done")
+
+
+# Once
+
+
+def test_once(run: Run, make_bank: MakeBank) -> None:
+    path = make_bank(2)
+    put(path / "trades/new.json", trade(9))
+    done = run("watch", "--once", "--json", "--bank", path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert kinds(done.lines) == ["changed", "finding", "adopted", "health", "ready", "stopped"]
+    assert done.lines[-1]["reason"] == "done"
+    assert done.lines[-2]["findings"] == 1
+    assert kinds(once(path)) == ["finding", "health", "ready", "stopped"]
+    assert journal(path)[-1]["files"][0][0] == "trades/new.json"
+
+
+def test_reporting_only(run: Run, make_bank: MakeBank) -> None:
+    path = make_bank(2, padded=False)
+    put(path / "trades/new.json", trade(9))
+    lines = journal(path)
+    for _ in range(2):
+        done = run("watch", "--once", "--no-adopt", "--json", "--bank", path)
+        assert kinds(done.lines) == ["changed", "health", "ready", "stopped"]
+    assert journal(path) == lines
+
+
+def test_a_bank_without_a_baseline_gets_one(make_bank: MakeBank) -> None:
+    path = make_bank(2, padded=False)
+    shutil.rmtree(path / ".memorybank")
+    shutil.rmtree(os.environ["MEMORYBANK_STATE_HOME"])
+    first, *rest = once(path)
+    assert first["type"] == "adopted"
+    assert "trades/trade_0.json" in first["paths"]
+    assert kinds(rest) == ["health", "ready", "stopped"]
+    assert rules(path, "MB") == {}
+
+
+class Notes(Progress):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_a_damaged_journal_does_not_end_the_watch(make_bank: MakeBank) -> None:
+    path = make_bank(2, padded=False)
+    put(path / "trades/new.json", trade(9))
+    segment = journal_file(path)
+    segment.write_bytes(segment.read_bytes().replace(b'"actor":"', b'"actor":"x', 1))
+    for name in (path / ".memorybank").glob("catalog*"):
+        name.unlink()
+    notes = Notes()
+    lines = once(path, progress=notes)
+    assert "MB120" in {one["finding"]["rule"] for one in lines if one["type"] == "finding"}
+    assert "adopted" not in kinds(lines)
+    assert any(one.startswith("nothing is adopted: the journal is damaged") for one in notes.notes)
+
+
+def test_a_lock_that_is_held_long_does_not_end_the_watch(make_bank: MakeBank) -> None:
+    path = make_bank(2, padded=False)
+    put(path / "trades/new.json", trade(9))
+    notes = Notes()
+    root = Root(path)
+    with hold(root, layout.LOCK):
+        lines = once(path, progress=notes, lock_timeout=0.0)
+    root.close()
+    assert "changed" in kinds(lines)
+    assert "adopted" not in kinds(lines)
+    assert notes.notes[0].startswith("nothing is adopted: another process holds")
+    assert "adopted" in kinds(once(path))
+
+
+# In process, so that every step counts
+
+
+class Told:
+    """A watch in this process: lines until one is what is waited for, and acts between them."""
+
+    def __init__(self, lines: Iterator[Line]) -> None:
+        self.lines, self.seen = lines, list[Line]()
+
+    def until(self, *kinds: str) -> Line:
+        for line in self.lines:
+            self.seen.append(line)
+            if line["type"] in kinds:
+                return line
+        raise AssertionError(f"it ended without {kinds}: {self.seen}")
+
+
+@contextmanager
+def told(path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iterator[Told]:
+    for name, value in QUICK.items():
+        monkeypatch.setenv(name, value)
+    with opened(path, **options) as bank:
+        lines = watch(bank, bank.context)
+        try:
+            yield Told(lines)
+        finally:
+            lines.close()  # type: ignore[attr-defined]  # it is a generator
+
+
+def signals() -> tuple[Any, Any]:
+    return signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_cleanly(
+    make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    before = signals()
+    with told(make_bank(1, padded=False), monkeypatch) as one:
+        one.until("ready")
+        os.kill(os.getpid(), number)
+        assert one.until("stopped")["reason"] == number.name
+        assert next(one.lines, None) is None
+    assert signals() == before
+
+
+def test_what_is_told_of_a_file(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_bank(2, padded=False)
+    target = path / "trades/trade_1.json"
+    good = target.read_bytes()
+    with told(path, monkeypatch) as one:
+        one.until("ready")
+        swap_in(target, good.replace(b"0.0725", b"0.9725"))
+        assert one.until("finding")["finding"]["rule"] == "MB113"
+        swap_in(target, good[:-9])
+        assert one.until("finding")["finding"]["rule"] == "MB103"
+        assert one.until("resolved")["rule"] == "MB113"
+        swap_in(target, good[:-20])
+        again = one.until("finding")
+        assert (again["finding"]["rule"], "changed" in kinds(one.seen)) == ("MB103", True)
+        swap_in(target, good)
+        assert one.until("resolved")["rule"] == "MB103"
+        assert one.until("health") | {"ts": ""} == {"type": "health", "ts": "", "score": 100, "status": "healthy"}
+
+
+def test_a_config_that_changes_is_looked_at(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_bank(1, padded=False)
+    (path / "config").mkdir()
+    with told(path, monkeypatch) as one:
+        one.until("ready")
+        put(path / "config/memorybank.json", {"exclude": ["*"]})
+        assert one.until("finding")["finding"]["rule"] == "MB110"
+
+
+def test_the_root_changes(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_bank(1, padded=False)
+    with told(path, monkeypatch) as one:
+        one.until("ready")
+        put(path / "stray.json", {"a": 1})
+        assert one.until("finding")["finding"]["rule"] == "MB112"
+        (path / "more").mkdir()
+        put(path / "more/x.md", b"text")
+        while "more/x.md" not in one.until("adopted")["paths"]:
+            pass
+
+
+def test_the_bank_goes_away(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_bank(1, padded=False)
+    with told(path, monkeypatch) as one:
+        one.until("ready")
+        path.rename(path.with_name("moved"))
+        with pytest.raises(BankNotFound, match="went away") as caught:
+            one.until("stopped")
+        path.with_name("moved").rename(path)
+    assert caught.value.exit_code == 10
+
+
+def test_the_reconcile_finds_what_no_event_told(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_bank(1, padded=False)
+    monkeypatch.setitem(QUICK, "MEMORYBANK_RECONCILE_SECONDS", "0.2")
+    with told(path, monkeypatch) as one:
+        one.until("ready")
+        with opened(path) as bank:
+            create(bank, "a")
+        (path / "account_a/short_term.json").unlink()
+        assert one.until("finding")["path"] == "account_a/short_term.json"
+
+
+def test_an_overflow_is_a_gap_and_a_full_look(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_bank(1, padded=False)
+    with told(path, monkeypatch) as one:
+        ready = one.until("ready")
+        if ready["backend"] != "inotify":
+            pytest.skip("polling has no queue")
+        limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+        if limit > 100_000:
+            pytest.skip("the queue is too long to be filled")
+        target = path / "trades/busy.json"
+        for number in range(limit // 2 + 10):
+            target.touch() if number % 2 else target.with_name("other.json").touch()
+            os.utime(target if number % 2 else target.with_name("other.json"))
+        put(target, trade(1))
+        gap = one.until("gap")
+        assert gap["from"] <= gap["to"]
+        while "trades/busy.json" not in one.until("adopted")["paths"]:
+            pass
