@@ -80,6 +80,7 @@ class Scanner:
         self.full = False
         self.fresh: set[str] = set()
         self._rolled: set[str] = set()
+        self._unreadable_directories: list[str] = []
         self._waiting = 0
         self._written: list[Callable[[], None]] = []
 
@@ -238,6 +239,8 @@ class Scanner:
         self._waiting = 0
 
     def _gone(self, directory: str) -> None:
+        if any(f"{directory}/".startswith(f"{one}/") for one in self._unreadable_directories):
+            return  # what cannot be seen is not called gone
         self._remember(directory, [], self._vanished(directory, self.catalog.rows(directory)))
 
     def _vanished(self, directory: str, rows: dict[str, Row]) -> list[str]:
@@ -343,6 +346,8 @@ class Scanner:
                 self.scan.findings.append(Finding("MB112", "a directory named like a JSON file", prefix + entry.name))
         for entry in listing.others:
             self.scan.findings.append(_no_file(prefix + entry.name, entry))
+            if stat.S_ISDIR(entry.mode):
+                self._unreadable_directories.append(prefix + entry.name)
 
 
 def judging_rules(bank: Bank) -> Rules:

@@ -21,6 +21,7 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # Asking os.read for 128 KiB or more makes malloc map memory for every file: a scan is 4 times slower.
 READ_SIZE = 1 << 16
+MOST = (1 << 63) - 1
 _NAME = itemgetter(0)
 # Directories nested deeper are not gone into: they stand among the `others` of the last one.
 DEEPEST = 60
@@ -212,6 +213,11 @@ def component(part: str) -> str:
     return name
 
 
+def fitting(value: int) -> int:
+    """A time or a number of a stat as 64 bits with a sign can hold it: file systems know later years than 2262."""
+    return max(-MOST, min(MOST, value))
+
+
 def entries(fd: int) -> tuple[list[Entry], list[Entry], list[Entry], list[str]]:
     """Regular files, directories and everything else in an open directory, each sorted, and its dot names."""
     files: list[Entry] = []
@@ -231,7 +237,9 @@ def entries(fd: int) -> tuple[list[Entry], list[Entry], list[Entry], list[str]]:
                 continue
             if not name.isprintable() or "\\" in name:  # as in `escape`, whose call would cost a tenth of the walk
                 name = escape(name)
-            mode = info.st_mode
+            mode, mtime, ctime = info.st_mode, info.st_mtime_ns, info.st_ctime_ns
+            if not (-MOST < mtime < MOST and -MOST < ctime < MOST):
+                mtime, ctime = fitting(mtime), fitting(ctime)
             entry = Entry(
                 name,
                 info.st_size,

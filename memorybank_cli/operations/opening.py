@@ -68,6 +68,7 @@ def open_bank(context: Context, must_exist: bool = True, path: str | None = None
             )
     except BaseException:
         bank.catalog.close()
+        bank.home.close()
         bank.root.close()
         raise
     return bank

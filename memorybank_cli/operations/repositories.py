@@ -45,6 +45,7 @@ class Snapshots:
         except SnapshotNotFound:
             self.repo = None
         self._blobs: Blobs | None = None
+        self._newest: list[documents.Document] | None = None
 
     def close(self) -> None:
         """Give the repository back."""
@@ -61,10 +62,10 @@ class Snapshots:
 
     def newest_first(self) -> list[documents.Document]:
         """Good snapshots before suspect ones, the newest first."""
-        if self.repo is None:
-            return []
-        found = documents.listing(self.repo).documents
-        return sorted(found, key=lambda one: (one.status == "good", one.order), reverse=True)
+        if self._newest is None:
+            found = documents.listing(self.repo).documents if self.repo is not None else ()
+            self._newest = sorted(found, key=lambda one: (one.status == "good", one.order), reverse=True)
+        return self._newest
 
     def versions(self, path: str) -> Iterator[tuple[documents.Document, trees.FileEntry]]:
         """Good versions of a file in snapshots, newest first; damaged snapshots are passed over."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 
 from memorybank_cli.bank import layout, versions
 from memorybank_cli.bank.bank import Bank
@@ -16,6 +17,7 @@ from memorybank_cli.bank.scan import judging_rules
 from memorybank_cli.base import files
 from memorybank_cli.base.names import unescape
 from memorybank_cli.base.records import Finding
+from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.base.walk import Entry, Listing
 from memorybank_cli.operations.repositories import Snapshots
 from memorybank_cli.snapshots import trees
@@ -78,7 +80,21 @@ class Source:
             return self._last_good(path, entry, known, rule, seen)
         self.records += seen.records
         ids = (seen.sha,) if seen.size <= BLOB_LIMIT else None
-        return Row(path, entry.mode & 0o7777, entry.mtime_ns, seen.size, lambda: self._content(path, seen), ids)
+        content = partial(self._pieces, path) if seen.size > HARD_SIZE else partial(self._content, path, seen)
+        return Row(path, entry.mode & 0o7777, entry.mtime_ns, seen.size, content, ids)
+
+    def _pieces(self, path: str) -> Iterator[bytes]:
+        """A file that is too large to be held in memory. Raises Changing when it does not hold still."""
+        fd = self.bank.root.open(path)
+        try:
+            before = os.fstat(fd)
+            while piece := os.read(fd, BLOB_LIMIT):
+                yield piece
+            after = os.fstat(fd)
+        finally:
+            os.close(fd)
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise Changing(f"{path} changed while it was read")
 
     def _content(self, path: str, seen: Seen) -> bytes:
         """The file's bytes; where they changed since they were looked at, the new ones must be good too."""
@@ -99,7 +115,8 @@ class Source:
         """The last good version of a file with what was found beside it."""
         expected = known.expected if known.expected and known.expected.good else None
         older = next(self.snapshots.versions(path), None)
-        found = (lambda: self.bank.root.read(path)) if seen is not None else None
+        read = self._pieces if seen is not None and seen.size > HARD_SIZE else self.bank.root.read
+        found = partial(read, path) if seen is not None else None
         ids = (seen.sha,) if seen is not None and seen.size <= BLOB_LIMIT else None
         mode = entry.mode & 0o7777 if entry else expected.mode if expected else 0o600
         mtime = older[1].mtime_ns if older else entry.mtime_ns if entry else 0

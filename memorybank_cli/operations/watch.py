@@ -15,7 +15,7 @@ from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.scan import Change, Scan, Scanner
 from memorybank_cli.base import clock
 from memorybank_cli.base.context import Context
-from memorybank_cli.base.errors import BankNotFound, JournalDamaged, Locked
+from memorybank_cli.base.errors import BankNotFound, JournalDamaged, Locked, from_os_error
 from memorybank_cli.base.records import Finding
 from memorybank_cli.health.score import score
 from memorybank_cli.integrity.watcher import Batch, Watcher
@@ -141,11 +141,12 @@ class _Watch:
                 yield _line("changed", path=change.path, change=what, before=before, after=sha)
 
     def _guarded(self, adopt: Callable[[], list[str]]) -> Iterator[Line]:
-        """Adopt; where the journal is damaged or another process is long at it, watching goes on without."""
+        """Adopt; where that fails (a damaged journal, a lock held long, a full disk) watching goes on without."""
         try:
             adopted = adopt()
-        except (JournalDamaged, Locked) as error:
-            self.context.progress.note(f"nothing is adopted: {error.message}")
+        except (JournalDamaged, Locked, OSError) as error:
+            words = from_os_error(error) if isinstance(error, OSError) else error
+            self.context.progress.note(f"nothing is adopted: {words.message}")
             return
         if adopted:
             yield _line("adopted", paths=adopted, count=len(adopted))

@@ -5,7 +5,7 @@ Shared lock, generation, packs (read back), index, generation again and every ol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,6 +18,10 @@ from memorybank_cli.snapshots.repository import Repository, explained
 from memorybank_cli.snapshots.trees import Ids, TreeBuilder
 
 _STEP = 500
+
+
+Content = Callable[[], bytes | Iterator[bytes]]
+"""Reads a file: all of it, or a large one in pieces of `packs.FILE_BLOB_SIZE`, the last one shorter."""
 
 
 class Row(NamedTuple):
@@ -33,11 +37,11 @@ class Row(NamedTuple):
     mtime_ns: int
     size: int
     """Bytes of the good version, with `mode` and `mtime_ns`; of the found one where there is no good one."""
-    content: Callable[[], bytes] | None = None
+    content: Content | None = None
     """Reads the good version; FileNotFoundError leaves the file out, another OSError is a MB307."""
     good: Ids | None = None
     """Its blob ids where they are known."""
-    found_content: Callable[[], bytes] | None = None
+    found_content: Content | None = None
     """Reads the damaged bytes."""
     found: Ids | None = None
     """Their blob ids where they are known."""
@@ -159,8 +163,8 @@ class _Run:
         if row.content is None:
             self._lost(row.path, "is in no pack of the repository any more, and nothing gives its bytes")
             return None, row.size
-        data = self._read(row.path, row.content)
-        return (None, row.size) if data is None else (self.writer.add(data), len(data))
+        ids, size = self._store(row.path, row.content)
+        return ids, row.size if ids is None else size
 
     def _last_good(self, row: Row) -> tuple[Ids | None, int]:
         if row.good is None and row.content is None:
@@ -170,18 +174,33 @@ class _Run:
     def _found(self, row: Row) -> Ids | None:
         if row.found is not None and all(map(self.writer.has, row.found)):
             return row.found
-        data = None if row.found_content is None else self._read(row.path, row.found_content)
-        return None if data is None else self.writer.add(data)
+        return None if row.found_content is None else self._store(row.path, row.found_content)[0]
 
-    def _read(self, path: str, content: Callable[[], bytes]) -> bytes | None:
+    def _store(self, path: str, content: Content) -> tuple[Ids | None, int]:
+        """Blob ids and size of what is read; None for what cannot be read, which is told."""
+        ids: Ids = ()
+        size = 0
         try:
-            return content()
-        except FileNotFoundError:
-            self._progress.note(f"{path} was removed during the backup")
+            data = content()
+            pieces = iter((data,)) if isinstance(data, bytes) else data
+            piece = next(pieces, None)
         except OSError as error:
+            return self._unread(path, error)
+        while piece is not None:
+            ids, size = ids + self.writer.add(piece), size + len(piece)
+            try:
+                piece = next(pieces, None)
+            except OSError as error:
+                return self._unread(path, error)
+        return ids, size
+
+    def _unread(self, path: str, error: OSError) -> tuple[None, int]:
+        if isinstance(error, FileNotFoundError):
+            self._progress.note(f"{path} was removed during the backup")
+        else:
             why = from_os_error(error).message
             self.findings.append(Finding("MB307", f"it could not be read, and is not in the snapshot: {why}", path))
-        return None
+        return None, 0
 
     def _lost(self, path: str, why: str) -> None:
         self.findings.append(Finding("MB130", f"its last good version {why}", path))

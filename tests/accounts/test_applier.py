@@ -292,6 +292,20 @@ def test_an_imported_history_that_is_damaged_is_not_taken_for_a_shorter_one(
     assert account_files(target) == good
 
 
+def test_an_imported_history_that_was_rolled_back(run: Run, path: Path, tmp_path: Path) -> None:
+    target = imported(path, tmp_path)
+    backed_up(target)
+    say(target, "four")
+    assert run("rollback", "--account", "a", "--yes", "--bank", target).returncode == 0
+    assert held(target) == ["one", "two", "three"]
+    say(target, "five")
+    (target / WHOLE).write_bytes(b"{")
+    with opened(target) as bank:
+        assert rebuild_history(bank, "a") is None
+    assert repaired(target).repaired
+    assert held(target) == whole(target) == ["one", "two", "three", "five"]
+
+
 def test_an_account_that_cannot_be_had_whole_is_not_rendered(path: Path, tmp_path: Path) -> None:
     notes: list[str] = []
 

@@ -37,32 +37,17 @@ def many_keys() -> bytes:
 
 HOSTILE: dict[str, Callable[[], bytes]] = {
     "zeros": lambda: fill(b"0"),
-    "ones and signs": lambda: fill(b"-1"),
-    "floats": lambda: fill(b"1.5e3"),
-    "integers of 18 digits": lambda: fill(b"1" * 18),
-    "integers of 4,000 digits": lambda: fill(b"9" * 4_000),
-    "empty lists": lambda: fill(b"[]"),
-    "empty objects": lambda: fill(b"{}"),
     "small objects": lambda: fill(b'{"a":1}'),
-    "empty strings": lambda: fill(b'""'),
     "escapes": lambda: fill(b'"\\u0041"'),
-    "one string": lambda: b'"' + b"a" * SIZE + b'"',
-    "one string in other letters": lambda: b'["' + "é".encode() * (SIZE // 2 - 4) + b'"]',
     "one string with a smile": lambda: b'["' + "\U0001f600".encode() + b"a" * (SIZE - 20) + b'"]',
     "one object of many keys": many_keys,
     "objects in objects": lambda: fill(b'{"a":' * 60 + b"1" + b"}" * 60),
     "brackets only": lambda: b"[" * SIZE,
-    "brackets that close": lambda: b"[" * (SIZE // 2) + b"]" * (SIZE // 2),
-    "quotes only": lambda: b'"' * SIZE,
     "backslashes": lambda: b'["' + b"\\" * SIZE,
-    "blanks": lambda: b" " * SIZE,
     "blanks and a value": lambda: b" " * SIZE + b"1",
-    "digits": lambda: b"1" * SIZE,
     "a truncated list": lambda: fill(b'{"a":1}', after=b""),
-    "a truncated list of long texts": lambda: fill(b'{"a":"' + b"x" * 5_000 + b'"}', after=b""),
     "a list and NULs": lambda: b'{"a":1}' + bytes(SIZE - 10),
     "a large list and a stale tail": lambda: fill(b'"' + b"x" * 5_000 + b'"', after=b"]]"),
-    "not UTF-8 at the end": lambda: fill(b"{}") + b"\xff",
     "not UTF-8 at the end of zeros": lambda: fill(b"0") + b"\xff",
     "a duplicate key at the end": lambda: fill(b'"' + b"x" * 500 + b'"', after=b',{"a":1,"a":2}]'),
 }
@@ -91,16 +76,13 @@ PARTS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("exact", [False, True], ids=["fast", "exact"])
 @pytest.mark.parametrize("name", PARTS)
-def test_what_is_parsed_at_all_costs_bounded_memory(name: str, exact: bool, bank: Path, tmp_path: Path) -> None:
-    before = b'["\\u0041",' if exact else b"["
-    low, high = 1, SIZE // (len(PARTS[name]) + 1)
-    while high - low > low // 50:
-        middle = (low + high) // 2
-        data = before + (PARTS[name] + b",") * middle + b"0]"
-        low, high = (middle, high) if parse_cost(data) <= MEMORY_BUDGET else (low, middle)
-    data = before + (PARTS[name] + b",") * low + b"0]"
+def test_what_is_parsed_at_all_costs_bounded_memory(name: str, bank: Path, tmp_path: Path) -> None:
+    part = PARTS[name] + b","
+    each = (parse_cost(part * 100) - parse_cost(part * 50)) / 50
+    count = min(int((MEMORY_BUDGET - 1_000) / each), SIZE // len(part))
+    data = b"[" + part * count + b"0]"
+    assert parse_cost(data) <= MEMORY_BUDGET
     put(bank / "state/hostile.json", data)
     done = measured(tmp_path, "validate", "--json", "--bank", bank)
     print(f"\n{name}: {len(data) >> 20} MiB, peak {done.peak >> 20} MiB, {done.seconds:.2f} s of the processor")
@@ -108,7 +90,22 @@ def test_what_is_parsed_at_all_costs_bounded_memory(name: str, exact: bool, bank
     assert "MB108" not in {one["rule"] for one in done.json["findings"]}
 
 
-TOLERATED = {"one string", "one string in other letters", "one string with a smile", "integers of 4,000 digits"}
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["zeros", "empty objects", "objects of one", "objects in objects", "short strings"])
+def test_a_list_of_what_are_no_trades_costs_bounded_memory(name: str, bank: Path, tmp_path: Path) -> None:
+    part = PARTS[name] + b","
+    data = put(bank / "trades/hostile.json", b"[" + part * (760_000 // len(part)) + b"0]")
+    done = measured(tmp_path, "validate", "--json", "--bank", bank)
+    print(f"\n{name}: {len(data) >> 10} KiB, peak {done.peak >> 20} MiB, {done.seconds:.2f} s of the processor")
+    assert done.peak < MEMORY
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [20_000, 300_000])
+def test_a_schema_of_many_wrong_parts_costs_bounded_memory(count: int, bank: Path, tmp_path: Path) -> None:
+    put(bank / "config/schemas/trade.schema.json", b'{"allOf":[' + b'{"type":5},' * count + b"{}]}")
+    done = measured(tmp_path, "validate", "--json", "--bank", bank)
+    assert (done.returncode, done.peak < MEMORY) == (1, True)
 
 
 @pytest.mark.slow
@@ -125,11 +122,11 @@ def test_a_hostile_document_costs_bounded_memory(
     assert done.json["checked"] == others + 1
     found = {one["path"] for one in done.json["findings"] if one["severity"] in ("error", "warning")}
     assert found == {"state/hostile.json"}
-    assert done.returncode == 1 or name in TOLERATED
+    assert done.returncode == 1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["small objects", "a truncated list of long texts", "a list and NULs", "one string"])
+@pytest.mark.parametrize("name", ["small objects", "a list and NULs"])
 def test_whatever_is_done_with_it(name: str, bank: Path, tmp_path: Path) -> None:
     good = contents(bank)
     put(bank / "trades/trade_0.json", HOSTILE[name]())
@@ -139,21 +136,19 @@ def test_whatever_is_done_with_it(name: str, bank: Path, tmp_path: Path) -> None
         assert done.returncode in (0, 1), done.stderr
         if words[0] != "repair":
             assert done.peak < MEMORY * 2
-    if name != "one string":  # which is well-formed, and so a change that nobody accepted
-        assert contents(bank) == good
+    assert contents(bank) == good
 
 
 @pytest.mark.slow
 def test_a_sparse_file_of_2_gb_is_not_read_into_memory(bank: Path, tmp_path: Path) -> None:
-    for path in ("state/huge.json", "docs/huge.md"):
-        put(bank / path, b"{}")
-        os.truncate(bank / path, 2 << 30)
+    put(bank / "state/huge.json", b"{}")
+    os.truncate(bank / "state/huge.json", 2 << 30)
     done = measured(tmp_path, "validate", "--json", "--bank", bank)
     print(f"\nvalidate: {done.peak >> 20} MiB, {done.seconds:.2f} s of the processor")
     assert (done.returncode, done.peak < MEMORY) == (1, True)
     assert {one["rule"] for one in done.json["findings"] if one["path"] == "state/huge.json"} >= {"MB108"}
     assert {one["path"] for one in done.json["findings"] if one["severity"] == "error"} == {"state/huge.json"}
-    for words in (["status"], ["repair", "--dry-run"]):
+    for words in (["repair", "--dry-run"], ["backup"]):
         done = measured(tmp_path, *words, "--json", "--bank", bank)
         assert (done.returncode in (0, 1), done.peak < MEMORY) == (True, True)
 

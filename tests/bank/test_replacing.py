@@ -263,7 +263,7 @@ def test_a_kill_in_the_recovery_is_recovered_too(path: Path, home: Path, tmp_pat
     halfway.before = scene.before
     step = 0
     while True:
-        step += 1
+        step += 2
         reached = killed(lambda: open_bank(Context(bank=str(path))).close(), step)
         halfway.check_halfway()
         assert halfway.check_after()

@@ -473,7 +473,10 @@ while not (batch := watcher.next(60)) or "more/below/file" not in batch.paths:
 def in_user_namespace(tree: Path, script: str, *limit: str) -> None:
     """Run a script as root of a new user namespace, whose limits can be set without touching the machine's."""
     enter = ["unshare", "--user", "--map-root-user"]
-    if shutil.which("unshare") is None or subprocess.run([*enter, "true"], capture_output=True, check=False).returncode != 0:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*enter, "true"], capture_output=True, check=False).returncode != 0
+    ):
         pytest.skip("user namespaces are not available")
     command = [*enter, sys.executable, "-c", LIMITED + script, *limit, str(tree)]
     home = Path(__file__).parents[2]

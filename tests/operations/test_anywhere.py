@@ -29,6 +29,9 @@ def test_files_and_directories(tmp_path: Path) -> None:
     put(tmp_path / "below/b.json", {"timestamp": []})
     put(tmp_path / "below/deep/c.json", b"{")
     put(tmp_path / "below/notes.md", b"no JSON")
+    put(tmp_path / "below/.hidden.json", b"no JSON")
+    (tmp_path / "below/link.json").symlink_to("deep/c.json")
+    (tmp_path / "below/loop").symlink_to(".")
     assert found(tmp_path / "a.json") == (1, [])
     assert found(tmp_path / "a.json", tmp_path / "below") == (
         3,
@@ -114,8 +117,11 @@ def test_odd_files(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read() -> None:
     with public_place() as place, own_ids_again():
         put(place / "dark.json", {})
+        (place / "dark").mkdir(mode=0o700)
         os.seteuid(OWNER)
         assert found(place / "dark.json") == (1, [("MB307", str(place / "dark.json"))])
+        with pytest.raises(OperationFailed, match="cannot read the directory"):
+            found(place / "dark")
 
 
 def test_names_are_escaped(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from memorybank_cli.base import clock
 from memorybank_cli.base.errors import Refused
+from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.operations.accept import accept
 from memorybank_cli.operations.backup import BackupReport
 from memorybank_cli.operations.repositories import Snapshots
@@ -338,3 +339,22 @@ def test_a_repository_that_cannot_be_made_is_a_clear_error(bank: Path, tmp_path:
     put(tmp_path / "other/config.json", {"format": "something else"})
     failed = run("backup", "--repo", tmp_path / "other", "--json", cwd=bank)
     assert failed.returncode in (3, 14)
+
+
+@pytest.mark.slow
+def test_a_file_that_is_too_large_for_memory_is_saved_in_pieces(bank: Path) -> None:
+    put(bank / "docs/large.bin", b"beginning")
+    os.truncate(bank / "docs/large.bin", HARD_SIZE + 5)
+    put(bank / "state/large.json", b"{}")
+    os.truncate(bank / "state/large.json", HARD_SIZE + 7)
+    report = backed_up(bank)
+    assert report.damaged == ({"path": "state/large.json", "rule": "MB108"},)
+    whole, found = entries(bank)["docs/large.bin"], entries(bank)["state/large.json"]
+    assert (whole.size, len(whole.good or ())) == (HARD_SIZE + 5, HARD_SIZE // BLOB_LIMIT + 1)
+    assert (found.good, len(found.found or ())) == (None, HARD_SIZE // BLOB_LIMIT + 1)
+    with opened(bank) as one:
+        snapshots = Snapshots(one)
+        try:
+            assert trees.read_file(snapshots.blobs, whole) == (bank / "docs/large.bin").read_bytes()
+        finally:
+            snapshots.close()

@@ -116,7 +116,6 @@ def test_follow_goes_on(path: Path) -> None:
             next(found)
         store(bank, "a", [Message("user", "three")])
         assert next(found)["op"] == "record.stored"
-        found.close()
 
 
 def test_follow_as_a_process(path: Path) -> None:

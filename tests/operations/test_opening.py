@@ -271,3 +271,16 @@ def test_an_owner_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_bank_that_vanishes_before_it_is_opened(tmp_path: Path) -> None:
     with pytest.raises(OperationFailed, match="cannot open the bank"):
         open_bank(Context(), path=str(tmp_path / "gone"))
+
+
+def test_a_journal_that_cannot_be_read(run: Run, make_bank: MakeBank) -> None:
+    path = make_bank(0)
+    segment = path / ".memorybank/journal/000000000001.jsonl"
+    segment.unlink()
+    segment.mkdir()
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match="not a regular file"):
+        open_bank(Context(bank=str(path)))
+    assert len(os.listdir("/proc/self/fd")) == before
+    done = run("status", "--bank", path, "--json")
+    assert (done.returncode, done.error["code"]) == (3, "operation_failed")

@@ -30,11 +30,26 @@ def test_the_journal(make_bank: MakeBank) -> None:
     path = make_bank(2)
     segment = journal_file(path)
     segment.write_bytes(segment.read_bytes().replace(b"recent_trades", b"recent_tradez", 1))
-    for one in (path / ".memorybank").glob("catalog*"):
-        one.unlink()
+    for file in (path / ".memorybank").glob("catalog*"):
+        file.unlink()
     [one] = found(path, probes.journal)
     assert one.rule == "MB120"
     assert one.path.startswith(".memorybank/journal/")
+
+
+def test_what_can_no_longer_vouch_for_the_journal(make_bank: MakeBank, home: Path) -> None:
+    path = make_bank(2)
+    [mark] = home.glob("state/*/mark.json")
+    mark.write_bytes(b"{")
+    [one] = found(path, probes.journal)
+    assert (one.rule, one.severity, one.hint) == ("MB123", "info", f"rm '{mark}'")
+
+
+def test_a_config_that_is_too_large_is_not_read(make_bank: MakeBank) -> None:
+    path = make_bank(2)
+    put(path / "config/memorybank.json", {"repository": "x" * (1 << 20)})
+    [one] = found(path, probes.settings)
+    assert (one.rule, one.path) == ("MB301", "config/memorybank.json")
 
 
 def test_settings_without_effect(make_bank: MakeBank) -> None:

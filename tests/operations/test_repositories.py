@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from memorybank_cli.base import digests
-from memorybank_cli.base.errors import Refused, SnapshotNotFound
+from memorybank_cli.base.errors import MemorybankError, Refused, SnapshotNotFound
 from memorybank_cli.operations.repositories import Snapshots, open_repository, repository_path
 from tests.conftest import MakeBank, trade
 from tests.operations.banks import adopt, backed_up, opened, put
@@ -34,6 +34,11 @@ def test_never_inside_the_bank(make_bank: MakeBank, where: str) -> None:
     with opened(path) as bank, pytest.raises(Refused, match="inside the bank") as caught:
         repository_path(bank, str(path / where))
     assert caught.value.exit_code == 13
+
+
+def test_an_address_is_no_directory(make_bank: MakeBank) -> None:
+    with opened(make_bank(0)) as bank, pytest.raises(MemorybankError, match="s3://bucket/bank"):
+        repository_path(bank, "s3://bucket/bank")
 
 
 def test_where_there_is_none(make_bank: MakeBank, tmp_path: Path) -> None:

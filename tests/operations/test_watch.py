@@ -23,10 +23,12 @@ from memorybank_cli.base.errors import BankNotFound
 from memorybank_cli.base.locks import hold
 from memorybank_cli.base.records import Progress
 from memorybank_cli.base.walk import Root
+from memorybank_cli.integrity.watcher import Batch
 from memorybank_cli.operations.accounts import create
 from memorybank_cli.operations.messages import store
 from memorybank_cli.operations.rollback import rollback
-from memorybank_cli.operations.watch import watch
+from memorybank_cli.operations.watch import _Watch, watch
+from tests.broken_os import broken, full_after
 from tests.conftest import MakeBank, Run, trade
 from tests.operations.banks import backed_up, journal, journal_file, opened, put, rules
 
@@ -296,10 +298,15 @@ class Told:
         self.lines, self.seen = lines, list[Line]()
 
     def until(self, *kinds: str) -> Line:
-        for line in self.lines:
-            self.seen.append(line)
-            if line["type"] in kinds:
-                return line
+        timer = threading.Timer(PATIENCE, os.kill, (os.getpid(), signal.SIGTERM))
+        timer.start()
+        try:
+            for line in self.lines:
+                self.seen.append(line)
+                if line["type"] in kinds:
+                    return line
+        finally:
+            timer.cancel()
         raise AssertionError(f"it ended without {kinds}: {self.seen}")
 
 
@@ -394,21 +401,43 @@ def test_the_reconcile_finds_what_no_event_told(make_bank: MakeBank, monkeypatch
         assert one.until("finding")["path"] == "account_a/short_term.json"
 
 
-def test_an_overflow_is_a_gap_and_a_full_look(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+def batches(path: Path, *batches: Batch) -> list[list[Line]]:
+    """What a watch tells of each batch; before the first it has not looked yet."""
+    with opened(path) as bank:
+        one = _Watch(bank, bank.context, adopt=True)
+        try:
+            return [list(one._batch(batch)) for batch in batches]
+        finally:
+            one.watcher.close()
+
+
+def test_a_gap_is_told_and_everything_is_looked_at(make_bank: MakeBank) -> None:
+    path = make_bank(1)
+    put(path / "trades/unseen.json", trade(9))
+    gap = ("2026-11-20T14:00:00Z", "2026-11-20T14:00:05Z")
+    everything = Batch(frozenset(), frozenset(), True, None)
+    first, *others = batches(
+        path, everything._replace(gap=gap), everything, everything._replace(full=False, directories=frozenset({""}))
+    )
+    assert kinds(first) == ["gap", "changed", "finding", "adopted", "health"]
+    assert (first[0]["from"], first[0]["to"]) == gap
+    assert others == [[], []]
+
+
+def test_a_directory_is_looked_at_as_a_whole(make_bank: MakeBank) -> None:
     path = make_bank(1, padded=False)
-    with told(path, monkeypatch) as one:
-        ready = one.until("ready")
-        if ready["backend"] != "inotify":
-            pytest.skip("polling has no queue")
-        limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
-        if limit > 100_000:
-            pytest.skip("the queue is too long to be filled")
-        target = path / "trades/busy.json"
-        for number in range(limit // 2 + 10):
-            target.touch() if number % 2 else target.with_name("other.json").touch()
-            os.utime(target if number % 2 else target.with_name("other.json"))
-        put(target, trade(1))
-        gap = one.until("gap")
-        assert gap["from"] <= gap["to"]
-        while "trades/busy.json" not in one.until("adopted")["paths"]:
-            pass
+    put(path / "trades/sub/a.json", trade(9))
+    put(path / "state/state.json", b"{")
+    [lines] = batches(path, Batch(frozenset(), frozenset({"trades"}), False, None))
+    assert kinds(lines) == ["changed", "adopted", "health"]
+
+
+def test_a_full_disk_does_not_end_the_watch(make_bank: MakeBank) -> None:
+    path = make_bank(2, padded=False)
+    put(path / "trades/new.json", trade(9))
+    notes = Notes()
+    with broken(write=full_after(0)):
+        lines = once(path, progress=notes)
+    assert kinds(lines) == ["changed", "health", "ready", "stopped"]
+    assert notes.notes == ["nothing is adopted: the disk is full"]
+    assert "adopted" in kinds(once(path))
