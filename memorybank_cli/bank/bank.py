@@ -72,11 +72,18 @@ class Bank:
         self.root = Root(path)
         self.appliers, self.gates = list(appliers), list(gates)
         self.journal = Journal(self.root, "")
+        try:
+            self._open(document)
+        except BaseException:
+            self.root.close()
+            raise
+
+    def _open(self, document: dict[str, Any] | None) -> None:
         self.document = document or read_document(self.root, self.journal)
         self.bank_id = str(self.document["bank_id"])
         self.owner = self.root.stat("").st_uid  # type: ignore[union-attr]  # the root is open
         self.home = Home(self.bank_id, self.owner)
-        self.settings = read_settings(self.root, self.home, context)
+        self.settings = read_settings(self.root, self.home, self.context)
         self.journal.actor = self.settings["actor"] or _user()
         self.catalog = Catalog(self.root)
         self.tail: Tail | None = None
@@ -87,8 +94,13 @@ class Bank:
 
     @cached_property
     def registry(self) -> Registry:
-        """Built-in schemas and those in the bank's config/schemas/."""
-        return read_registry(self.root)
+        """Built-in schemas, and those in config/schemas/ as they were recorded: a hand edit waits for `accept`."""
+
+        def recorded(path: str, data: bytes) -> bool:
+            expected = self.catalog.row(path).expected
+            return self.is_empty or (expected is not None and expected.sha == digests.of(data))
+
+        return read_registry(self.root, recorded)
 
     @property
     def file_mode(self) -> int:

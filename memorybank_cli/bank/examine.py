@@ -17,7 +17,7 @@ from memorybank_cli.base import clock, digests
 from memorybank_cli.base.damage import too_large
 from memorybank_cli.base.exact_json import FlawedJSON, loads
 from memorybank_cli.base.strict_json import HARD_SIZE
-from memorybank_cli.base.walk import READ_SIZE, open_with_stat, read_all
+from memorybank_cli.base.walk import MOST, READ_SIZE, fitting, open_with_stat, read_all
 
 Content = tuple[str, str, str, int | None]
 MISFIT = "MB201"
@@ -53,9 +53,9 @@ class Examiner:
         return Seen(
             sha,
             after.st_size,
-            after.st_mtime_ns,
-            after.st_ctime_ns,
-            after.st_ino,
+            fitting(after.st_mtime_ns),
+            fitting(after.st_ctime_ns),
+            after.st_ino & MOST,
             after.st_mode,
             kind,
             content,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from memorybank_cli.bank import layout
@@ -58,15 +58,19 @@ def read_settings(root: Root, home: Home, context: Context) -> Settings:
     return Settings(context.options, bank, flatten(user_config(home.owner)), trusted)
 
 
-def read_registry(root: Root) -> Registry:
-    """Built-in schemas and those in config/schemas/; one that cannot be read binds nothing, and is reported."""
+def read_registry(root: Root, holds: Callable[[str, bytes], bool]) -> Registry:
+    """Built-in schemas and those in config/schemas/ that hold; one that cannot be read binds nothing."""
     extra: dict[str, Mapping[str, Any]] = {}
     for entry in root.listing(layout.CONFIG_SCHEMAS):
         name = entry.name.removesuffix(".schema.json")
         if name != entry.name and entry.size <= CONFIG_LIMIT:
+            path = f"{layout.CONFIG_SCHEMAS}/{entry.name}"
+            data = root.content(path, CONFIG_LIMIT)
+            if data is None or not holds(path, data):
+                continue
             try:
-                value = loads(root.read(f"{layout.CONFIG_SCHEMAS}/{entry.name}"))
-            except (FlawedJSON, OSError):
+                value = loads(data)
+            except FlawedJSON:
                 continue
             if isinstance(value, dict):
                 extra[name] = value

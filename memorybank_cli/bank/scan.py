@@ -26,7 +26,7 @@ from memorybank_cli.base import clock
 from memorybank_cli.base.errors import from_os_error
 from memorybank_cli.base.names import unescape
 from memorybank_cli.base.records import QUIET, Finding, Progress
-from memorybank_cli.base.walk import Entry, Listing
+from memorybank_cli.base.walk import MOST, Entry, Listing, fitting
 
 SETTLED_NS = 60 * clock.SECOND_NS
 KEPT_AT_ONCE = 10_000  # files whose looks wait in memory, at some 700 bytes each
@@ -142,9 +142,9 @@ class Scanner:
                 entry = Entry(
                     name,
                     info.st_size,
-                    info.st_mtime_ns,
-                    info.st_ctime_ns,
-                    info.st_ino,
+                    fitting(info.st_mtime_ns),
+                    fitting(info.st_ctime_ns),
+                    info.st_ino & MOST,
                     info.st_mode,
                     info.st_nlink,
                     info.st_uid,

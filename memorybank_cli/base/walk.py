@@ -243,9 +243,9 @@ def entries(fd: int) -> tuple[list[Entry], list[Entry], list[Entry], list[str]]:
             entry = Entry(
                 name,
                 info.st_size,
-                info.st_mtime_ns,
-                info.st_ctime_ns,
-                info.st_ino,
+                mtime,
+                ctime,
+                info.st_ino & MOST,
                 mode,
                 info.st_nlink,
                 info.st_uid,

@@ -33,27 +33,29 @@ def sudden_loss(bank: Bank, snapshots: Snapshots, reference: Document, files: in
     reasons += [
         f"section {section} is empty; snapshot {reference.id} has files there"
         for section in layout.SECTIONS
-        if not any(path.startswith(f"{section}/") for path in wanted)
+        if not any(path.startswith(f"{section}/") and after is None for path, after in wanted.items())
         and not _has_files(bank, section)
         and _had_files(snapshots, reference, section)
     ]
     return reasons
 
 
-def _wanted(bank: Bank, since: int) -> set[str]:
-    """Paths whose content somebody asked for after a journal line."""
+def _wanted(bank: Bank, since: int) -> dict[str, str | None]:
+    """What somebody asked for after a journal line: the digest by path, None for a file that was to go."""
     lines = (line for line in bank.journal.lines(since) if line.op in WANTED and line.core.get("reason") != "repair")
-    return {row[0] for line in lines for row in line.core["files"]}
+    return {row[0]: row[1] for line in lines for row in line.core["files"]}
 
 
-def _wanted_losses(bank: Bank, snapshots: Snapshots, reference: Document, wanted: set[str]) -> tuple[int, int]:
-    """How many files, and how many records, of those paths the reference has and the bank has no more."""
+def _wanted_losses(bank: Bank, snapshots: Snapshots, reference: Document, wanted: dict[str, str | None]) -> tuple[int, int]:
+    """How many files, and how many records, the reference has and the bank has no more because somebody said so."""
     examiner = Examiner(bank.registry)
     files = records = 0
     for entry in trees.files(snapshots.blobs, reference.root, _passed_over):
         if entry.path not in wanted:
             continue
         seen = bank.catalog.row(entry.path).seen if bank.root.stat(entry.path) is not None else None
+        if wanted[entry.path] != (seen.sha if seen else None):
+            continue  # it was lost, or changed, after that
         files += seen is None
         with suppress(Damaged):
             before = examiner.memory(trees.read_file(snapshots.blobs, entry), layout.place(entry.path)).records
@@ -68,7 +70,10 @@ def _passed_over(_path: str, _error: MemorybankError) -> None:
 def _has_files(bank: Bank, section: str) -> bool:
     if not bank.root.is_dir(section):
         return False
-    return any(listing.files for listing in bank.root.walk(section))
+    try:
+        return any(listing.files for listing in bank.root.walk(section))
+    except PermissionError:
+        return True  # what cannot be seen is not called gone
 
 
 def _had_files(snapshots: Snapshots, reference: Document, section: str) -> bool:

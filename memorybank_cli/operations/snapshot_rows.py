@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 
 from memorybank_cli.bank import layout, versions
 from memorybank_cli.bank.bank import Bank
@@ -18,7 +19,7 @@ from memorybank_cli.base import files
 from memorybank_cli.base.names import unescape
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.strict_json import HARD_SIZE
-from memorybank_cli.base.walk import Entry, Listing
+from memorybank_cli.base.walk import Entry, Listing, fitting
 from memorybank_cli.operations.repositories import Snapshots
 from memorybank_cli.snapshots import trees
 from memorybank_cli.snapshots.saving import Folder, Row
@@ -38,25 +39,83 @@ class Source:
         self.excluded: list[str] = []
         self.findings: list[Finding] = []
         self.records = 0
+        self._aside: list[str] = []
+        self._recorded: list[str] = []
 
     def rows(self) -> Iterator[Row | Folder]:
         """Every directory and file that belongs into a snapshot."""
+        self._recorded = sorted(self.bank.catalog.directories(), key=lambda path: path.split("/"))
         for listing in self.bank.walk(inner=self.excluded):
+            if self._stands_aside(listing.path):
+                continue
             prefix = f"{listing.path}/" if listing.path else ""
             self._exclude(listing, prefix)
             if listing.path:
                 info = os.fstat(listing.fd)
-                yield Folder(listing.path, info.st_mode & 0o7777, info.st_mtime_ns)
+                yield Folder(listing.path, info.st_mode & 0o7777, fitting(info.st_mtime_ns))
+            lost = self._lost_directories(prefix, listing)
             known = self.bank.catalog.rows(listing.path)
             for entry in listing.files:
                 if layout.is_secret(entry.name):
                     continue
-                row = self._row(prefix + entry.name, listing, entry, known.pop(entry.name, CatalogRow(None, None)))
+                recorded = known.pop(entry.name, CatalogRow(None, None))
+                if entry.name in lost:
+                    self.excluded.append(prefix + entry.name)
+                    continue
+                row = self._row(prefix + entry.name, listing, entry, recorded)
                 if row is not None:
                     yield row
-            yield from self._missing(prefix, known)
+            for row in self._missing(prefix, known):
+                if row.path.removeprefix(prefix) in {one.name for one in listing.directories}:
+                    self._aside.append(row.path)
+                    self.excluded.append(row.path)
+                yield row
+            for rows in lost.values():
+                yield from rows
+
+    def _stands_aside(self, path: str) -> bool:
+        """Whether a directory is, or is in, one that stands where a file of the snapshot is."""
+        return any(f"{path}/".startswith(f"{one}/") for one in self._aside)
+
+    def _lost_directories(self, prefix: str, listing: Listing) -> dict[str, list[Row]]:
+        """The last good version of files in directories that are gone, cannot be read, or became something else."""
+        lost: dict[str, list[Row]] = {}
+        for name in self._children.get(listing.path, ()):
+            path = prefix + name
+            unreadable = any(one.name == name and stat.S_ISDIR(one.mode) for one in listing.others)
+            is_here = any(one.name == name for one in listing.directories)
+            if is_here and self.bank.root.stat(f"{path}/{layout.BANK}") is None:
+                continue
+            rows: list[Row] = []
+            for directory in self._recorded:
+                if f"{directory}/".startswith(f"{path}/"):
+                    known = self.bank.catalog.rows(directory)
+                    rows += (self._unseen if unreadable else self._missing)(f"{directory}/", known)
+            if rows:
+                lost[name] = rows
+        return lost
+
+    @cached_property
+    def _children(self) -> dict[str, list[str]]:
+        """By directory the names in it below which files are recorded."""
+        found: dict[str, dict[str, None]] = {}
+        for directory in filter(None, self._recorded):
+            parts = directory.split("/")
+            for depth, name in enumerate(parts):
+                found.setdefault("/".join(parts[:depth]), {})[name] = None
+        return {path: list(names) for path, names in found.items()}
+
+    def _unseen(self, prefix: str, known: dict[str, CatalogRow]) -> Iterator[Row]:
+        """The last good version of files in a directory that cannot be read: they may be there."""
+        for name, row in sorted(known.items()):
+            saved = self._last_good(prefix + name, None, row, "", None)
+            if saved is not None:
+                yield saved
 
     def _exclude(self, listing: Listing, prefix: str) -> None:
+        for one in listing.others:
+            if stat.S_ISDIR(one.mode):
+                self.findings.append(Finding("MB307", "the directory cannot be read", prefix + one.name))
         names = [one.name for one in listing.others] + [one.name for one in listing.files if layout.is_secret(one.name)]
         names += [name for name in listing.hidden if not name.startswith(files.TEMPORARY)]
         self.excluded += [prefix + name for name in names if prefix + name != layout.PRIVATE]

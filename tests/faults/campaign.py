@@ -62,8 +62,8 @@ class Lab:
     def start(self, story: Story) -> subprocess.Popen[bytes]:
         """The operation of a story, under way."""
         command = [*PROGRAM, *story.command, "--bank", str(self.bank)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen(command, env=self.env, **pipes)
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, env=self.env, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
         assert process.stdin is not None
         try:
             process.stdin.write(story.stdin)

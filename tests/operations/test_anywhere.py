@@ -13,9 +13,10 @@ from memorybank_cli.base.records import QUIET
 from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.base.walk import READ_SIZE
 from memorybank_cli.base.workers import WORTH_IT
+from memorybank_cli.operations.accept import accept
 from memorybank_cli.operations.anywhere import check_files
 from tests.conftest import MakeBank, Run, trade
-from tests.operations.banks import adopt, opened, put
+from tests.operations.banks import opened, put
 from tests.operations.owners import OWNER, as_root, own_ids_again, public_place
 
 
@@ -88,7 +89,8 @@ def test_a_schema_file_that_is_gone(tmp_path: Path) -> None:
 def test_a_schema_of_the_bank(make_bank: MakeBank, tmp_path: Path) -> None:
     path = make_bank(0, padded=False)
     put(path / "config/schemas/signal.schema.json", {"type": "object", "required": ["signal"]})
-    adopt(path)
+    with opened(path) as bank:
+        accept(bank, str(path / "config"))
     put(tmp_path / "a.json", {"signal": 1})
     put(tmp_path / "b.json", {})
     with opened(path) as bank:

@@ -9,6 +9,7 @@ import pytest
 
 from memorybank_cli.base.records import Finding, Progress
 from memorybank_cli.operations import probes
+from memorybank_cli.operations.accept import accept
 from memorybank_cli.operations.probes import check_bank, look
 from tests.conftest import MakeBank, trade
 from tests.operations.banks import adopt, journal_file, opened, put
@@ -78,6 +79,8 @@ def test_a_schema_that_would_replace_ours(make_bank: MakeBank) -> None:
     path = make_bank(1)
     put(path / "config/schemas/account.schema.json", {"type": "object"})
     put(path / "config/schemas/own.schema.json", {"type": "object"})
+    with opened(path) as bank:
+        accept(bank, str(path / "config"))
     [one] = found(path, probes.settings)
     assert (one.rule, one.path, one.hint) == ("MB401", "config/schemas/account.schema.json", "remove it")
 
