@@ -14,12 +14,12 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import corpus
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.catalog import FileRow
 from memorybank_cli.bank.chain import Reading
 from memorybank_cli.bank.examine import Examiner
 from memorybank_cli.bank.framing import GENESIS, frame, unframe
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.layout import place
+from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.bank.scan import Scanner
 from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base import exact_json

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 
 from memorybank_cli.bank import layout, versions
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.catalog import FileRow
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.judge import recorded_rules
+from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.bank.scan import Change, judging_rules
 from memorybank_cli.base import digests
 from memorybank_cli.base.records import QUIET, Progress
@@ -59,7 +59,7 @@ class Adopter:
                 if content is None:
                     continue
             kept.append(change)
-            contents.append(content if room and self._due(change.path) else None)
+            contents.append(content if room and self._due(change) else None)
         return contents, kept
 
     def _content(self, change: Change) -> bytes | None:
@@ -70,7 +70,11 @@ class Adopter:
             return None  # gone or grown since it was looked at: the next look judges it anew
         return content if digests.of(content) == change.seen.sha else None
 
-    def _due(self, path: str) -> bool:
+    def _due(self, change: Change) -> bool:
+        """Whether a version is to be kept: the first of a file, then at most one a minute."""
+        if change.expected is None:
+            return True
+        path = change.path
         now = time.monotonic()
         if now - self.kept.get(path, -MINUTE) < MINUTE:
             return False

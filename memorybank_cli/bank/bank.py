@@ -17,12 +17,13 @@ from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 from memorybank_cli.bank import layout
-from memorybank_cli.bank.catalog import Catalog, FileRow, is_busy
+from memorybank_cli.bank.catalog import Catalog, is_busy
 from memorybank_cli.bank.chain import CHECKPOINT, START, Break, Position, Reading, Tail
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.home import Home
 from memorybank_cli.bank.identity import read_document, read_registry, read_settings
 from memorybank_cli.bank.journal import CHECKPOINT_LINES, CHECKPOINT_SECONDS, Entry, Journal
+from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base import clock, digests, files, locks
 from memorybank_cli.base.context import Context

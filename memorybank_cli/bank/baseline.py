@@ -8,8 +8,8 @@ from typing import Any
 from memorybank_cli.bank import layout, versions
 from memorybank_cli.bank.adopt import Adopter
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.catalog import FileRow
 from memorybank_cli.bank.journal import Entry
+from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.bank.scan import Change, Scan, Scanner
 from memorybank_cli.base import clock, digests, files
 from memorybank_cli.base.exact_json import dumps

@@ -10,8 +10,8 @@ import os
 from hashlib import sha256
 from typing import Any
 
-from memorybank_cli.bank.catalog import Seen
 from memorybank_cli.bank.layout import Place, kind_of
+from memorybank_cli.bank.rows import Seen
 from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base import clock, digests
 from memorybank_cli.base.damage import too_large

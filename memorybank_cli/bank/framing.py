@@ -17,6 +17,7 @@ _CORE = b'{"core":'
 _HASH = b'},"hash":"'
 _DATA = b',"data":'
 _SALT = b',"salt":"'
+ROW_LENGTH = 7  # of the elements of `files`
 
 
 class Line(NamedTuple):
@@ -72,10 +73,25 @@ def unframe(line: bytes) -> tuple[Line, bytes] | None:
         core = loads(text)
     except FlawedJSON:
         return None
-    if not isinstance(core, dict) or not isinstance(core.get("seq"), int) or not isinstance(core.get("op"), str):
+    if not _is_core(core):
         return None
     good, data = _data(core, rest[1:]) if rest[:1] == b'"' else (False, None)
     return (Line(core["seq"], digest.decode("ascii", "replace"), core, data), text) if good else None
+
+
+def _is_core(core: Any) -> bool:
+    """Whether a core has the members that reading relies on, in their shapes."""
+    if not isinstance(core, dict) or not isinstance(core.get("seq"), int) or not isinstance(core.get("op"), str):
+        return False
+    group, breaks, rows = core.get("txn", ["", 0, 1]), core.get("breaks", []), core.get("files", [])
+    return (
+        isinstance(group, list)
+        and [type(part) for part in group] == [str, int, int]
+        and isinstance(breaks, list)
+        and all(isinstance(one, list) and [type(part) for part in one] == [int, str] for one in breaks)
+        and isinstance(rows, list)
+        and all(isinstance(row, list) and len(row) == ROW_LENGTH for row in rows)
+    )
 
 
 def _data(core: dict[str, Any], rest: bytes) -> tuple[bool, bytes | None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from memorybank_cli.bank import layout
@@ -13,30 +15,37 @@ from memorybank_cli.base import digests
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import FormatMismatch, OperationFailed
 from memorybank_cli.base.exact_json import FlawedJSON, loads
+from memorybank_cli.base.names import is_id
 from memorybank_cli.base.settings import Settings, flatten
-from memorybank_cli.base.walk import Root
+from memorybank_cli.base.walk import Entry, Root
 
-CONFIG_LIMIT = 1 << 20
+_KEY = re.compile("[0-9a-f]{64}")
 
 
 def read_document(root: Root, journal: Journal) -> dict[str, Any]:
-    """bank.json, or what the journal recorded of it where the file is damaged or gone.
+    """bank.json, or what the journal recorded of it where the file is damaged, gone, or names no bank.
 
     Raises OperationFailed where neither names a bank, FormatMismatch for another format.
     """
+    for read in (partial(_written, root), partial(_recorded, journal)):
+        document = read()
+        if not isinstance(document, dict) or not is_id(str(document.get("bank_id", ""))):
+            continue  # agents can write it, and the id becomes part of a path
+        if document.get("format") != layout.FORMAT:
+            message = f"the bank has format {document.get('format')!r:.40}, this program writes {layout.FORMAT}"
+            raise FormatMismatch(message, path=root.path)
+        if _KEY.fullmatch(str(document.get("identity_key", ""))):
+            return document
+    raise OperationFailed(
+        f"{root.absolute(layout.BANK)} does not name a bank", hint="memorybank init in that directory makes one"
+    )
+
+
+def _written(root: Root) -> Any:
     try:
-        value = loads(root.content(layout.BANK, CONFIG_LIMIT) or b"")
+        return loads(root.content(layout.BANK, layout.CONFIG_LIMIT) or b"")
     except FlawedJSON:
-        value = _recorded(journal)
-    if not isinstance(value, dict) or not isinstance(value.get("bank_id"), str):
-        raise OperationFailed(
-            f"{root.absolute(layout.BANK)} does not name a bank", hint="memorybank init in that directory makes one"
-        )
-    if value.get("format") != layout.FORMAT:
-        raise FormatMismatch(
-            f"the bank has format {value.get('format')!r}, this program writes {layout.FORMAT}", path=root.path
-        )
-    return value
+        return None
 
 
 def _recorded(journal: Journal) -> Any:
@@ -48,7 +57,7 @@ def _recorded(journal: Journal) -> Any:
 
 def read_settings(root: Root, home: Home, context: Context) -> Settings:
     """The settings that hold here: options, environment, the bank's config as far as it is trusted, the user's file."""
-    data = root.content(layout.CONFIG, CONFIG_LIMIT)
+    data = root.content(layout.CONFIG, layout.CONFIG_LIMIT)
     try:
         value = loads(data) if data else {}
     except FlawedJSON:
@@ -61,11 +70,11 @@ def read_settings(root: Root, home: Home, context: Context) -> Settings:
 def read_registry(root: Root, holds: Callable[[str, bytes], bool]) -> Registry:
     """Built-in schemas and those in config/schemas/ that hold; one that cannot be read binds nothing."""
     extra: dict[str, Mapping[str, Any]] = {}
-    for entry in root.listing(layout.CONFIG_SCHEMAS):
+    for entry in _schema_files(root):
         name = entry.name.removesuffix(".schema.json")
-        if name != entry.name and entry.size <= CONFIG_LIMIT:
+        if name != entry.name and entry.size <= layout.CONFIG_LIMIT:
             path = f"{layout.CONFIG_SCHEMAS}/{entry.name}"
-            data = root.content(path, CONFIG_LIMIT)
+            data = root.content(path, layout.CONFIG_LIMIT)
             if data is None or not holds(path, data):
                 continue
             try:
@@ -75,3 +84,10 @@ def read_registry(root: Root, holds: Callable[[str, bytes], bool]) -> Registry:
             if isinstance(value, dict):
                 extra[name] = value
     return Registry(extra)
+
+
+def _schema_files(root: Root) -> list[Entry]:
+    try:
+        return root.listing(layout.CONFIG_SCHEMAS)
+    except OSError:
+        return []  # the check reports a directory that cannot be read

@@ -91,7 +91,10 @@ class Journal:
             return
         with open(fd, "rb", buffering=1 << 16) as file:
             file.seek(offset)
-            yield from file
+            for raw in file:
+                yield raw
+                if not raw.endswith(b"\n"):
+                    return  # another process is at it: what it writes meanwhile would look like lines of its own
 
     def append(self, end: Position, groups: Iterable[list[Entry]], sync: bool = True) -> tuple[list[Line], Position]:
         """Write groups of entries after `end`, each all or nothing, and make them durable: the acknowledgement.

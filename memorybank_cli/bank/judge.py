@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from memorybank_cli.bank.catalog import Expected, Seen
 from memorybank_cli.bank.layout import Place, Policy, policy_of
+from memorybank_cli.bank.rows import Expected, Seen
 from memorybank_cli.base.records import Finding
 
 Pending = Literal["", "new", "changed", "removed", "found"]

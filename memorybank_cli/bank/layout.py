@@ -16,6 +16,7 @@ Policy = Literal["open", "append", "managed"]
 BANK = "bank.json"
 README = "README.md"
 CONFIG = "config/memorybank.json"
+CONFIG_LIMIT = 1 << 20  # bytes of a config file or schema
 CONFIG_SCHEMAS = "config/schemas"
 PRIVATE = ".memorybank"
 JOURNAL = f"{PRIVATE}/journal"

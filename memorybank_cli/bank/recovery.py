@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.catalog import FileRow
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.replacing import BEGIN, END, digest_there, put_away, swap_one
+from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.base import files
 from memorybank_cli.base.errors import Locked, from_os_error
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from memorybank_cli.bank import layout, versions
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.catalog import FileRow
 from memorybank_cli.bank.journal import Entry
+from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.base import digests, files
 from memorybank_cli.base.names import uuid7
 

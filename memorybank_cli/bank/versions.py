@@ -10,9 +10,9 @@ from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from typing import Any
 
-from memorybank_cli.bank.catalog import FileRow
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Journal
+from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.base import digests
 
 LARGEST = 16 << 10

@@ -80,14 +80,17 @@ def _injected(call: Call, context: Context) -> Iterator[list[Any]]:
 
 
 def _open(context: Context, optional: bool) -> Any:
-    from memorybank_cli.operations.opening import open_bank
+    from memorybank_cli.operations.finding import VARIABLE, find_bank
 
     try:
-        return open_bank(context, must_exist=True)
+        path = find_bank(context)
     except BankNotFound:
-        if optional and context.bank is None and not os.environ.get("MEMORYBANK_BANK"):
+        if optional and context.bank is None and not os.environ.get(VARIABLE):
             return None
         raise
+    from memorybank_cli.operations.opening import open_bank  # a bank's modules cost as much as Python's own start
+
+    return open_bank(context, path=path)
 
 
 def _show_report(report: Any, context: Context) -> int:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.examine import Content, Examiner
-from memorybank_cli.bank.identity import CONFIG_LIMIT
-from memorybank_cli.bank.layout import Place
+from memorybank_cli.bank.layout import CONFIG_LIMIT, Place
 from memorybank_cli.bank.schemas import Registry, read_schema
 from memorybank_cli.base.errors import NotFound, UsageError, from_os_error
 from memorybank_cli.base.names import escape
@@ -16,6 +15,9 @@ from memorybank_cli.base.records import Finding, Progress
 from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.base.walk import READ_SIZE, read_all
 from memorybank_cli.base.workers import spread
+
+if TYPE_CHECKING:
+    from memorybank_cli.bank.bank import Bank
 
 _OWN = "given"
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 from memorybank_cli.bank import baseline
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.catalog import Seen
 from memorybank_cli.bank.journal import Entry as JournalEntry
+from memorybank_cli.bank.rows import Seen
 from memorybank_cli.bank.scan import Scan
 from memorybank_cli.base.records import Finding
 from memorybank_cli.operations.loss import sudden_loss

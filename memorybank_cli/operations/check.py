@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import BankNotFound, UsageError
 from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding, Severity, at_least
 from memorybank_cli.operations.options import Option
-from memorybank_cli.operations.paths import bank_paths
-from memorybank_cli.operations.probes import check_bank
+
+if TYPE_CHECKING:
+    from memorybank_cli.bank.bank import Bank
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,9 @@ def validate(
             "there is no bank here or above", hint="memorybank init makes one; --schema NAME FILE checks files anywhere"
         )
     else:
+        from memorybank_cli.operations.paths import bank_paths
+        from memorybank_cli.operations.probes import check_bank
+
         checked, pending, findings = check_bank(bank, bank_paths(bank, paths), context.progress, full=full)
     chosen = tuple(_only(findings, only))
     style = "markdown" if report == "-" and format_ == "text" else format_

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.catalog import FileRow
 from memorybank_cli.bank.home import directories, user_config
-from memorybank_cli.bank.identity import CONFIG_LIMIT
 from memorybank_cli.bank.journal import Entry
+from memorybank_cli.bank.layout import CONFIG_LIMIT
+from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.bank.versions import pack
 from memorybank_cli.base import digests, files
 from memorybank_cli.base.context import Context

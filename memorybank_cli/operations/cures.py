@@ -13,8 +13,8 @@ from memorybank_cli.accounts.applier import history_from, rebuild_history
 from memorybank_cli.accounts.tiers import History, render
 from memorybank_cli.bank import baseline, layout, versions
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.catalog import Expected, is_good
 from memorybank_cli.bank.judge import ROT
+from memorybank_cli.bank.rows import Expected, is_good
 from memorybank_cli.base import digests
 from memorybank_cli.base.exact_json import loads
 from memorybank_cli.base.records import Finding

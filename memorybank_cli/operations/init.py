@@ -15,7 +15,8 @@ from memorybank_cli.base.errors import Refused, UsageError
 from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding, at_least
 from memorybank_cli.base.walk import Root
-from memorybank_cli.operations.opening import DEFAULT_NAME, GATES, appliers, is_bank, open_bank, take_owners_ids
+from memorybank_cli.operations.finding import DEFAULT_NAME, is_bank
+from memorybank_cli.operations.opening import GATES, appliers, open_bank, take_owners_ids
 from memorybank_cli.operations.options import Option
 
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.catalog import FileRow
 from memorybank_cli.bank.chain import START, Reading
 from memorybank_cli.bank.framing import Line
+from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.base import clock
 from memorybank_cli.base.errors import SnapshotNotFound
 from memorybank_cli.base.records import Finding

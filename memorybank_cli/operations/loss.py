@@ -46,7 +46,9 @@ def _wanted(bank: Bank, since: int) -> dict[str, str | None]:
     return {row[0]: row[1] for line in lines for row in line.core["files"]}
 
 
-def _wanted_losses(bank: Bank, snapshots: Snapshots, reference: Document, wanted: dict[str, str | None]) -> tuple[int, int]:
+def _wanted_losses(
+    bank: Bank, snapshots: Snapshots, reference: Document, wanted: dict[str, str | None]
+) -> tuple[int, int]:
     """How many files, and how many records, the reference has and the bank has no more because somebody said so."""
     examiner = Examiner(bank.registry)
     files = records = 0

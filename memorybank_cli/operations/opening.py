@@ -1,19 +1,17 @@
-"""Finding and opening a bank: which directory is meant, whose it is, and the tables of what takes part in a write."""
+"""Opening a bank: whose it is, and the tables of what takes part in a write."""
 
 from __future__ import annotations
 
 import os
 
-from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Applier, Bank, Gate
 from memorybank_cli.bank.gates import size_gate
 from memorybank_cli.bank.recovery import finish_replacements
 from memorybank_cli.base.context import Context
-from memorybank_cli.base.errors import BankNotFound, NotOurs, from_os_error
+from memorybank_cli.base.errors import NotOurs, from_os_error
 from memorybank_cli.base.names import escape
+from memorybank_cli.operations.finding import find_bank
 
-VARIABLE = "MEMORYBANK_BANK"
-DEFAULT_NAME = "memory-bank"
 GATES: tuple[Gate, ...] = (size_gate,)
 
 
@@ -22,34 +20,6 @@ def appliers() -> list[Applier]:
     from memorybank_cli.accounts.applier import AccountApplier
 
     return [AccountApplier()]
-
-
-def find_bank(context: Context) -> str:
-    """The directory of the bank that is meant: `--bank`, MEMORYBANK_BANK, or the nearest one here or above."""
-    given = context.bank or os.environ.get(VARIABLE)
-    if given:
-        if is_bank(given):
-            return given
-        if is_bank(os.path.join(given, DEFAULT_NAME)):
-            return os.path.join(given, DEFAULT_NAME)
-        raise BankNotFound(
-            f"there is no bank at {escape(given)}", path=given, hint=f"memorybank init {escape(given)} makes one"
-        )
-    here = os.getcwd()
-    directory = here
-    while True:
-        for candidate in (directory, os.path.join(directory, DEFAULT_NAME)):
-            if is_bank(candidate):
-                return candidate
-        parent = os.path.dirname(directory)
-        if parent == directory:
-            raise BankNotFound(f"there is no bank in {escape(here)} or above it")
-        directory = parent
-
-
-def is_bank(path: str) -> bool:
-    """Whether a bank stands at `path`: its bank.json, or a journal that knows what bank.json said."""
-    return os.path.lexists(os.path.join(path, layout.BANK)) or os.path.isdir(os.path.join(path, layout.JOURNAL))
 
 
 def open_bank(context: Context, must_exist: bool = True, path: str | None = None) -> Bank:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.identity import CONFIG_LIMIT
+from memorybank_cli.bank.layout import CONFIG_LIMIT
 from memorybank_cli.bank.scan import Scan, Scanner
 from memorybank_cli.base.exact_json import FlawedJSON, loads
 from memorybank_cli.base.names import escape
@@ -29,7 +29,10 @@ def journal(bank: Bank) -> Iterable[Finding]:
 def settings(bank: Bank) -> Iterable[Finding]:
     """MB401: settings in the bank's own config that are not taken from there."""
     data = bank.root.content(layout.CONFIG, CONFIG_LIMIT)
-    info = bank.root.stat(layout.CONFIG)
+    try:
+        info = bank.root.stat(layout.CONFIG)
+    except OSError:
+        return  # of a directory that cannot be read, which its own check reports
     if data is None and info is not None and info.st_size > CONFIG_LIMIT:
         message = f"{info.st_size:,} bytes; a config of more than {CONFIG_LIMIT >> 20} MiB is not read"
         yield Finding("MB301", message, layout.CONFIG, "make it smaller")

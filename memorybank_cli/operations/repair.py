@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 from memorybank_cli.bank import baseline, layout
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.catalog import Expected
 from memorybank_cli.bank.chain import START, Break, Reading
 from memorybank_cli.bank.examine import Examiner
 from memorybank_cli.bank.judge import recorded_rules
 from memorybank_cli.bank.replacing import Replacement, replace_files
+from memorybank_cli.bank.rows import Expected
 from memorybank_cli.bank.scan import Scan, Scanner, judging_rules
 from memorybank_cli.base.records import Finding
 from memorybank_cli.operations.cures import Cure, Doctor, Incurable, Plan

@@ -10,10 +10,10 @@ from functools import cached_property, partial
 
 from memorybank_cli.bank import layout, versions
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.catalog import Row as CatalogRow
-from memorybank_cli.bank.catalog import Seen
 from memorybank_cli.bank.examine import Changing, Examiner
 from memorybank_cli.bank.judge import judge
+from memorybank_cli.bank.rows import Row as CatalogRow
+from memorybank_cli.bank.rows import Seen
 from memorybank_cli.bank.scan import judging_rules
 from memorybank_cli.base import files
 from memorybank_cli.base.names import unescape

@@ -19,7 +19,7 @@ from memorybank_cli.base.errors import BankNotFound, JournalDamaged, Locked, fro
 from memorybank_cli.base.records import Finding
 from memorybank_cli.health.score import score
 from memorybank_cli.integrity.watcher import Batch, Watcher
-from memorybank_cli.operations.opening import is_bank
+from memorybank_cli.operations.finding import is_bank
 from memorybank_cli.operations.probes import look
 
 Line = dict[str, Any]

@@ -259,7 +259,8 @@ def test_times_of_long_ago_and_far_ahead(seconds: int, bank: Path, commands: Com
 
 
 def test_times_in_records_of_any_kind(bank: Path, commands: Commands) -> None:
-    moments: list[object] = [
+    moments: list[object] = ["0000-01-01", "9999-12-31T23:59:60Z", -(10**18), 10**30, 1e300]
+    moments += [
         "0000-01-01",
         "9999-12-31T23:59:60Z",
         -(10**18),
@@ -343,7 +344,8 @@ def test_what_may_not_be_read_is_named_and_the_rest_is_served(
         for words in (["status"], ["log"], ["manifest"], ["repair", "-n"], ["watch", "--once"]):
             assert rightless(*words).returncode in (0, 1), words
         saved = rightless("backup", "--json")
-        assert saved.returncode == 1, saved.stderr
+        # the content of a file that was known before is in the repository already
+        assert saved.returncode == int((full_bank / path).is_dir()), saved.stderr
         restored = rightless(
             "snapshot", "restore", saved.json["snapshot"]["id"], "--to", str(tmp_path / "to"), "--json"
         )

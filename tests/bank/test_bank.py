@@ -24,7 +24,7 @@ from memorybank_cli.base.records import Progress
 from tests.broken_os import Fault, broken, failing, full_after
 
 BANK_ID = "0193-test"
-DOCUMENT = {"format": 1, "bank_id": BANK_ID, "created_at": "2026-11-20T14:00:00.000000Z", "identity_key": "k"}
+DOCUMENT = {"format": 1, "bank_id": BANK_ID, "created_at": "2026-11-20T14:00:00.000000Z", "identity_key": "0" * 64}
 
 
 class Notes(Progress):
@@ -147,7 +147,9 @@ def test_another_format(make: Open, path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [None, b"", b'{"format": 1, "bank', b"\0" * 100])
 def test_a_damaged_document_is_known_from_the_journal(make: Open, bank: Bank, path: Path, damage: bytes | None) -> None:
-    bank.commit([Entry("bank.created", {"document": {"bank_id": "older", "format": 1}, "files": []})])
+    bank.commit(
+        [Entry("bank.created", {"document": {"bank_id": "older", "format": 1, "identity_key": "0" * 64}, "files": []})]
+    )
     bank.commit([Entry("bank.renamed", {"document": DOCUMENT, "files": []})])
     if damage is None:
         (path / "bank.json").unlink()

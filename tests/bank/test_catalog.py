@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memorybank_cli.bank import layout
-from memorybank_cli.bank.catalog import Catalog, Expected, FileRow, Row, Seen
+from memorybank_cli.bank.catalog import Catalog
 from memorybank_cli.bank.chain import GAP, START, Break, Position, Reading
 from memorybank_cli.bank.framing import GENESIS, Line
+from memorybank_cli.bank.rows import Expected, FileRow, Row, Seen
 from memorybank_cli.base import files
 from memorybank_cli.base.walk import Root
 

@@ -68,9 +68,26 @@ def test_data_and_salt_can_be_dropped_and_the_chain_still_holds(core: dict[str, 
 
 
 def test_nested_names_do_not_confuse_the_reader() -> None:
-    core = {"seq": 1, "op": "x", "note": '},"hash":"', "files": [{"data": ',"salt":"'}]}
+    core = {"seq": 1, "op": "x", "note": '},"hash":"', "notes": [{"data": ',"salt":"'}]}
     raw, line = frame(GENESIS, core, {"a": ',"salt":"', "salt": "1", "hash": {"b": {}}})
     assert unframe(raw) == (line, raw[len(b'{"core":') : raw.index(b',"hash":"' + line.hash.encode())])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"txn": 5},
+        {"txn": ["a", "b", "c"]},
+        {"breaks": 7},
+        {"breaks": [[1]]},
+        {"files": 3},
+        {"files": [["a"]]},
+        {"op": 1},
+    ],
+)
+def test_a_line_of_another_shape_is_none(fields: dict[str, Any]) -> None:
+    raw, _ = frame(GENESIS, {"seq": 1, "op": "x", **fields})
+    assert unframe(raw) is None
 
 
 def test_a_core_that_no_reader_could_delimit_is_not_written() -> None:

@@ -121,7 +121,7 @@ def test_a_segment_is_closed_when_it_is_full(journal: Journal, monkeypatch: pyte
 def test_lines_about_a_path_come_newest_first(journal: Journal) -> None:
     end = START
     for number, path in enumerate(["x", "y", "x", 'q"\u00e9'], 1):
-        _, end = journal.append(end, [[Entry("file", {"files": [[path, str(number)]]})]])
+        _, end = journal.append(end, [[Entry("file", {"files": [[path, str(number), 0, 0, [], "", None]]})]])
     assert [line.seq for line in journal.lines_about("x")] == [3, 1]
     assert [line.seq for line in journal.lines_about('q"\u00e9')] == [4]
     assert journal.lines_about("z") == []
@@ -234,3 +234,18 @@ def test_a_seq_that_is_given_is_taken(journal: Journal) -> None:
     assert "seq" in lines[0].core
     assert journal.segments() == [1, 10]
     assert end == Position(10, lines[0].hash, 10, end.offset)
+
+
+def test_a_line_that_is_being_written_ends_the_reading(journal: Journal) -> None:
+    """Its rest, and what follows it, may appear while the file is read: that must not look like damage."""
+    write(journal, "a", "b")
+    path = journal.root.absolute(layout.segment_file(1))
+    whole = Path(path).read_bytes()
+    half = whole.index(b"\n") + 40
+    Path(path).write_bytes(whole[:half])
+    lines = journal.raw_lines(1, 0)
+    assert next(lines) == whole[: whole.index(b"\n") + 1]
+    assert next(lines) == whole[whole.index(b"\n") + 1 : half]
+    with open(path, "ab") as file:
+        file.write(whole[half:])
+    assert list(lines) == []

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from memorybank_cli.bank.catalog import Expected, Seen
 from memorybank_cli.bank.examine import Content
 from memorybank_cli.bank.judge import EMPTY_OBJECT, ROT, Rules, Verdict, judge, recorded_rules
 from memorybank_cli.bank.layout import place
+from memorybank_cli.bank.rows import Expected, Seen
 from memorybank_cli.base import digests
 
 RULES = Rules(frozenset(), {"trades": 100, "metrics": 1000}, ())

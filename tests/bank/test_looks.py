@@ -9,9 +9,9 @@ import pytest
 
 from memorybank_cli.bank import scan
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.catalog import Seen
 from memorybank_cli.bank.examine import Examiner
 from memorybank_cli.bank.layout import place
+from memorybank_cli.bank.rows import Seen
 from memorybank_cli.bank.scan import Scanner
 from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base import digests

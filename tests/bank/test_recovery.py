@@ -8,10 +8,10 @@ import pytest
 
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.catalog import FileRow
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.recovery import finish_replacements
 from memorybank_cli.bank.replacing import BEGIN, END
+from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.base import digests, files, locks
 from memorybank_cli.base.context import Context
 from memorybank_cli.operations.opening import open_bank

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memorybank_cli.bank import versions
-from memorybank_cli.bank.catalog import FileRow
 from memorybank_cli.bank.chain import START
 from memorybank_cli.bank.framing import GENESIS, Line, frame
 from memorybank_cli.bank.journal import Entry, Journal
+from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.base import digests
 from memorybank_cli.base.walk import Root
 

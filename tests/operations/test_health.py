@@ -190,7 +190,7 @@ def test_where_the_status_cannot_be_written() -> None:
 
     with public_place() as place, own_ids_again():
         path = place / "bank"
-        put(path / "bank.json", {"format": 1, "bank_id": "x", "identity_key": "00"})
+        put(path / "bank.json", {"format": 1, "bank_id": "x", "identity_key": "0" * 64})
         with opened(path, progress=Notes()) as bank:
             give_away(path)
             status(bank)

@@ -14,7 +14,8 @@ from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import BankNotFound, CopiedBank, FormatMismatch, NotOurs, OperationFailed
 from memorybank_cli.base.records import Progress
 from memorybank_cli.operations.accounts import create
-from memorybank_cli.operations.opening import find_bank, open_bank, take_owners_ids
+from memorybank_cli.operations.finding import find_bank
+from memorybank_cli.operations.opening import open_bank, take_owners_ids
 from tests.conftest import MakeBank, Run, trade
 from tests.operations.banks import adopt, contents, opened, put, rules
 from tests.operations.owners import (

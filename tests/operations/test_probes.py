@@ -108,7 +108,7 @@ def test_permissions_count_where_others_get_in() -> None:
 
 
 def _permissions(path: Path) -> list[Finding]:
-    put(path / "bank.json", {"format": 1, "bank_id": "x", "identity_key": "00"})
+    put(path / "bank.json", {"format": 1, "bank_id": "x", "identity_key": "0" * 64})
     return found(path, probes.permissions)
 
 
@@ -116,7 +116,7 @@ def _permissions(path: Path) -> list[Finding]:
 def test_a_bank_that_cannot_be_written() -> None:
     with public_place() as place, own_ids_again():
         path = place / "bank"
-        put(path / "bank.json", {"format": 1, "bank_id": "x", "identity_key": "00"})
+        put(path / "bank.json", {"format": 1, "bank_id": "x", "identity_key": "0" * 64})
         with opened(path) as bank:
             give_away(path)
             path.chmod(0o500)
