@@ -7,6 +7,7 @@ managed sections are rendered from the journal at `close`, or by whoever opens t
 
 from __future__ import annotations
 
+import errno
 import secrets
 import sqlite3
 import stat
@@ -27,7 +28,7 @@ from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base import clock, digests, files, locks
 from memorybank_cli.base.context import Context
-from memorybank_cli.base.errors import JournalDamaged, Locked
+from memorybank_cli.base.errors import JournalDamaged, Locked, OperationFailed, from_os_error
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.walk import Listing, Root
 
@@ -158,6 +159,9 @@ class Bank:
         if self.journal.is_behind(end):
             self._start_over("the journal is shorter than the catalog says")
             return
+        if not self.catalog.is_followed_by(self.journal):
+            self._start_over("the journal is not the one that the catalog was made from")
+            return
         if mark[0] <= end.seq and not self.journal.is_ahead(end):
             self.tail = None
             return
@@ -167,6 +171,20 @@ class Bank:
     def rebuild_catalog(self) -> None:
         """Make the catalog again from the journal, under a new name."""
         self._start_over("the catalog was damaged")
+
+    def explain(self, error: Exception) -> None:
+        """Raise what a failure of the catalog in the middle of an operation means; return for any other error."""
+        if not isinstance(error, sqlite3.DatabaseError):
+            return
+        if is_busy(error):
+            raise Locked("another process keeps the catalog", path=self.root.path) from error
+        if "full" in str(error):
+            raise from_os_error(OSError(errno.ENOSPC, "", self.root.path), "cannot write the catalog") from error
+        self.catalog.close()
+        self.catalog.db = self.catalog.replaced()
+        raise OperationFailed(
+            f"the catalog is damaged: {error}", hint="run it again: it is made again from the journal"
+        ) from error
 
     def _start_over(self, why: str) -> None:
         self.catalog.close()

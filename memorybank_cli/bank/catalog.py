@@ -15,9 +15,10 @@ from typing import Any
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.chain import GAP, START, Break, Position, Reading
 from memorybank_cli.bank.framing import Line
+from memorybank_cli.bank.journal import Journal
 from memorybank_cli.bank.rows import Expected, FileRow, Row, Seen
 from memorybank_cli.base import clock, files
-from memorybank_cli.base.exact_json import dumps, loads
+from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 from memorybank_cli.base.walk import Root
 
 _SCHEMA = """
@@ -31,6 +32,13 @@ CREATE TABLE IF NOT EXISTS files (
 CREATE TABLE IF NOT EXISTS dirs (dir TEXT PRIMARY KEY, signature TEXT, counts TEXT, findings TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS unrendered (account TEXT PRIMARY KEY, since INTEGER) WITHOUT ROWID;
 """
+_PROBES = (
+    "SELECT name,value FROM meta LIMIT 0",
+    "SELECT dir,name,sha,size,mode,seq,rules,kind FROM files LIMIT 0",
+    "SELECT s_sha,s_size,s_mtime,s_ctime,s_inode,s_mode,s_kind,s_content,s_hashed,s_records FROM files LIMIT 0",
+    "SELECT dir,signature,counts,findings FROM dirs LIMIT 0",
+    "SELECT account,since FROM unrendered LIMIT 0",
+)
 REBOOT_DOUBT_NS = 120 * clock.SECOND_NS
 FILE_OPS = frozenset(
     {
@@ -76,6 +84,8 @@ class Catalog:
         db.execute("PRAGMA synchronous=NORMAL")
         if not db.execute("PRAGMA schema_version").fetchone()[0]:
             db.executescript(_SCHEMA)
+        for probe in _PROBES:
+            db.execute(probe)
         return db
 
     def replaced(self) -> sqlite3.Connection:
@@ -112,7 +122,7 @@ class Catalog:
     def meta(self, name: str, default: Any = None) -> Any:
         """A named value that belongs to the whole catalog."""
         row = self.db.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone()
-        return default if row is None else loads(row[0].encode())
+        return default if row is None else _value(row[0])
 
     def set_meta(self, name: str, value: Any) -> None:
         """Keep a named value; call it within `writing`."""
@@ -120,7 +130,16 @@ class Catalog:
 
     def position(self) -> Position:
         """How far the journal has been applied."""
-        return Position(*self.meta("position", START))
+        return _position(self.meta("position", START))
+
+    def is_followed_by(self, journal: Journal) -> bool:
+        """Whether the journal before our position is what it was when we read it, as far as its last bytes tell."""
+        # Both in one statement: another process may write between two.
+        found = dict(self.db.execute("SELECT name,value FROM meta WHERE name IN ('position','ending')"))
+        if not found:
+            return True
+        position = _position(_value(found.get("position")))
+        return bool(_value(found.get("ending", '""')) == journal.ending(position))
 
     def breaks(self) -> list[Break]:
         """Places of the journal, met so far, at which the chain is not proved."""
@@ -140,6 +159,7 @@ class Catalog:
         self.set_meta("position", list(reading.end))
         self.set_meta("breaks", sorted(list(one) for one in open_ones))
         self.set_meta("last_entry", clock.now_ns())
+        self.set_meta("ending", Journal(self.root, "").ending(reading.end))
         return reading
 
     def _apply_line(self, line: Line) -> None:
@@ -264,6 +284,23 @@ def is_busy(error: Exception) -> bool:
     return isinstance(error, sqlite3.OperationalError) and ("locked" in str(error) or "busy" in str(error))
 
 
+def _value(text: Any) -> Any:
+    try:
+        return loads(text.encode())
+    except (FlawedJSON, AttributeError):
+        raise _foreign() from None
+
+
+def _position(found: Any) -> Position:
+    if not isinstance(found, list | tuple) or [type(part) for part in found] != [int, str, int, int]:
+        raise _foreign()
+    return Position(*found)
+
+
+def _foreign() -> sqlite3.DatabaseError:
+    return sqlite3.DatabaseError("it holds what memorybank did not write")
+
+
 def _split(path: str) -> tuple[str, str]:
     directory, _, name = path.rpartition("/")
     return directory, name
@@ -271,14 +308,14 @@ def _split(path: str) -> tuple[str, str]:
 
 def _expected(columns: tuple[Any, ...]) -> Expected:
     sha, size, mode, seq, rules, kind = columns
-    return Expected(sha, size, mode, seq, tuple(loads(rules.encode())) if rules != "[]" else (), kind)
+    return Expected(sha, size, mode, seq, tuple(_value(rules)) if rules != "[]" else (), kind)
 
 
 def _row(found: tuple[Any, ...]) -> Row:
     expected = None if found[2] is None else _expected(found[2:8])
     seen = None
     if found[8] is not None:
-        content = tuple(tuple(one) for one in loads(found[15].encode())) if found[15] else ()
+        content = tuple(tuple(one) for one in _value(found[15])) if found[15] else ()
         sha, size, mtime, ctime, inode, mode, kind = found[8:15]
         seen = Seen(sha, size, mtime, ctime, inode, mode, kind, content, found[16], found[17])
     return Row(expected, seen)

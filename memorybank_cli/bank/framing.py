@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
+from memorybank_cli.base.names import is_id
 
 GENESIS = "0" * 64
 _CORE = b'{"core":'
@@ -18,6 +19,13 @@ _HASH = b'},"hash":"'
 _DATA = b',"data":'
 _SALT = b',"salt":"'
 ROW_LENGTH = 7  # of the elements of `files`
+NEEDED: dict[str, frozenset[str]] = {
+    **dict.fromkeys(("bank.created", "bank.renamed"), frozenset({"files"})),
+    **dict.fromkeys(("file.adopted", "file.found", "file.removed", "file.accepted"), frozenset({"files"})),
+    **dict.fromkeys(("restore.begin", "restore.end"), frozenset({"id", "files"})),
+    "files.rendered": frozenset({"account", "upto", "files"}),
+}
+"""Fields without which a line of an operation is none; what reads them does not look again."""
 
 
 class Line(NamedTuple):
@@ -81,7 +89,9 @@ def unframe(line: bytes) -> tuple[Line, bytes] | None:
 
 def _is_core(core: Any) -> bool:
     """Whether a core has the members that reading relies on, in their shapes."""
-    if not isinstance(core, dict) or not isinstance(core.get("seq"), int) or not isinstance(core.get("op"), str):
+    if not isinstance(core, dict) or type(core.get("seq")) is not int or not isinstance(core.get("op"), str):
+        return False
+    if not 0 < core["seq"] < 1 << 53 or not _has_fields(core):
         return False
     group, breaks, rows = core.get("txn", ["", 0, 1]), core.get("breaks", []), core.get("files", [])
     return (
@@ -90,7 +100,35 @@ def _is_core(core: Any) -> bool:
         and isinstance(breaks, list)
         and all(isinstance(one, list) and [type(part) for part in one] == [int, str] for one in breaks)
         and isinstance(rows, list)
-        and all(isinstance(row, list) and len(row) == ROW_LENGTH for row in rows)
+        and all(isinstance(row, list) and len(row) == ROW_LENGTH and _is_row(*row) for row in rows)
+    )
+
+
+def _has_fields(core: dict[str, Any]) -> bool:
+    if not NEEDED.get(core["op"], frozenset()) <= core.keys():
+        return False
+    account, accounts = core.get("account"), core.get("accounts", {})
+    return (
+        (account is None or (isinstance(account, str) and is_id(account)))
+        and isinstance(accounts, dict)
+        and all(type(seq) is int for seq in accounts.values())
+        and type(core.get("upto", 0)) in (int, list)
+        and isinstance(core.get("id", ""), str)
+    )
+
+
+def _is_row(path: Any, after: Any, size: Any, mode: Any, rules: Any, kind: Any, before: Any) -> bool:
+    return (
+        isinstance(path, str)
+        and (after is None or isinstance(after, str))
+        and (before is None or isinstance(before, str))
+        and type(size) is int
+        and type(mode) is int
+        and 0 <= size < 1 << 63
+        and 0 <= mode < 1 << 32
+        and isinstance(kind, str)
+        and isinstance(rules, list)
+        and all(isinstance(rule, str) for rule in rules)
     )
 
 

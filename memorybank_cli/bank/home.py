@@ -63,7 +63,7 @@ class Home:
         """The last line known to be durable, (0, '') where none is."""
         found = self._read("mark.json")
         seq, digest = found.get("seq", 0), found.get("hash", "")
-        if type(seq) is int and isinstance(digest, str):
+        if type(seq) is int and 0 <= seq < 1 << 53 and isinstance(digest, str):
             return seq, digest
         self.damaged.add(self.root.absolute("mark.json"))
         return 0, ""

@@ -23,6 +23,7 @@ SEGMENT_LINES = 10_000
 SEGMENT_BYTES = 16 << 20
 CHECKPOINT_LINES = 1_000
 CHECKPOINT_SECONDS = 60
+ENDING_BYTES = 4_096
 CUT = "journal.cut"
 
 
@@ -87,14 +88,30 @@ class Journal:
         """The bytes of a segment from `offset` on, line by line; nothing where it is gone."""
         try:
             fd = self.root.open(layout.segment_file(first))
-        except FileNotFoundError:
-            return
+        except PermissionError:
+            raise
+        except OSError:
+            return  # gone, or become something that is no file: what vouches for it makes that a break
         with open(fd, "rb", buffering=1 << 16) as file:
             file.seek(offset)
             for raw in file:
                 yield raw
                 if not raw.endswith(b"\n"):
                     return  # another process is at it: what it writes meanwhile would look like lines of its own
+
+    def ending(self, position: Position) -> str:
+        """The digest of the last bytes before a position, '' where they cannot be read."""
+        if not position.segment:
+            return ""
+        try:
+            fd = self.root.open(layout.segment_file(position.segment))
+        except OSError:
+            return ""
+        try:
+            start = max(0, position.offset - ENDING_BYTES)
+            return digests.of(os.pread(fd, position.offset - start, start))
+        finally:
+            os.close(fd)
 
     def append(self, end: Position, groups: Iterable[list[Entry]], sync: bool = True) -> tuple[list[Line], Position]:
         """Write groups of entries after `end`, each all or nothing, and make them durable: the acknowledgement.

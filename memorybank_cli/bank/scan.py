@@ -8,6 +8,7 @@ after its mtime: a memory-mapped writer changes content without moving mtime unt
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -213,10 +214,13 @@ class Scanner:
         return any(one.path.rpartition("/")[0] == directory for one in (*self.scan.outside, *self.scan.damaged))
 
     def _repeat(self, directory: str, known: tuple[str, str, str]) -> None:
-        counts = _Counts(*orjson.loads(known[1]))
+        try:
+            counts = _Counts(*orjson.loads(known[1]))
+            findings = [Finding(*row) for row in orjson.loads(known[2])] if known[2] else []
+        except (TypeError, ValueError) as error:
+            raise sqlite3.DatabaseError(f"of {directory} it holds what memorybank did not write") from error
         self._count(counts.section, counts.checked, counts.bytes, counts.records, counts.mtime)
-        if known[2]:
-            self.scan.findings += [Finding(*row) for row in orjson.loads(known[2])]
+        self.scan.findings += findings
         self.progress.advance(counts.checked)
 
     def _settle(self, directory: str, signature: str, counts: _Counts, findings: list[Any]) -> None:

@@ -74,6 +74,10 @@ def _injected(call: Call, context: Context) -> Iterator[list[Any]]:
     bank = None if call.operation.needs == "none" else _open(context, call.operation.needs == "optional")
     try:
         yield [bank if name == "bank" else context for name in names]
+    except Exception as error:
+        if bank is not None:
+            bank.explain(error)
+        raise
     finally:
         if bank is not None:
             bank.close()

@@ -58,7 +58,7 @@ def _complete_records(data: bytes) -> Salvaged | None:
     """A truncated document up to its last complete record, its brackets closed.
 
     Records are the elements of the outermost array that is still open; where none is, the members of the
-    document's own object, if any complete one of them is a container.
+    document's own object, if they are all containers: then it is a map of records, not one record itself.
     """
     stack = _open_containers(data)
     at = next((index for index, one in enumerate(stack) if one.bracket == b"["), None)
@@ -70,8 +70,10 @@ def _complete_records(data: bytes) -> Salvaged | None:
     closing = b"".join(_CLOSER[one.bracket] for one in reversed(stack[: at + 1]))
     content = data[:cut].rstrip() + b"\n" + closing + b"\n"
     try:
-        loads(content)
+        value = loads(content)
     except FlawedJSON:
+        return None
+    if stack[at].bracket == b"{" and not all(isinstance(one, dict | list) for one in value.values()):
         return None
     lost = (
         f"{len(data) - cut} bytes after record {stack[at].elements}, which was not complete" if cut < len(data) else ""

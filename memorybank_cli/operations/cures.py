@@ -121,7 +121,9 @@ class Doctor:
 
     def _append(self, finding: Finding, expected: Expected | None, rescued: Salvaged | None) -> Plan | None:
         if expected is None or not expected.good:
-            return _salvaged(finding, rescued, "no good version was ever recorded")
+            # Such a file is one record: what is left of a truncated one is none.
+            whole = None if rescued is not None and rescued.method == "complete-records" else rescued
+            return _salvaged(finding, whole, "no good version was ever recorded")
         if rescued is not None and digests.of(rescued.content) == expected.sha:
             return _salvaged(finding, rescued, "it is the recorded version, byte for byte")
         return self._recorded(finding, expected, "an append-only file gets the version that was recorded")

@@ -129,6 +129,7 @@ class Source:
             except FileNotFoundError:
                 return None
             except Changing:
+                self.findings.append(Finding("MB307", "kept changing while it was read", path))
                 return self._last_good(path, entry, known, "MB307", None)
             except OSError as error:
                 self.findings.append(Finding("MB307", f"cannot be read: {(error.strerror or '').lower()}", path))

@@ -355,8 +355,13 @@ def test_a_config_that_names_commands_addresses_and_repositories_is_inert_and_re
     assert "somebody else" not in {line["actor"] for line in journal(bank)}
     commands.survey()
     commands("config", "trust", expect=0)
-    assert commands("config", "get", "undo_budget_mib", "--json", expect=0).json["value"] == 0
-    assert commands("config", "get", "repository", "--json", expect=0).json["value"] != str(tmp_path / "stolen")
+    assert (
+        commands("config", "get", "undo_budget_mib", "--json", expect=0).json["settings"]["undo_budget_mib"]["value"]
+        == 0
+    )
+    assert commands("config", "get", "repository", "--json", expect=0).json["settings"]["repository"]["value"] != str(
+        tmp_path / "stolen"
+    )
 
 
 WRONG: list[object] = [

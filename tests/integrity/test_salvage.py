@@ -133,10 +133,11 @@ def test_a_number_at_the_end_may_be_the_beginning_of_a_longer_one() -> None:
     assert loads(cured(b"[1, 2, 30").content) == [1, 2]
 
 
-def test_members_of_an_object_are_its_records_where_one_of_them_is_a_container() -> None:
-    found = cured(b'{"WETH": {"profit": 1}, "block": 7, "DAI": {"prof')
-    assert loads(found.content) == {"WETH": {"profit": 1}, "block": 7}
+def test_members_of_an_object_are_its_records_where_they_are_all_containers() -> None:
+    found = cured(b'{"WETH": {"profit": 1}, "USDC": {"profit": 7}, "DAI": {"prof')
+    assert loads(found.content) == {"WETH": {"profit": 1}, "USDC": {"profit": 7}}
     assert salvage(b'{"running": true, "block": 7, "note": "stop') is None
+    assert salvage(b'{"timestamp": "2025", "opportunity": {"profit": 1}, "success": tr') is None
 
 
 def test_exact_numbers_stay_as_they_were_written() -> None:

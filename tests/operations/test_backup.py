@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -255,6 +257,7 @@ def test_a_file_that_changes_during_the_read_is_held_back_until_it_holds_still(b
                 number += 1
                 file.seek(0)
                 file.write(json.dumps({"bot_status": "x" * 50_000, "n": number}).encode())
+                time.sleep(0.0002)
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -358,3 +361,45 @@ def test_a_file_that_is_too_large_for_memory_is_saved_in_pieces(bank: Path) -> N
             assert trees.read_file(snapshots.blobs, whole) == (bank / "docs/large.bin").read_bytes()
         finally:
             snapshots.close()
+
+
+# What is gone, or became something else
+
+
+def test_files_of_a_directory_that_is_gone_stay_in_the_snapshot(bank: Path, tmp_path: Path) -> None:
+    for name in ("2024/a", "2024/12/b", "2025/c"):
+        put(bank / f"trades/{name}.json", trade(1))
+    backed_up(bank)
+    good = contents(bank)
+    shutil.rmtree(bank / "trades/2024")
+    report = backed_up(bank)
+    assert {one["path"]: one["rule"] for one in report.damaged} == {
+        "trades/2024/a.json": "MB111",
+        "trades/2024/12/b.json": "MB111",
+    }
+    assert report.exit_code() == 1
+    assert restored(bank, tmp_path / "to") == good
+
+
+def test_a_directory_where_a_file_should_be_and_the_other_way_round(bank: Path, tmp_path: Path) -> None:
+    put(bank / "trades/2024/a.json", trade(1))
+    backed_up(bank)
+    good = contents(bank)
+    (bank / "trades/trade_0.json").unlink()
+    put(bank / "trades/trade_0.json/inner.json", trade(2))
+    shutil.rmtree(bank / "trades/2024")
+    put(bank / "trades/2024", b"no directory")
+    report = backed_up(bank)
+    assert {one["path"] for one in report.damaged} == {"trades/trade_0.json", "trades/2024/a.json"}
+    assert set(report.excluded) == {"trades/trade_0.json", "trades/2024"}
+    assert restored(bank, tmp_path / "to") == good
+
+
+def test_a_bank_json_in_a_section_hides_no_file(bank: Path, tmp_path: Path) -> None:
+    backed_up(bank)
+    good = contents(bank)
+    put(bank / "trades/bank.json", {"format": 1})
+    report = backed_up(bank)
+    assert {one["path"] for one in report.damaged} >= {"trades/trade_0.json", "trades/trade_1.json"}
+    kept = restored(bank, tmp_path / "to")
+    assert {name for name in good if name.startswith("trades/trade_")} <= kept.keys()

@@ -472,3 +472,11 @@ def test_repair_of_paths_says_that_the_journal_comes_first(bank: Path) -> None:
     assert (bank / "trades/trade_0.json").read_bytes() == BROKEN
     assert {one.method for one in repaired(bank).repaired} == {"new-segment", "journal"}
     assert rules(bank) == {}
+
+
+def test_what_is_left_of_one_record_is_no_record(make_bank: MakeBank) -> None:
+    """A trade cut short has nothing complete in it, though one of its members is."""
+    bank = make_bank(1, padded=False)
+    put(bank / "trades/a.json", b'{"opportunity": {"dex": "a"}, "fills": [{"id": 1}, {"id": 2}, {"i')
+    report = repaired(bank)
+    assert ([one.path for one in report.unrepaired], report.repaired) == (["trades/a.json"], ())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from memorybank_cli.bank import replacing
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import Refused, SnapshotNotFound, UsageError
 from memorybank_cli.operations.accounts import create_account
@@ -363,3 +364,26 @@ def test_a_snapshot_whose_root_cannot_be_read_is_refused(bank: Path) -> None:
     with pytest.raises(Damaged):
         rolled_back(bank, made.id)
     assert contents(bank) == now
+
+
+def test_a_rollback_that_was_killed_before_the_swap_is_finished_with_its_accounts(bank: Path) -> None:
+    with opened(bank) as one:
+        create_account(one, "alpha")
+        add(one, Context(), "first", account="alpha", role="user", id="1")
+    made = saved(bank)
+    put(bank / "state/state.json", {"bot_status": "stopped"})
+    with opened(bank) as one:
+        add(one, Context(), "second", account="alpha", role="user", id="2")
+    adopt(bank)
+    pid = os.fork()
+    if pid == 0:  # the kill comes when the first file is to be put in place
+        replacing.swap = lambda *_: os._exit(137)
+        rolled_back(bank, made.id)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 137
+    assert list((bank / ".memorybank/tmp").iterdir())
+    with opened(bank) as one:
+        assert [message["id"] for message in list_(one, account="alpha")] == ["1"]
+    assert journal(bank)[-1]["op"] in ("restore.end", "files.rendered")
+    assert b"running" in (bank / "state/state.json").read_bytes()
+    assert list((bank / ".memorybank/tmp").iterdir()) == []
+    assert rules(bank) == {}
