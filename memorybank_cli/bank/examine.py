@@ -42,7 +42,7 @@ class Examiner:
         for _ in range(3):
             fd, before = open_with_stat(name, dir_fd)
             try:
-                sha, kind, content, records = self._look(fd, before.st_size, place, known)
+                sha, kind, content, records = self._look(fd, before, place, known)
                 after = os.fstat(fd)
             finally:
                 os.close(fd)
@@ -68,10 +68,15 @@ class Examiner:
         kind, content, records = self.content(data, place) if place.is_json else (place.kind, (), 0)
         return Seen(digests.of(data), len(data), 0, 0, 0, 0, kind, content, 0, records)
 
-    def _look(self, fd: int, size: int, place: Place, known: Seen | None) -> tuple[str, str, tuple[Content, ...], int]:
-        if not place.is_json or size > HARD_SIZE:
-            sha, size = digests.of_fd(fd)
-            return sha, place.kind, _flaw(too_large(size)) if place.is_json else (), 0
+    def _look(
+        self, fd: int, before: os.stat_result, place: Place, known: Seen | None
+    ) -> tuple[str, str, tuple[Content, ...], int]:
+        size = before.st_size
+        if not place.is_json:
+            return digests.of_fd(fd)[0], place.kind, (), 0
+        if size > HARD_SIZE:  # a sparse file costs its writer nothing, and whoever hashes it hours
+            mark = digests.unread(os.read(fd, READ_SIZE), size, before.st_mtime_ns)
+            return mark, place.kind, _flaw(too_large(size)), 0
         # A file that fits into one read is at its end when the read came back short of what was asked for.
         data = os.read(fd, READ_SIZE) if size < READ_SIZE else read_all(fd, HARD_SIZE)
         sha = sha256(data).hexdigest()

@@ -88,7 +88,8 @@ def manifest(
         return ManifestCheck(len(wanted), tuple(compare(bank.root.path, wanted)))
     if snapshot is not None:
         return Manifest(tuple(_of_snapshot(bank, snapshot)))
-    return Manifest(tuple((path, expected.sha) for path, expected in bank.catalog.all_expected()))
+    known = ((path, expected.sha) for path, expected in bank.catalog.all_expected())
+    return Manifest(tuple((path, sha) for path, sha in known if not sha.startswith(digests.UNREAD)))
 
 
 def _of_snapshot(bank: Bank, wanted: str) -> Iterator[tuple[str, str]]:

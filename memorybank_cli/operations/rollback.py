@@ -200,7 +200,7 @@ class _Plan:
         if digest is None:
             return False
         try:
-            return digest == digests.of(trees.read_file(self.blobs, entry))
+            return digest == digests.of_pieces(trees.chunks(self.blobs, entry))
         except Damaged:
             return False
 

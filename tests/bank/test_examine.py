@@ -16,6 +16,7 @@ from memorybank_cli.bank.examine import Changing, Examiner, line_of
 from memorybank_cli.bank.layout import Place, place
 from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base import walk
+from memorybank_cli.base.digests import UNREAD
 from memorybank_cli.base.strict_json import HARD_SIZE
 
 TRADE = place("trades/x.json")
@@ -200,3 +201,21 @@ def test_the_line_of_a_pointer(pointer: str, line: int | None) -> None:
 def test_places_of_other_kinds(examiner: Examiner) -> None:
     where = Place("anywhere", "samples", "open")
     assert rules(examiner.memory(b"[]", where).content) == ["MB201"]
+
+
+def test_a_file_that_is_too_large_is_told_from_its_earlier_self_without_reading_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    with open(path, "wb") as file:
+        file.truncate(1 << 40)
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        examiner = Examiner(Registry())
+        first = examiner.file("a.json", fd, place("trades/a.json"))
+        assert first.sha.startswith(UNREAD)
+        assert [one[0] for one in first.content] == ["MB108"]
+        assert examiner.file("a.json", fd, place("trades/a.json")).sha == first.sha
+        with open(path, "r+b") as file:
+            file.write(b"x")
+        assert examiner.file("a.json", fd, place("trades/a.json")).sha != first.sha
+    finally:
+        os.close(fd)
