@@ -82,6 +82,8 @@ class Scanner:
         self.fresh: set[str] = set()
         self._rolled: set[str] = set()
         self._unreadable_directories: list[str] = []
+        # Directories with files that are damaged, or not what was recorded: they are gone into each time.
+        self._troubled: set[str] = set()
         self._waiting = 0
         self._written: list[Callable[[], None]] = []
 
@@ -195,7 +197,7 @@ class Scanner:
             settled = settled and fresh
         vanished = self._vanished(listing.path, rows)
         self._remember(listing.path, seen, vanished)
-        if listing.path and settled and self.scan.pending == mark[1] and not self._has_troubles(listing.path):
+        if listing.path and settled and self.scan.pending == mark[1] and listing.path not in self._troubled:
             section, newest = _section(listing.path), max((entry.mtime_ns for entry in listing.files), default=0)
             counts = _Counts(
                 self.scan.checked - mark[2], self.scan.bytes - mark[3], self.scan.records - mark[4], section, newest
@@ -208,10 +210,6 @@ class Scanner:
         self._waiting += len(seen)
         if self._waiting >= KEPT_AT_ONCE:
             self._keep()
-
-    def _has_troubles(self, directory: str) -> bool:
-        """Whether files here are damaged or not what was recorded: such a directory is gone into each time."""
-        return any(one.path.rpartition("/")[0] == directory for one in (*self.scan.outside, *self.scan.damaged))
 
     def _repeat(self, directory: str, known: tuple[str, str, str]) -> None:
         try:
@@ -325,6 +323,8 @@ class Scanner:
         ):
             return
         self.scan.findings += verdict.findings
+        if verdict.outside or verdict.rule:
+            self._troubled.add(path.rpartition("/")[0])
         if verdict.outside:
             self.scan.outside.append(Change(path, "", where, expected, seen))
         if verdict.rule:
