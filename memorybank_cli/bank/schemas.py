@@ -26,7 +26,7 @@ EXPANSION = 20_000
 """A schema may have so many parts once every `$ref` is followed; more is a bomb, not a schema."""
 LARGEST = 20_000
 """A schema may have so many values: saying what is wrong with a hostile one costs kilobytes for each."""
-_HINT = "memorybank schema check shows all that is wrong; a $ref may name only schemas of the registry"
+_HINT = "memorybank validate config/schemas shows all that is wrong; a $ref may name only schemas of the registry"
 
 
 class Registry:
@@ -229,7 +229,7 @@ def _unknown(name: str, names: list[str]) -> NotFound:
     from difflib import get_close_matches
 
     near = get_close_matches(name, names, 3)
-    hint = f"did you mean {' or '.join(near)}?" if near else "memorybank schema list shows them"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}"
     return NotFound(f"there is no schema {shorten(name)}", hint=hint)
 
 

@@ -123,7 +123,7 @@ class FormatMismatch(MemorybankError):
     """The bank's format is not the one this program writes."""
 
     code, exit_code = "format_mismatch", 14
-    hint = "memorybank migrate lifts an older bank; a newer one needs a newer memorybank"
+    hint = "a newer bank needs a newer memorybank; there is no older format yet"
 
 
 _ADVICE = {

@@ -156,7 +156,7 @@ RULES: dict[str, Rule] = {
         "error",
         "The document does not match its schema.",
         "Programs that rely on the shape will misread it.",
-        "Correct the writer; memorybank schema show NAME prints what is expected.",
+        "Correct the writer; the finding names the place and what is expected there.",
     ),
     "MB202": Rule(
         "no-schema",
