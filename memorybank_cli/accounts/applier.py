@@ -129,12 +129,14 @@ def _from_files(bank: Bank, account: str) -> tuple[History | None, int]:
     """The history as the account's files have it, and the journal line after which to go on; None for no use."""
     texts = [bank.root.read_if_there(account_file(account, kind)) for kind in ("whole_history", "account")]
     expected = bank.catalog.row(account_file(account, "whole_history")).expected
-    if texts[0] is None or expected is None:
+    if texts[0] is None or (expected is None and not bank.is_empty):
         return None, 0
     try:
         history = _parse(account, loads(texts[0]), loads(texts[1] or b"")["created_at"])
     except (FlawedJSON, KeyError, TypeError):
         return None, 0
+    if expected is None:
+        return history, 0  # there is no baseline yet: the files are all there is
     if digests.of(texts[0]) == expected.sha:
         return history, expected.seq
     return (history, history.seq) if _is_ours(bank, history, expected.seq) else (None, 0)

@@ -138,8 +138,8 @@ class Bank:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was ever recorded here."""
-        return self.end == START
+        """Whether there is no baseline: nothing was recorded, or the journal was lost and goes on after a gap."""
+        return not self.catalog.meta("begun", False)
 
     def breaks(self) -> list[Break]:
         """Where the journal's chain is not proved."""

@@ -48,6 +48,12 @@ def establish(bank: Bank, progress: Progress = QUIET) -> tuple[Scan, list[str]]:
     return scan, adopted
 
 
+def begin(bank: Bank) -> None:
+    """Record the baseline of a bank that has none: before the first thing that is written into it."""
+    if bank.is_empty:
+        establish(bank, bank.context.progress)
+
+
 def _create(bank: Bank, scan: Scan) -> None:
     data = bank.root.read_if_there(layout.BANK) or render_document(bank.document)
     bank.commit([_document_entry(bank, CREATED, data, bound=bound_kinds(scan.changes))])

@@ -167,8 +167,9 @@ class Catalog:
             self._apply_files(line)
         if account := line.core.get("account"):
             self._apply_account(line, account)
-        if line.op == "bank.created" and "bound" in line.core:
-            self.set_meta("bound", line.core["bound"])
+        if line.op == "bank.created":
+            self.set_meta("begun", True)
+            self.set_meta("bound", line.core.get("bound", []))
 
     def _apply_files(self, line: Line) -> None:
         rows = [FileRow(*row) for row in line.core["files"]]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from memorybank_cli.accounts.applier import CREATED, AccountDamaged, read_history
-from memorybank_cli.bank import layout
+from memorybank_cli.bank import baseline, layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.base.errors import AccountNotFound
@@ -68,6 +68,7 @@ def create(bank: Bank, account: Annotated[str, "its id: 1 to 64 of A-Z a-z 0-9 .
 def create_account(bank: Bank, account: str) -> bool:
     """Make an account and its files unless it is there; says whether it was made."""
     layout.account_section(account)
+    baseline.begin(bank)
     with bank.locked():
         if account in account_ids(bank):
             return False

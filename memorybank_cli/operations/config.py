@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from memorybank_cli.bank import layout
+from memorybank_cli.bank import baseline, layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.home import directories, user_config
 from memorybank_cli.bank.journal import Entry
@@ -189,6 +189,7 @@ def _set_user(bank: Bank | None, name: str, value: Any) -> str:
 
 def _set_bank(bank: Bank, name: str, value: Any) -> str:
     """Write the bank's config as a managed file: journaled, and trusted, because it is you who sets it."""
+    baseline.begin(bank)
     found = bank.root.read_if_there(layout.CONFIG, CONFIG_LIMIT)
     try:
         current = loads(found) if found else {}

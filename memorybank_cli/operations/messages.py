@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from memorybank_cli.accounts.applier import STORED, read_history
 from memorybank_cli.accounts.messages import Message, checked, parse
 from memorybank_cli.accounts.tiers import SHORT_TERM
+from memorybank_cli.bank import baseline
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.base import clock
@@ -70,6 +71,7 @@ def add(
 
 def store(bank: Bank, account: str, messages: list[Message]) -> AddedMessages:
     """Store messages in one durable group; duplicates of what the account holds are left out."""
+    baseline.begin(bank)
     key, now = bytes.fromhex(str(bank.document["identity_key"])), clock.now()
     entries = []
     for message in messages:

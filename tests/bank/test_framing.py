@@ -15,7 +15,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=8,
 )
-NAMES = st.text(max_size=6).filter(lambda name: name not in {"seq", "op", "commit", "hash"})
+# Fields that reading relies on have shapes of their own: see `test_a_line_of_another_shape_is_none`.
+SHAPED = {"seq", "op", "commit", "hash", "id", "txn", "files", "breaks", "upto", "account", "accounts"}
+NAMES = st.text(max_size=6).filter(lambda name: name not in SHAPED)
 CORES = st.builds(
     lambda seq, op, rest: {"seq": seq, "op": op, **rest},
     st.integers(1, 10**12),

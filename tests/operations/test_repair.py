@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -480,3 +481,30 @@ def test_what_is_left_of_one_record_is_no_record(make_bank: MakeBank) -> None:
     put(bank / "trades/a.json", b'{"opportunity": {"dex": "a"}, "fills": [{"id": 1}, {"id": 2}, {"i')
     report = repaired(bank)
     assert ([one.path for one in report.unrepaired], report.repaired) == (["trades/a.json"], ())
+
+
+@pytest.mark.parametrize("marked", [True, False], ids=["a mark is known", "no mark is known"])
+def test_a_bank_that_lost_its_journal_begins_anew_and_keeps_its_messages(
+    make_bank: MakeBank, run: Run, home: Path, marked: bool
+) -> None:
+    bank = make_bank(2, padded=False)
+    assert run("account", "create", "a", cwd=bank).returncode == 0
+    assert run("message", "add", "one", "--account", "a", "--role", "user", cwd=bank).returncode == 0
+    shutil.rmtree(bank / ".memorybank")
+    if not marked:
+        shutil.rmtree(home)
+    listed = run("message", "list", "--account", "a", "--json", cwd=bank)
+    assert [line["content"] for line in listed.lines] == ["one"]
+    add = ("message", "add", "two", "--account", "a", "--role", "user")
+    assert run(*add, cwd=bank).returncode == (3 if marked else 0)
+    if marked:
+        assert "MB121" in {one["rule"] for one in run("validate", "--json", cwd=bank).json["findings"]}
+        assert run("repair", cwd=bank).returncode == 0
+        assert run(*add, cwd=bank).returncode == 0
+    listed = run("message", "list", "--account", "a", "--json", cwd=bank)
+    assert [line["content"] for line in listed.lines] == ["one", "two"]
+    assert run("validate", "--json", cwd=bank).json["ok"]
+    for catalog in (bank / ".memorybank").glob("catalog*"):
+        catalog.unlink()
+    assert run("validate", "--json", cwd=bank).json["ok"]
+    assert run("log", "--verify", "--json", cwd=bank).json["ok"]
