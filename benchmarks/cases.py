@@ -267,4 +267,27 @@ def start(bench: Bench) -> Iterator[Row]:
         yield bench.row(f"{' '.join(words)} / python -c pass", command, python, 7.0, 3 * bench.pairs)
 
 
-CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {"start": start, "schema": schema, "tree": tree}
+def imports(bench: Bench) -> Iterator[Row]:
+    """Bringing many files into a new bank, and learning their schema, in units of checking them all."""
+    path = bench.bank("tree", bench.files)
+    once(bench.ours("init", path))
+    check = bench.ours("validate", "--full", cwd=path)
+    count = f"{bench.files:,} files"
+    target = f"{bench.work}/imported"
+    words = bench.ours("init", target, "--from", path).words
+    into = Command(words, bench.work, bench.env, before=lambda: shutil.rmtree(target, ignore_errors=True))
+    yield bench.row(f"init --from, {count} / validate --full", into, check, _large(bench, 3.0), 3)
+    limit = 60 * MIB + 600 * bench.files
+    peak = once(into).peak
+    yield Row("memory of init --from / 60 MiB + 600 B a file", peak / limit, 1.0, note=f"{peak / MIB:.0f} MiB")
+    shutil.rmtree(target)
+    infer = bench.ours("schema", "infer", "trades", "--dry-run", cwd=path)
+    yield bench.row(f"schema infer, {count} / validate --full", infer, check, _large(bench, 4.0), 3)
+
+
+CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
+    "start": start,
+    "schema": schema,
+    "tree": tree,
+    "imports": imports,
+}

@@ -8,17 +8,14 @@ from __future__ import annotations
 import os
 import sys
 
+from memorybank_cli.base.exits import BROKEN_PIPE, FAILED, INTERRUPTED
+
 TYPE_CHECKING = False  # as in __init__
 if TYPE_CHECKING:
     from typing import NoReturn
 
     from memorybank_cli.base.errors import MemorybankError
     from memorybank_cli.cli.call import Call
-
-FAILED = 3
-INTERRUPTED = 130
-BROKEN_PIPE = 141
-INTERNAL = 70
 
 
 def run() -> NoReturn:
@@ -78,9 +75,15 @@ def _run(given: list[str]) -> int:
     if "_MEMORYBANK_COMPLETE" in os.environ:
         from memorybank_cli.cli.completion import complete
 
-        return complete()
+        return complete(given)
     from memorybank_cli.cli.commands import find, load
 
+    if not given:
+        from memorybank_cli.cli.welcome import greet, words
+
+        given = words()
+        if not given:
+            return greet()
     meant = find(given)
     call: Call | int | None = None
     if meant.operation is not None:

@@ -22,6 +22,7 @@ FLOORS = {
         "federation",
         "health",
         "integrity",
+        "meaning",
         "memory",
         "migrations",
         "predictive",

@@ -113,7 +113,6 @@ def test_with_json_one_object_on_stderr(capsys: pytest.CaptureFixture[str]) -> N
         (["explain", "a", "b"], "unexpected extra argument"),
         (["explain", "--bank"], "--bank"),
         (["snapshot"], "which command?"),
-        ([], "which command?"),
         (["fail"], "missing argument 'HOW'"),
         (["explain", "MB999"], "there is no rule 'MB999'"),
         (["config", "--json"], "no such option"),
@@ -269,14 +268,18 @@ def test_a_name_that_the_locale_cannot_show() -> None:
     assert b"'M\\xfcll'" in done.stderr
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion(shell: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert main(["generate", "completion", shell]) == 0
-    script = capsys.readouterr().out
-    assert "_MEMORYBANK_COMPLETE" in script
-    monkeypatch.setenv("_MEMORYBANK_COMPLETE", "complete_bash")
-    for words, expected in (("memorybank sna", "snapshot"), ("memorybank explain --lo", "--lock-timeout")):
-        monkeypatch.setenv("COMP_WORDS", words)
-        monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
-        assert main([]) == 0
-        assert capsys.readouterr().out.strip() == expected
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        (["explain", "--jsno"], "did you mean --json?"),
+        (["explain", "--bogus"], "memorybank explain --help shows how it is used"),
+        (["validate", "--fail-on", "eror"], "did you mean error?"),
+        (["validate", "--fail-on", "zzz"], "memorybank validate --help shows how it is used"),
+    ],
+)
+def test_misspelt_options_and_choices_get_suggestions(
+    line: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(line) == 2
+    assert hint in capsys.readouterr().err

@@ -10,7 +10,7 @@ from typing import Any
 from memorybank_cli.base import clock
 from memorybank_cli.base.errors import UsageError
 from memorybank_cli.base.exact_json import dumps
-from memorybank_cli.base.names import escape_text, uuid7
+from memorybank_cli.base.names import LONGEST_MESSAGE_ID, LONGEST_ROLE, escape_text, uuid7
 
 _KNOWN = ("id", "role", "content", "timestamp", "metadata")
 
@@ -63,10 +63,10 @@ def parse(value: Any, where: str) -> Message:
 
 def checked(message: Message, where: str = "the message") -> Message:
     """The message if it can be stored. Raises UsageError."""
-    if not message.role or len(message.role) > 64:
+    if not message.role or len(message.role) > LONGEST_ROLE:
         raise UsageError(f"{where} has no role", hint="give --role user, assistant, tool or system")
-    if len(message.id) > 256:
-        raise UsageError(f"{where}: the id has {len(message.id)} characters; at most 256 are taken")
+    if len(message.id) > LONGEST_MESSAGE_ID:
+        raise UsageError(f"{where}: the id has {len(message.id)} characters; at most {LONGEST_MESSAGE_ID} are taken")
     try:
         dumps([message.content, message.role, message.id, message.metadata])
         if message.timestamp:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
-from memorybank_cli.bank import layout, versions
+from memorybank_cli.bank import versions
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.judge import recorded_rules
 from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.bank.scan import Change, judging_rules
 from memorybank_cli.base import digests
+from memorybank_cli.base.names import unescape
 from memorybank_cli.base.records import QUIET, Progress
+from memorybank_cli.base.walk import open_regular, read_all
 
 GROUP = 1_000
 MINUTE = 60.0
@@ -49,26 +53,30 @@ class Adopter:
 
     def _contents(self, changes: list[Change]) -> tuple[list[bytes | None], list[Change]]:
         """Contents worth keeping, and the changes that still hold: a small file is read again and must be the same."""
-        room = self._has_room()
+        room = versions.room(self.bank) > 0
         contents: list[bytes | None] = []
         kept: list[Change] = []
-        for change in changes:
-            content = None
-            if change.seen is not None and change.seen.size <= versions.LARGEST:
-                content = self._content(change)
-                if content is None:
-                    continue
-            kept.append(change)
-            contents.append(content if room and self._due(change) else None)
+        for directory, group in groupby(changes, lambda change: change.path.rpartition("/")[0]):
+            for change, content in self._read(directory, list(group)):
+                kept.append(change)
+                contents.append(content if room and self._due(change) else None)
         return contents, kept
 
-    def _content(self, change: Change) -> bytes | None:
-        assert change.seen is not None
+    def _read(self, directory: str, changes: list[Change]) -> Iterator[tuple[Change, bytes | None]]:
+        """Changes of one directory with the content of the small files; those that hold no more are left out."""
+        small = [change for change in changes if change.seen is not None and change.seen.size <= versions.LARGEST]
+        if not small:
+            yield from ((change, None) for change in changes)
+            return
         try:
-            content = self.bank.root.read(change.path, versions.LARGEST)
-        except OSError:
-            return None  # gone or grown since it was looked at: the next look judges it anew
-        return content if digests.of(content) == change.seen.sha else None
+            with self.bank.root.directory(directory) as fd:
+                for change in changes:
+                    if change.seen is None or change.seen.size > versions.LARGEST:
+                        yield change, None
+                    elif (content := _content(change, change.seen.sha, fd)) is not None:
+                        yield change, content
+        except (FileNotFoundError, NotADirectoryError):
+            yield from ((change, None) for change in changes if change.seen is None)
 
     def _due(self, change: Change) -> bool:
         """Whether a version is to be kept: the first of a file, then at most one a minute."""
@@ -80,10 +88,6 @@ class Adopter:
             return False
         self.kept[path] = now
         return True
-
-    def _has_room(self) -> bool:
-        size = sum(entry.size for entry in self.bank.root.listing(layout.JOURNAL))
-        return size < int(self.bank.settings["undo_budget_mib"]) << 20
 
     def _row(self, change: Change) -> FileRow:
         before = change.expected.sha if change.expected else None
@@ -97,3 +101,17 @@ class Adopter:
 def _parts(changes: list[Change]) -> Iterator[list[Change]]:
     for start in range(0, len(changes), GROUP):
         yield changes[start : start + GROUP]
+
+
+def _content(change: Change, digest: str, directory: int) -> bytes | None:
+    try:
+        fd = open_regular(unescape(change.path.rpartition("/")[2]), directory)
+    except OSError:
+        return None  # gone since it was looked at: the next look judges it anew
+    try:
+        content = read_all(fd, versions.LARGEST)
+    except OSError:
+        return None  # grown
+    finally:
+        os.close(fd)
+    return content if digests.of(content) == digest else None

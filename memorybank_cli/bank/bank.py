@@ -8,37 +8,29 @@ managed sections are rendered from the journal at `close`, or by whoever opens t
 from __future__ import annotations
 
 import errno
-import secrets
 import sqlite3
-import stat
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
+from itertools import chain
 from operator import itemgetter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-from memorybank_cli.bank import layout
+from memorybank_cli.bank import layout, rendering
 from memorybank_cli.bank.catalog import Catalog, is_busy
 from memorybank_cli.bank.chain import CHECKPOINT, START, Break, Position, Reading, Tail
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.home import Home
-from memorybank_cli.bank.identity import read_document, read_registry, read_settings
-from memorybank_cli.bank.journal import CHECKPOINT_LINES, CHECKPOINT_SECONDS, Entry, Journal
-from memorybank_cli.bank.rows import FileRow
+from memorybank_cli.bank.identity import of_another_format, read_aggregates, read_document, read_registry, read_settings
+from memorybank_cli.bank.journal import CHECKPOINT_LINES, CHECKPOINT_SECONDS, Entry, Group, Journal
+from memorybank_cli.bank.measures import Aggregates
+from memorybank_cli.bank.rendering import Rendering
 from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base import clock, digests, files, locks
 from memorybank_cli.base.context import Context
-from memorybank_cli.base.errors import JournalDamaged, Locked, OperationFailed, from_os_error
+from memorybank_cli.base.errors import AccountDamaged, JournalDamaged, Locked, OperationFailed, from_os_error
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.walk import Listing, Root
-
-
-class Rendering(NamedTuple):
-    """A file as the journal wants it."""
-
-    path: str
-    kind: str
-    data: bytes
 
 
 class Applier(Protocol):
@@ -49,8 +41,11 @@ class Applier(Protocol):
     def admit(self, bank: Bank, entries: list[Entry]) -> list[Entry]:
         """Stateful gate, under the lock: entries of these ops as they may be written; duplicates are left out."""
 
-    def render(self, bank: Bank, account: str, upto: int) -> list[Rendering]:
-        """The account's files as of journal line `upto`, a pure function of what was recorded."""
+    def render(self, bank: Bank, account: str, upto: int) -> Iterable[Rendering | dict[str, Any]]:
+        """The account's files as of journal line `upto`, a pure function of what was recorded, in the order of writing.
+
+        A dict holds further fields of the line that tells of them. Raises AccountDamaged; then nothing is told.
+        """
 
     def is_rendering(self, bank: Bank, path: str, data: bytes) -> bool:
         """Whether bytes found at `path` are what this applier renders there at the journal line that they name."""
@@ -60,7 +55,10 @@ Gate = Callable[["Bank", Entry], Entry]
 
 
 class Bank:
-    """An open bank. `appliers` and `gates` come from the table of floor 4."""
+    """An open bank. `appliers` and `gates` come from the table of floor 4; `aside`: see `home.Home`.
+
+    `writes` is the format that is written; a bank of the format before it can be read.
+    """
 
     def __init__(
         self,
@@ -69,27 +67,34 @@ class Bank:
         appliers: Iterable[Applier] = (),
         gates: Iterable[Gate] = (),
         document: dict[str, Any] | None = None,
+        aside: bool = False,
+        writes: int = layout.FORMAT,
     ) -> None:
-        self.context = context
+        self.context, self.writes = context, writes
         self.root = Root(path)
         self.appliers, self.gates = list(appliers), list(gates)
         self.journal = Journal(self.root, "")
         try:
-            self._open(document)
+            self._open(document, aside)
         except BaseException:
             self.root.close()
             raise
 
-    def _open(self, document: dict[str, Any] | None) -> None:
-        self.document = document or read_document(self.root, self.journal)
+    def _open(self, document: dict[str, Any] | None, aside: bool) -> None:
+        self.document = document or read_document(self.root, self.journal, self.writes)
+        self.format = int(self.document["format"])
         self.bank_id = str(self.document["bank_id"])
         self.owner = self.root.stat("").st_uid  # type: ignore[union-attr]  # the root is open
-        self.home = Home(self.bank_id, self.owner)
+        self.home = Home(self.bank_id, self.owner, aside)
         self.settings = read_settings(self.root, self.home, self.context)
         self.journal.actor = self.settings["actor"] or _user()
         self.catalog = Catalog(self.root)
         self.tail: Tail | None = None
         self._depth = 0
+        self.holding = 0
+        """How many times the lock was taken: what is remembered under one hold means nothing under the next."""
+        self.resources = ExitStack()
+        """What appliers opened and `close` gives back."""
 
     def __repr__(self) -> str:
         return f"Bank({self.root.path!r})"
@@ -97,12 +102,21 @@ class Bank:
     @cached_property
     def registry(self) -> Registry:
         """Built-in schemas, and those in config/schemas/ as they were recorded: a hand edit waits for `accept`."""
+        return read_registry(self.root, self._holds)
 
-        def recorded(path: str, data: bytes) -> bool:
-            expected = self.catalog.row(path).expected
-            return self.is_empty or (expected is not None and expected.sha == digests.of(data))
+    @cached_property
+    def aggregates(self) -> Aggregates:
+        """What is counted here: built-in measures, and the rules in the bank's config as they were recorded."""
+        return read_aggregates(self.root, self.registry, self._holds)
 
-        return read_registry(self.root, recorded)
+    def read_config_again(self) -> None:
+        """Let schemas and rules be read anew: the config was changed."""
+        for name in ("registry", "aggregates"):
+            vars(self).pop(name, None)
+
+    def _holds(self, path: str, data: bytes) -> bool:
+        expected = self.catalog.row(path).expected
+        return self.is_empty or (expected is not None and expected.sha == digests.of(data))
 
     @property
     def file_mode(self) -> int:
@@ -125,6 +139,7 @@ class Bank:
             if not self.catalog.in_memory:
                 self.render()
         finally:
+            self.resources.close()
             self.catalog.close()
             self.home.close()
             self.root.close()
@@ -217,6 +232,7 @@ class Bank:
         files.make_dirs(self.root, layout.PRIVATE)
         with locks.hold(self.root, layout.LOCK, timeout=self.lock_timeout if timeout is None else timeout):
             self._depth = 1
+            self.holding += 1
             try:
                 self.refresh()
                 yield
@@ -236,20 +252,50 @@ class Bank:
 
         Raises JournalDamaged, CopiedBank, Locked, OSError; then nothing was written.
         """
-        checked = [self._pass(entry) for entry in entries]
+        checked = [self.passed(entry) for entry in entries]
         with self.locked():
             self.check_writable()
-            for applier in self.appliers:
-                checked = applier.admit(self, checked)
-            return self._append([checked]) if checked else []
+            checked = self.admitted(checked)
+            lines: list[Line] = []
+            if checked:
+                self._append([checked], lines.append)
+            return [line for line in lines if line.op != CHECKPOINT]
 
-    def _pass(self, entry: Entry) -> Entry:
+    def admitted(self, entries: list[Entry]) -> list[Entry]:
+        """What the appliers let through of entries; the caller holds the lock."""
+        for applier in self.appliers:
+            entries = applier.admit(self, entries)
+        return entries
+
+    def commit_group(self, group: Group) -> None:
+        """`commit` for a group of any length, whose entries were admitted and pass no gate any more."""
+        with self.locked():
+            self.check_writable()
+            self._append([group])
+
+    def passed(self, entry: Entry) -> Entry:
+        """An entry as the gates let it through. Raises what they raise."""
         for gate in self.gates:
             entry = gate(self, entry)
         return entry
 
+    @contextmanager
+    def in_its_format(self) -> Iterator[None]:
+        """Write in the format that the bank has: to finish what was begun in it."""
+        before, self.writes = self.writes, self.format
+        try:
+            yield
+        finally:
+            self.writes = before
+
+    def check_format(self) -> None:
+        """Raise FormatMismatch unless the bank has the format that is written."""
+        if self.format != self.writes:
+            raise of_another_format(self.format, self.writes, self.root.path)
+
     def check_writable(self) -> None:
-        """Raise unless the journal is whole, and this is the bank it was, not a copy."""
+        """Raise unless it has our format, the journal is whole, and this is the bank it was, not a copy."""
+        self.check_format()
         broken = self.breaks()
         if broken:
             raise JournalDamaged(f"the journal is damaged after line {broken[0].after}: {broken[0].reason}")
@@ -257,23 +303,33 @@ class Bank:
         if former:
             self.context.progress.note(f"the bank was moved here from {former}")
 
-    def _append(self, groups: list[list[Entry]], sync: bool = True) -> list[Line]:
+    def _append(self, groups: list[Group], take: Callable[[Line], object] = lambda _: None, sync: bool = True) -> None:
+        """Write groups, and take them over into the catalog line by line while they are written."""
         end = self.end
         if self.tail is not None:
             groups = [[self.journal.cut(self.tail, end)], *groups]
             self.tail = None
-        groups = [*self._checkpoint(end), *groups]
-        lines, end = self.journal.append(end, groups, sync)
-        if sync:
-            self._mark(end)
-        try:
-            with self.catalog.writing():
-                self.catalog.apply([*lines, Reading(end, (), None)])
-                if groups[0][0].op == CHECKPOINT:
-                    self.catalog.set_meta("checkpoint", [end.seq, clock.now_ns()])
-        except sqlite3.DatabaseError:
-            self.rebuild_catalog()  # the journal has it all: a lost catalog never fails a write
-        return [line for line in lines if line.op != CHECKPOINT]
+        vouching = self._checkpoint(end)
+        with closing(self._taken(self.journal.write(end, [*vouching, *groups], sync), take, sync)) as stream:
+            try:
+                with self.catalog.writing():
+                    reading = self.catalog.apply(stream)
+                    if vouching:
+                        self.catalog.set_meta("checkpoint", [reading.end.seq, clock.now_ns()])
+            except sqlite3.DatabaseError:
+                for _ in stream:
+                    pass  # the journal has it all: a lost catalog never fails a write
+                self.rebuild_catalog()
+
+    def _taken(
+        self, stream: Iterator[Line | Reading], take: Callable[[Line], object], sync: bool
+    ) -> Generator[Line | Reading, None, None]:
+        for item in stream:
+            if not isinstance(item, Reading):
+                take(item)
+            elif sync:
+                self._mark(item.end)
+            yield item
 
     def _mark(self, end: Position) -> None:
         """Remember the durable end; the lines are acknowledged already, so a failure here is only said."""
@@ -282,7 +338,7 @@ class Bank:
         except OSError as error:
             self.context.progress.note(f"the high-water mark could not be written: {(error.strerror or '').lower()}")
 
-    def _checkpoint(self, end: Position) -> list[list[Entry]]:
+    def _checkpoint(self, end: Position) -> list[Group]:
         if end == START:
             return []
         seq, moment = self.catalog.meta("checkpoint", [0, 0])
@@ -291,6 +347,7 @@ class Bank:
 
     def record_gap(self, fields: dict[str, Any]) -> None:
         """Start a new segment whose first line names the breaks; after it the bank can be written again."""
+        self.check_format()
         with self.locked():
             end, broken = self.end, self.breaks()
             last = max(end.seq, self.home.mark()[0], *self.journal.segments())
@@ -307,33 +364,21 @@ class Bank:
 
     def quarantine(self, data: bytes) -> str:
         """Keep bytes that are about to be replaced or were refused; where they wait."""
-        path = layout.quarantine_file(clock.now(), digests.of(data))
-        files.make_dirs(self.root, layout.QUARANTINE)
-        files.create(self.root, path, data)
-        return path
+        return rendering.quarantine(self.root, data)
 
     def quarantine_file(self, path: str, digest: str) -> str:
         """Move a file into quarantine as it is; where it waits."""
-        target = layout.quarantine_file(clock.now(), digest)
-        files.make_dirs(self.root, layout.QUARANTINE)
-        files.rename(self.root, path, target)
-        return target
+        return rendering.quarantine_file(self.root, path, digest)
 
     def make_way(self, path: str) -> str:
         """Move a file that stands where a directory above `path` must be into quarantine; where it waits, or ''."""
-        parts = path.split("/")
-        for depth in range(1, len(parts)):
-            above = "/".join(parts[:depth])
-            info = self.root.stat(above)
-            if info is not None and not stat.S_ISDIR(info.st_mode):
-                return self.quarantine_file(above, f"no-file-{secrets.token_hex(4)}")
-        return ""
+        return rendering.make_way(self.root, path)
 
     def render(self) -> None:
         """Write the files of accounts that the journal knows more of; the next opener does it if it cannot be now."""
         try:
             self.refresh()
-            if not self.catalog.unrendered() or self.breaks():
+            if not self.catalog.unrendered() or self.breaks() or self.format != self.writes:
                 return
             with self.locked(timeout=0 if not self._depth else None):
                 for account in self.catalog.unrendered():
@@ -347,37 +392,38 @@ class Bank:
         Files are put in place before the line that says so: another process may be between the two, or died there.
         """
         self.refresh()
+        return self._is_ours(path)
+
+    def _is_ours(self, path: str) -> bool:
         data = self.root.content(path)
         return data is not None and any(applier.is_rendering(self, path, data) for applier in self.appliers)
 
     def _render(self, account: str) -> None:
         upto = self.end.seq
         kept: dict[str, str] = {}
-        rows = [self._put(one, kept) for applier in self.appliers for one in applier.render(self, account, upto)]
-        if not rows:
+        rows: list[list[Any]] = []
+        fields: dict[str, Any] = {}
+        try:
+            for one in chain.from_iterable(applier.render(self, account, upto) for applier in self.appliers):
+                fields |= {"files": rows} if isinstance(one, Rendering) else one
+                if isinstance(one, Rendering):
+                    rows += self._put(one, kept)
+        except AccountDamaged as error:
+            self.context.progress.note(f"{error.message}; its files are left as they are")
             return
-        fields = {"account": account, "upto": upto, "files": rows, **({"kept": kept} if kept else {})}
-        self._append([[Entry("files.rendered", fields)]], sync=False)
+        if fields:
+            fields |= {"account": account, "upto": upto, **({"kept": kept} if kept else {})}
+            self._append([[Entry("files.rendered", fields)]], sync=False)
 
-    def _put(self, one: Rendering, kept: dict[str, str]) -> list[Any]:
-        """Put a rendering in place; unknown bytes that stood there are kept, and said."""
-        expected = self.catalog.row(one.path).expected
-        place, found = self.make_way(one.path), self.root.content(one.path)
-        if found is None and self.root.stat(one.path) is not None:  # a directory, a link, or what may not be read
-            place = self.quarantine_file(one.path, f"no-file-{secrets.token_hex(4)}")
-        if place:
-            kept[one.path] = place
-        digest = digests.of(one.data)
-        if found is None or digests.of(found) != digest:
-            if found is not None and (expected is None or digests.of(found) != expected.sha):
-                kept[one.path] = self.quarantine(found)
-                self.context.progress.note(
-                    f"{one.path} was changed by somebody else; those bytes are in {kept[one.path]}"
-                )
-            files.make_dirs(self.root, one.path.rpartition("/")[0], self.directory_mode)
-            files.replace(self.root, one.path, one.data, self.file_mode)
-        before = expected.sha if expected else None
-        return list(FileRow(one.path, digest, len(one.data), self.file_mode, [], one.kind, before))
+    def _put(self, one: Rendering, kept: dict[str, str]) -> list[list[Any]]:
+        """Put a rendering in place; its row, none where the journal says that already."""
+        expected, modes = self.catalog.row(one.path).expected, (self.file_mode, self.directory_mode)
+        done = rendering.put(self.root, one, expected, modes, self._is_ours)
+        if done.kept:
+            kept[one.path] = done.kept
+        if done.foreign:
+            self.context.progress.note(f"{one.path} was changed by somebody else; those bytes are in {done.kept}")
+        return [] if done.row is None else [list(done.row)]
 
     def journal_findings(self) -> list[Finding]:
         """What is wrong with the journal, as far as it was read."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from typing import Any
 
 from memorybank_cli.bank import layout, versions
 from memorybank_cli.bank.adopt import Adopter
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.examine import MISFIT
+from memorybank_cli.bank.facts import DUPLICATE
 from memorybank_cli.bank.journal import Entry
-from memorybank_cli.bank.rows import FileRow
+from memorybank_cli.bank.judge import EMPTY_OBJECT
+from memorybank_cli.bank.rows import FileRow, Seen
 from memorybank_cli.bank.scan import Change, Scan, Scanner
 from memorybank_cli.base import clock, digests, files
 from memorybank_cli.base.exact_json import dumps
@@ -42,7 +46,7 @@ def establish(bank: Bank, progress: Progress = QUIET) -> tuple[Scan, list[str]]:
         _write_document(bank)
     scan = Scanner(bank, progress).run()
     if first:
-        _create(bank, scan)
+        create(bank, bound_kinds(scan.changes))
         _write_document(bank)
     adopted = Adopter(bank, progress).adopt(change for change in scan.changes if change.path != layout.BANK)
     return scan, adopted
@@ -54,19 +58,21 @@ def begin(bank: Bank) -> None:
         establish(bank, bank.context.progress)
 
 
-def _create(bank: Bank, scan: Scan) -> None:
+def create(bank: Bank, bound: list[str]) -> None:
+    """Write the first line: what the bank is, and the kinds whose built-in schema must fit from now on."""
     data = bank.root.read_if_there(layout.BANK) or render_document(bank.document)
-    bank.commit([_document_entry(bank, CREATED, data, bound=bound_kinds(scan.changes))])
+    bank.commit([document_entry(bank, CREATED, data, bound=bound)])
 
 
 def rename(bank: Bank) -> None:
     """Record the new identity of a bank that was a copy, and write it into bank.json."""
     data = render_document(bank.document)
-    bank.commit([_document_entry(bank, RENAMED, data)])
+    bank.commit([document_entry(bank, RENAMED, data)])
     files.replace(bank.root, layout.BANK, data)
 
 
-def _document_entry(bank: Bank, op: str, data: bytes, **fields: Any) -> Entry:
+def document_entry(bank: Bank, op: str, data: bytes, **fields: Any) -> Entry:
+    """A line that says what the bank is from now on; `data` are the bytes of bank.json."""
     before = bank.catalog.row(layout.BANK).expected
     row = FileRow(layout.BANK, digests.of(data), len(data), files.FILE_MODE, [], "bank", before.sha if before else None)
     return Entry(op, {"document": bank.document, "files": [list(row)], **fields}, versions.pack([data]))
@@ -82,12 +88,28 @@ def render_document(document: dict[str, Any]) -> bytes:
     return dumps(document, indent=True) + b"\n"
 
 
-def bound_kinds(changes: list[Change]) -> list[str]:
+def bound_kinds(changes: Iterable[Change]) -> list[str]:
     """Kinds whose built-in schema fitted every file that there was, placeholders aside: from now on it must fit."""
-    fits: dict[str, bool] = {}
+    fitting = Fitting()
     for change in changes:
-        seen = change.seen
-        if seen is None or not seen.kind or change.pending == "found" or seen.sha == digests.of(EMPTY):
-            continue
-        fits[seen.kind] = fits.get(seen.kind, True) and not seen.content
-    return sorted(kind for kind, good in fits.items() if good)
+        if change.seen is not None:
+            fitting.see(change.seen)
+    return fitting.kinds()
+
+
+class Fitting:
+    """Which kinds have fitted their built-in schema so far."""
+
+    def __init__(self) -> None:
+        self._fits: dict[str, bool] = {}
+
+    def see(self, seen: Seen) -> None:
+        """One more file; a damaged one and a placeholder say nothing."""
+        rules = {one.rule for one in seen.content} - {DUPLICATE}
+        if not seen.kind or seen.sha == EMPTY_OBJECT or rules - {MISFIT}:
+            return
+        self._fits[seen.kind] = self._fits.get(seen.kind, True) and not rules
+
+    def kinds(self) -> list[str]:
+        """Those that fitted each time."""
+        return sorted(kind for kind, good in self._fits.items() if good)

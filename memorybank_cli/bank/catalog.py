@@ -16,7 +16,7 @@ from memorybank_cli.bank import layout
 from memorybank_cli.bank.chain import GAP, START, Break, Position, Reading
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Journal
-from memorybank_cli.bank.rows import Expected, FileRow, Row, Seen
+from memorybank_cli.bank.rows import Content, Expected, FileRow, Row, Seen
 from memorybank_cli.base import clock, files
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 from memorybank_cli.base.walk import Root
@@ -27,16 +27,18 @@ CREATE TABLE IF NOT EXISTS files (
   dir TEXT, name TEXT,
   sha TEXT, size INTEGER, mode INTEGER, seq INTEGER, rules TEXT, kind TEXT,
   s_sha TEXT, s_size INTEGER, s_mtime INTEGER, s_ctime INTEGER, s_inode INTEGER, s_mode INTEGER,
-  s_kind TEXT, s_content TEXT, s_hashed INTEGER, s_records INTEGER,
+  s_kind TEXT, s_content TEXT, s_hashed INTEGER, s_records INTEGER, s_id TEXT, s_facts TEXT,
   PRIMARY KEY (dir, name)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS dirs (dir TEXT PRIMARY KEY, signature TEXT, counts TEXT, findings TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dirs (
+  dir TEXT PRIMARY KEY, signature TEXT, counts TEXT, findings TEXT, facts TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS unrendered (account TEXT PRIMARY KEY, since INTEGER) WITHOUT ROWID;
 """
 _PROBES = (
     "SELECT name,value FROM meta LIMIT 0",
     "SELECT dir,name,sha,size,mode,seq,rules,kind FROM files LIMIT 0",
     "SELECT s_sha,s_size,s_mtime,s_ctime,s_inode,s_mode,s_kind,s_content,s_hashed,s_records FROM files LIMIT 0",
-    "SELECT dir,signature,counts,findings FROM dirs LIMIT 0",
+    "SELECT s_id,s_facts FROM files LIMIT 0",
+    "SELECT dir,signature,counts,findings,facts FROM dirs LIMIT 0",
     "SELECT account,since FROM unrendered LIMIT 0",
 )
 REBOOT_DOUBT_NS = 120 * clock.SECOND_NS
@@ -49,6 +51,7 @@ FILE_OPS = frozenset(
         "file.removed",
         "file.accepted",
         "restore.end",
+        "migrate.end",
         "files.rendered",
     }
 )
@@ -200,6 +203,11 @@ class Catalog:
         """Accounts of which the journal knows more than their files say."""
         return [row[0] for row in self.db.execute("SELECT account FROM unrendered ORDER BY since")]
 
+    def unrendered_since(self, account: str) -> int | None:
+        """The first journal line of which an account's files do not tell yet, None where there is none."""
+        row = self.db.execute("SELECT since FROM unrendered WHERE account=?", (account,)).fetchone()
+        return None if row is None else int(row[0])
+
     # What files should be, and what they were
 
     def row(self, path: str) -> Row:
@@ -213,11 +221,29 @@ class Catalog:
 
     def all_expected(self, below: str = "") -> Iterator[tuple[str, Expected]]:
         """Every file that should be there, with its path, sorted by directory and name."""
-        query = "SELECT dir,name,sha,size,mode,seq,rules,kind FROM files WHERE sha IS NOT NULL ORDER BY dir,name"
-        for found in self.db.execute(query):
-            path = f"{found[0]}/{found[1]}" if found[0] else found[1]
-            if not below or path == below or path.startswith(f"{below}/"):
-                yield path, _expected(found[2:])
+        query = "SELECT dir,name,sha,size,mode,seq,rules,kind FROM files WHERE sha IS NOT NULL"
+        # '0' is the character after '/': the range holds every directory below.
+        part = " AND (dir=? OR (dir>? AND dir<?) OR (dir=? AND name=?))"
+        values = (below, f"{below}/", f"{below}0", *_split(below)) if below else ()
+        for found in self.db.execute(f"{query}{part if below else ''} ORDER BY dir,name", values):
+            yield f"{found[0]}/{found[1]}" if found[0] else found[1], _expected(found[2:])
+
+    def sections(self) -> dict[str, int]:
+        """How many files there should be by top directory; '' for those right in the bank's root."""
+        query = "SELECT dir,count(*) FROM files WHERE sha IS NOT NULL GROUP BY dir"
+        found: dict[str, int] = {}
+        for directory, count in self.db.execute(query):
+            top = directory.partition("/")[0]
+            found[top] = found.get(top, 0) + count
+        return found
+
+    def kinds(self) -> dict[str, int]:
+        """How many JSON files there should be by the kind of their document; '' where none is known."""
+        query = (
+            "SELECT CASE WHEN s_sha IS NULL THEN kind ELSE s_kind END,count(*) FROM files"
+            " WHERE sha IS NOT NULL AND name LIKE '%.json' GROUP BY 1"
+        )
+        return dict(self.db.execute(query))
 
     def directories(self) -> set[str]:
         """Every directory that holds or should hold files."""
@@ -233,15 +259,13 @@ class Catalog:
         """Keep what was seen in a directory; call it within `writing`."""
         self.db.executemany(
             "INSERT INTO files"
-            " (dir,name,s_sha,s_size,s_mtime,s_ctime,s_inode,s_mode,s_kind,s_content,s_hashed,s_records)"
-            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET s_sha=excluded.s_sha, s_size=excluded.s_size,"
-            " s_mtime=excluded.s_mtime, s_ctime=excluded.s_ctime, s_inode=excluded.s_inode, s_mode=excluded.s_mode,"
-            " s_kind=excluded.s_kind, s_content=excluded.s_content, s_hashed=excluded.s_hashed,"
-            " s_records=excluded.s_records",
-            [
-                (directory, name, *one[:7], dumps(one.content).decode() if one.content else "", one.hashed, one.records)
-                for name, one in seen
-            ],
+            " (dir,name,s_sha,s_size,s_mtime,s_ctime,s_inode,s_mode,s_kind,s_content,s_hashed,s_records,s_id,s_facts)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+            " ON CONFLICT DO UPDATE SET s_sha=excluded.s_sha, s_size=excluded.s_size, s_mtime=excluded.s_mtime,"
+            " s_ctime=excluded.s_ctime, s_inode=excluded.s_inode, s_mode=excluded.s_mode, s_kind=excluded.s_kind,"
+            " s_content=excluded.s_content, s_hashed=excluded.s_hashed, s_records=excluded.s_records,"
+            " s_id=excluded.s_id, s_facts=excluded.s_facts",
+            [(directory, name, *one[:7], _content(one.content), *one[8:]) for name, one in seen],
         )
         gone = [(directory, name) for name in vanished]
         self.db.executemany("DELETE FROM files WHERE dir=? AND name=? AND sha IS NULL", gone)
@@ -264,16 +288,34 @@ class Catalog:
         query = "SELECT dir,name FROM files WHERE s_sha IS NOT NULL AND sha IS NOT NULL ORDER BY s_hashed LIMIT ?"
         return [f"{row[0]}/{row[1]}" if row[0] else row[1] for row in self.db.execute(query, (count,))]
 
-    def unchanged(self) -> dict[str, tuple[str, str, str]]:
-        """By directory: the signature of a look in which every file was settled, its counts and its findings."""
-        return {
-            row[0]: (row[1], row[2], row[3])
-            for row in self.db.execute("SELECT dir,signature,counts,findings FROM dirs")
-        }
+    def unchanged(self) -> dict[str, tuple[str, str, str, str]]:
+        """By directory: the signature of a look in which every file was settled, its counts, findings and facts."""
+        query = "SELECT dir,signature,counts,findings,facts FROM dirs"
+        return {row[0]: (row[1], row[2], row[3], row[4]) for row in self.db.execute(query)}
 
-    def set_unchanged(self, directory: str, signature: str, counts: str, findings: str) -> None:
-        """Keep the signature of a settled directory; call it within `writing`."""
-        self.db.execute("INSERT OR REPLACE INTO dirs VALUES (?,?,?,?)", (directory, signature, counts, findings))
+    def set_unchanged(self, directory: str, signature: str, *look: str) -> None:
+        """Keep the signature of a settled directory, and what the look gave; call it within `writing`."""
+        self.db.execute("INSERT OR REPLACE INTO dirs VALUES (?,?,?,?,?)", (directory, signature, *look))
+
+    # What documents say of each other
+
+    def documents(self, fact: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Path, kind and facts of each document that was seen and contributes a fact of that name."""
+        query = "SELECT dir,name,s_kind,s_facts FROM files WHERE s_sha IS NOT NULL AND instr(s_facts,?) ORDER BY 1,2"
+        for directory, name, kind, facts in self.db.execute(query, (f'"{fact}":',)):
+            if fact in (found := _value(facts)):
+                yield _joined(directory, name), kind, found
+
+    def ids(self) -> Iterator[tuple[str, str]]:
+        """Kind and id of each single record that was seen."""
+        yield from self.db.execute("SELECT s_kind,s_id FROM files WHERE s_id<>'' AND s_sha IS NOT NULL")
+
+    def shared_ids(self) -> Iterator[tuple[str, str, str]]:
+        """Kind, id and path of each single record whose id another one of that kind has too, these side by side."""
+        several = "SELECT s_kind,s_id FROM files WHERE s_id<>'' AND s_sha IS NOT NULL GROUP BY 1,2 HAVING count(*)>1"
+        rows = "SELECT s_kind,s_id,dir,name FROM files WHERE s_id<>'' AND s_sha IS NOT NULL"
+        for found in self.db.execute(f"{rows} AND (s_kind,s_id) IN ({several}) ORDER BY 1,2,3,4"):
+            yield found[0], found[1], _joined(*found[2:])
 
 
 def _is_catalog(name: str) -> bool:
@@ -292,6 +334,17 @@ def _value(text: Any) -> Any:
         raise _foreign() from None
 
 
+def _content(content: tuple[Content, ...]) -> str:
+    return dumps([tuple(one) for one in content]).decode() if content else ""
+
+
+def _contents(text: str) -> tuple[Content, ...]:
+    try:
+        return tuple(Content(*one) for one in _value(text))
+    except TypeError:
+        raise _foreign() from None
+
+
 def _position(found: Any) -> Position:
     if not isinstance(found, list | tuple) or [type(part) for part in found] != [int, str, int, int]:
         raise _foreign()
@@ -307,6 +360,10 @@ def _split(path: str) -> tuple[str, str]:
     return directory, name
 
 
+def _joined(directory: str, name: str) -> str:
+    return f"{directory}/{name}" if directory else name
+
+
 def _expected(columns: tuple[Any, ...]) -> Expected:
     sha, size, mode, seq, rules, kind = columns
     return Expected(sha, size, mode, seq, tuple(_value(rules)) if rules != "[]" else (), kind)
@@ -316,7 +373,7 @@ def _row(found: tuple[Any, ...]) -> Row:
     expected = None if found[2] is None else _expected(found[2:8])
     seen = None
     if found[8] is not None:
-        content = tuple(tuple(one) for one in _value(found[15])) if found[15] else ()
+        content = _contents(found[15]) if found[15] else ()
         sha, size, mtime, ctime, inode, mode, kind = found[8:15]
-        seen = Seen(sha, size, mtime, ctime, inode, mode, kind, content, found[16], found[17])
+        seen = Seen(sha, size, mtime, ctime, inode, mode, kind, content, *found[16:20])
     return Row(expected, seen)

@@ -22,7 +22,8 @@ ROW_LENGTH = 7  # of the elements of `files`
 NEEDED: dict[str, frozenset[str]] = {
     **dict.fromkeys(("bank.created", "bank.renamed"), frozenset({"files"})),
     **dict.fromkeys(("file.adopted", "file.found", "file.removed", "file.accepted"), frozenset({"files"})),
-    **dict.fromkeys(("restore.begin", "restore.end"), frozenset({"id", "files"})),
+    **dict.fromkeys(("restore.begin", "restore.end", "migrate.end"), frozenset({"id", "files"})),
+    "migrate.begin": frozenset({"id", "step", "snapshot", "repository"}),
     "files.rendered": frozenset({"account", "upto", "files"}),
 }
 """Fields without which a line of an operation is none; what reads them does not look again."""

@@ -20,10 +20,15 @@ _LIMIT = 1 << 20
 
 
 class Home:
-    """The state directory of one bank."""
+    """The state directory of one bank.
 
-    def __init__(self, bank_id: str, owner: int) -> None:
-        self.bank_id, self.owner = bank_id, owner
+    Of a bank that is `aside`, still being built somewhere else than where it will stand, nothing is kept before
+    `settle`: when that never comes, nobody ever heard of it.
+    """
+
+    def __init__(self, bank_id: str, owner: int, aside: bool = False) -> None:
+        self.bank_id, self.owner, self.aside = bank_id, owner, aside
+        self._mark = (0, "")
         self._base: Root | None = None
         self.damaged: set[str] = set()
         """Files of ours that cannot be read: they count as missing."""
@@ -48,6 +53,8 @@ class Home:
 
     def _read(self, name: str) -> dict[str, Any]:
         """A document of ours; a damaged one counts as missing and is named by `damaged`."""
+        if self.aside:
+            return {}
         try:
             data = self.root.read_if_there(name, _LIMIT)
             # A crash of the machine leaves what was not synced empty, or full of NULs.
@@ -61,6 +68,8 @@ class Home:
 
     def mark(self) -> tuple[int, str]:
         """The last line known to be durable, (0, '') where none is."""
+        if self.aside:
+            return self._mark
         found = self._read("mark.json")
         seq, digest = found.get("seq", 0), found.get("hash", "")
         if type(seq) is int and 0 <= seq < 1 << 53 and isinstance(digest, str):
@@ -70,7 +79,16 @@ class Home:
 
     def set_mark(self, seq: int, digest: str) -> None:
         """Remember the last durable line; it may lag, so it is not synced itself."""
+        if self.aside:
+            self._mark = seq, digest
+            return
         files.replace(self.root, "mark.json", dumps({"seq": seq, "hash": digest}), durable=False)
+
+    def settle(self, root: Root) -> None:
+        """The bank that was built aside stands in its place now: what was learnt meanwhile is kept."""
+        self.aside = False
+        self.remember_place(root)
+        self.set_mark(*self._mark)
 
     def trusted(self) -> dict[str, str]:
         """Digests of config files whose loosening settings hold, by path."""
@@ -94,6 +112,8 @@ class Home:
 
     def remember_place(self, root: Root) -> str:
         """Note where the bank stands now; its former path when it was moved, else ''. Raises CopiedBank."""
+        if self.aside:
+            return ""
         original = self.is_copy(root)
         if original:
             raise CopiedBank(f"{root.path} is a copy of the bank at {original}", path=root.path)

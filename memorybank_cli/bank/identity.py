@@ -10,6 +10,7 @@ from typing import Any
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.home import Home, user_config
 from memorybank_cli.bank.journal import Journal
+from memorybank_cli.bank.measures import Aggregates
 from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base import digests
 from memorybank_cli.base.context import Context
@@ -22,23 +23,31 @@ from memorybank_cli.base.walk import Entry, Root
 _KEY = re.compile("[0-9a-f]{64}")
 
 
-def read_document(root: Root, journal: Journal) -> dict[str, Any]:
+def read_document(root: Root, journal: Journal, writes: int | None = layout.FORMAT) -> dict[str, Any]:
     """bank.json, or what the journal recorded of it where the file is damaged, gone, or names no bank.
 
-    Raises OperationFailed where neither names a bank, FormatMismatch for another format.
+    `writes` is the format that the program writes; the one before it is read too; None stands for any. Raises
+    OperationFailed where neither names a bank, FormatMismatch for another format.
     """
     for read in (partial(_written, root), partial(_recorded, journal)):
         document = read()
         if not isinstance(document, dict) or not is_id(str(document.get("bank_id", ""))):
             continue  # agents can write it, and the id becomes part of a path
-        if document.get("format") != layout.FORMAT:
-            message = f"the bank has format {document.get('format')!r:.40}, this program writes {layout.FORMAT}"
-            raise FormatMismatch(message, path=root.path)
+        if writes is not None and document.get("format") not in (writes, max(1, writes - 1)):
+            raise of_another_format(document.get("format"), writes, root.path)
         if _KEY.fullmatch(str(document.get("identity_key", ""))):
             return document
     raise OperationFailed(
         f"{root.absolute(layout.BANK)} does not name a bank", hint="memorybank init in that directory makes one"
     )
+
+
+def of_another_format(found: Any, writes: int, path: str) -> FormatMismatch:
+    """What a bank of format `found` is to a program that writes the format `writes`."""
+    message = f"the bank has format {found!r:.40}, this program writes {writes}"
+    if type(found) is int and 0 < found < writes:
+        return FormatMismatch(message, path=path, hint="memorybank migrate brings the bank up to date")
+    return FormatMismatch(message, path=path, hint="a newer bank needs a newer memorybank")
 
 
 def _written(root: Root) -> Any:
@@ -84,6 +93,17 @@ def read_registry(root: Root, holds: Callable[[str, bytes], bool]) -> Registry:
             if isinstance(value, dict):
                 extra[name] = value
     return Registry(extra)
+
+
+def read_aggregates(root: Root, registry: Registry, holds: Callable[[str, bytes], bool]) -> Aggregates:
+    """The rules in config/aggregates.json, if they hold and have the shape of such rules; else built-in ones alone."""
+    try:
+        data = root.content(layout.AGGREGATES, layout.CONFIG_LIMIT)
+        value = loads(data) if data is not None and holds(layout.AGGREGATES, data) else {}
+    except (FlawedJSON, OSError):
+        value = {}  # the check of the file itself reports the damage
+    rules = value.get("aggregates", ()) if value and registry.matches("aggregates", value) else ()
+    return Aggregates(rules)
 
 
 def _schema_files(root: Root) -> list[Entry]:

@@ -8,8 +8,9 @@ snapshot or the high-water mark vouches for is never cut: it is a `Break`, and w
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.chain import Position, Reader, Reading, Tail
@@ -24,7 +25,10 @@ SEGMENT_BYTES = 16 << 20
 CHECKPOINT_LINES = 1_000
 CHECKPOINT_SECONDS = 60
 ENDING_BYTES = 4_096
+NEAR = 1 << 16  # bytes that are rather read than searched
+PIECE_BYTES = 1 << 20  # a group of any length is written in such pieces
 CUT = "journal.cut"
+_BEGINNING = re.compile(rb'\n\{"core":\{"seq":(\d{1,16}),')
 
 
 class Entry(NamedTuple):
@@ -33,6 +37,16 @@ class Entry(NamedTuple):
     op: str
     fields: dict[str, Any]
     value: Any = None
+
+
+class Group(Protocol):
+    """Entries that are written together or not at all; a list of them, or something that makes them as they go."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Each of them, in order."""
 
 
 class Journal:
@@ -64,16 +78,41 @@ class Journal:
         """Every line after a position in whole groups, then one `Reading`. `mark` is the high-water mark, if known."""
         return Reader(self, after, mark).run()
 
-    def lines(self, after: int = 0) -> Iterator[Line]:
-        """Lines with a seq above `after`, as far as they can be read, the chain not checked."""
+    def lines(self, after: int = 0, having: tuple[bytes, ...] = ()) -> Iterator[Line]:
+        """Lines with a seq above `after`, as far as they can be read, the chain not checked.
+
+        With `having` only those in whose bytes one of these texts stands; the others are not even parsed.
+        """
         firsts = self.segments()
         start = max((first for first in firsts if first <= after + 1), default=0)
         for first in firsts:
             if first >= start:
-                for raw in self.raw_lines(first, 0):
+                for raw in self.raw_lines(first, self._offset(first, after) if first == start else 0):
+                    if having and not any(text in raw for text in having):
+                        continue
                     found = unframe(raw)
                     if found and found[0].seq > after:
                         yield found[0]
+
+    def _offset(self, first: int, after: int) -> int:
+        """Where in a segment a line begins before which no seq is above `after`: its end is as near as its start.
+
+        Found by halving. Where the bytes halfway are no beginning of a line, everything from the last good one is read.
+        """
+        try:
+            fd = self.root.open(layout.segment_file(first))
+        except OSError:
+            return 0
+        try:
+            low, high = 0, os.fstat(fd).st_size
+            while high - low > NEAR:
+                start, seq = _next_line(fd, (low + high) // 2)
+                if seq is None:
+                    break
+                low, high = (start, high) if seq <= after else (low, (low + high) // 2)
+            return low
+        finally:
+            os.close(fd)
 
     def lines_about(self, path: str) -> list[Line]:
         """Lines that name `path`, newest first: found by text, then confirmed by the caller."""
@@ -113,41 +152,60 @@ class Journal:
         finally:
             os.close(fd)
 
-    def append(self, end: Position, groups: Iterable[list[Entry]], sync: bool = True) -> tuple[list[Line], Position]:
-        """Write groups of entries after `end`, each all or nothing, and make them durable: the acknowledgement.
+    def append(self, end: Position, groups: Iterable[Group], sync: bool = True) -> tuple[list[Line], Position]:
+        """`write`, and its lines at once."""
+        lines: list[Line] = []
+        for item in self.write(end, groups, sync):
+            if isinstance(item, Reading):
+                end = item.end
+            else:
+                lines.append(item)
+        return lines, end
 
-        The caller holds the lock, has read up to `end` and cut the tail. Raises OSError; nothing is then written.
+    def write(self, end: Position, groups: Iterable[Group], sync: bool = True) -> Iterator[Line | Reading]:
+        """Write groups of entries after `end`, each all or nothing: the lines, then how far the journal goes now.
+
+        They are durable, and so acknowledged, once that last item is given; lines come before. The caller holds the
+        lock, has read up to `end` and cut the tail. Raises OSError; nothing is then written, nor when it is closed
+        before its end.
         """
         end = self._rotated(end)
-        parts, lines, last = [], [], end
-        for group in groups:
-            text, framed = self._framed(last, group)
-            last = last._replace(seq=framed[-1].seq, hash=framed[-1].hash)
-            parts.append(text)
-            lines += framed
-        text = b"".join(parts)
         fd = files.open_for_append(self.root, layout.segment_file(end.segment))
+        start, size, cut = os.fstat(fd).st_size, 0, False
+        waiting: list[bytes] = []
+        last = end
         try:
-            files.append(fd, text, durable=sync)
+            for text, line in self._framed(end, groups):
+                last = last._replace(seq=line.seq, hash=line.hash, offset=last.offset + len(text))
+                waiting.append(text)
+                size += len(text)
+                if size > PIECE_BYTES:
+                    files.append(fd, b"".join(waiting))
+                    waiting, size, cut = [], 0, True
+                yield line
+            files.append(fd, b"".join(waiting), durable=sync)
+        except BaseException:
+            if cut:
+                files.truncate(fd, start)
+            raise
         finally:
             os.close(fd)
-        return lines, last._replace(offset=end.offset + len(text))
+        yield Reading(last, (), None)
 
-    def _framed(self, end: Position, group: list[Entry]) -> tuple[bytes, list[Line]]:
-        group_id, moment = uuid7() if len(group) > 1 else "", clock.now()
-        parts, lines, seq, previous = [], [], end.seq, end.hash
-        for index, entry in enumerate(group):
-            seq = int(entry.fields.get("seq", seq + 1))
-            core: dict[str, Any] = {"seq": seq, "ts": moment, "actor": self.actor, "op": entry.op}
-            core.update((key, value) for key, value in entry.fields.items() if key != "seq")
-            if group_id:
-                core["txn"] = [group_id, index, len(group)]
-            core["key"] = None
-            text, line = frame(previous, core, entry.value)
-            previous = line.hash
-            parts.append(text)
-            lines.append(line)
-        return b"".join(parts), lines
+    def _framed(self, end: Position, groups: Iterable[Group]) -> Iterator[tuple[bytes, Line]]:
+        seq, previous = end.seq, end.hash
+        for group in groups:
+            group_id, moment = uuid7() if len(group) > 1 else "", clock.now()
+            for index, entry in enumerate(group):
+                seq = int(entry.fields.get("seq", seq + 1))
+                core: dict[str, Any] = {"seq": seq, "ts": moment, "actor": self.actor, "op": entry.op}
+                core.update((key, value) for key, value in entry.fields.items() if key != "seq")
+                if group_id:
+                    core["txn"] = [group_id, index, len(group)]
+                core["key"] = None
+                text, line = frame(previous, core, entry.value)
+                previous = line.hash
+                yield text, line
 
     def _rotated(self, end: Position) -> Position:
         full = end.offset >= SEGMENT_BYTES or end.seq - end.segment + 1 >= SEGMENT_LINES
@@ -169,3 +227,9 @@ class Journal:
         return Entry(
             CUT, {"segment": path, "offset": tail.offset, "bytes": size, "sha256": digest, "after_seq": end.seq}
         )
+
+
+def _next_line(fd: int, offset: int) -> tuple[int, int | None]:
+    """Where the first line that begins after `offset` does, and its seq; None where none is near."""
+    found = _BEGINNING.search(os.pread(fd, NEAR // 2, offset))
+    return (offset, None) if found is None else (offset + found.start() + 1, int(found[1]))

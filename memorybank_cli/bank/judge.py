@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from memorybank_cli.bank.layout import Place, Policy, policy_of
-from memorybank_cli.bank.rows import Expected, Seen
+from memorybank_cli.bank.rows import SHAPE, SOUND, Content, Expected, Seen
 from memorybank_cli.base.records import Finding
 
 Pending = Literal["", "new", "changed", "removed", "found"]
 ROT = "MB115"
+OLDER = "MB209"
 _MIB = 1 << 20
 # `{}` and a line break: a placeholder says nothing yet about the shape that will be kept there.
 EMPTY_OBJECT = "ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356"
@@ -45,12 +46,13 @@ def judge(path: str, where: Place, expected: Expected | None, seen: Seen | None,
     policy = policy_of(path, where, expected.kind if expected else seen.kind if seen else "", rules.open_patterns)
     if seen is None:
         return _missing(path, expected, policy)
-    flaws = [one for one in seen.content if one[0] != "MB201"]
+    flaws = [one for one in seen.content if one.rule not in SOUND]
     if flaws:
         pending: Pending = "found" if expected is None or not (expected.good or expected.sha == seen.sha) else ""
-        return Verdict([_damage(path, one) for one in flaws], pending, rule=flaws[0][0])
+        return Verdict([_damage(path, one) for one in flaws], pending, rule=flaws[0].rule)
     changed = expected is not None and expected.sha != seen.sha
     findings = _limit(path, where, seen, rules) + _shape(path, where, expected, seen, rules)
+    findings += [one.at(path, f"memorybank explain {one.rule}") for one in seen.content if one.rule not in SHAPE]
     if where.section == "stray":
         findings.append(
             Finding("MB112", "a JSON file outside every section", path, "move it into a section if agents rely on it")
@@ -76,10 +78,9 @@ def _missing(path: str, expected: Expected | None, policy: Policy) -> Verdict:
     return Verdict([Finding("MB111", "the file is gone", path, hint)], outside=True, rule="MB111")
 
 
-def _damage(path: str, flaw: tuple[str, str, str, int | None]) -> Finding:
-    rule, message, pointer, line = flaw
-    then = ", then check the disk" if rule == ROT else ""
-    return Finding(rule, message, path, f"memorybank repair {path}{then}", pointer, line)
+def _damage(path: str, flaw: Content) -> Finding:
+    then = ", then check the disk" if flaw.rule == ROT else ""
+    return flaw.at(path, f"memorybank repair {path}{then}")
 
 
 def _changed(path: str, what: str) -> Finding:
@@ -109,22 +110,27 @@ def _shape(path: str, where: Place, expected: Expected | None, seen: Seen, rules
         return []
     if not seen.kind:
         return [Finding("MB202", "no schema for this file", path)]
-    if not seen.content:
+    misfits = [one for one in seen.content if one.rule in SHAPE]
+    if not misfits:
         return []
     if (
         where.bound
         or seen.kind in rules.bound
         or (expected is not None and expected.fits and expected.kind == seen.kind)
     ):
-        hint = f"memorybank explain MB201; the schema's name is {seen.kind}"
-        return [Finding(rule, message, path, hint, pointer, line) for rule, message, pointer, line in seen.content]
-    return [Finding("MB202", f"does not have the shape of a known {seen.kind}: {seen.content[0][1]}", path)]
+        return [one.at(path, _shape_hint(one.rule, seen.kind)) for one in misfits]
+    message = f"does not have the shape of a known {seen.kind}: {misfits[0].message}"
+    return [misfits[0]._replace(rule="MB202", message=message).at(path)]
+
+
+def _shape_hint(rule: str, kind: str) -> str:
+    return "memorybank migrate" if rule == OLDER else f"memorybank explain {rule}; the schema's name is {kind}"
 
 
 def recorded_rules(where: Place, seen: Seen, bound: frozenset[str]) -> list[str]:
     """The rules that stand in the journal beside a version: its flaw, or that no schema was found to fit it."""
-    flaws = sorted({one[0] for one in seen.content})
-    if flaws == ["MB201"] and not (where.bound or seen.kind in bound):
+    flaws = sorted({one.rule for one in seen.content} - (SOUND - SHAPE))
+    if flaws and SHAPE.issuperset(flaws) and not (where.bound or seen.kind in bound):
         return ["MB202"]
     if flaws or not where.is_json or (seen.kind and seen.sha != EMPTY_OBJECT):
         return flaws

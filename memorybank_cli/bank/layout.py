@@ -18,6 +18,7 @@ README = "README.md"
 CONFIG = "config/memorybank.json"
 CONFIG_LIMIT = 1 << 20  # bytes of a config file or schema
 CONFIG_SCHEMAS = "config/schemas"
+AGGREGATES = "config/aggregates.json"
 PRIVATE = ".memorybank"
 JOURNAL = f"{PRIVATE}/journal"
 QUARANTINE = f"{PRIVATE}/quarantine"
@@ -26,10 +27,11 @@ LOCK = f"{PRIVATE}/lock"
 STATUS = f"{PRIVATE}/status.json"
 CATALOG = "catalog"  # the stem of catalog.sqlite; a rebuilt one gets a new name
 SECTIONS = ("trades", "metrics", "state")
+AGENTS = frozenset({"agents", "shared"})
 PLACEHOLDERS = {"metrics": "metrics/metrics.json", "state": "state/state.json"}
 
 _ACCOUNT = "account_"
-_CONFIG_KINDS = ("memorybank", "security_config", "predictive_config", "alerts_config")
+_CONFIG_KINDS = ("memorybank", "security_config", "predictive_config", "alerts_config", "aggregates")
 TIERS = ("short_term", "mid_term", "whole_history", "history_context")
 _MIB = 1 << 20
 _SECRET_ENDINGS = (".pem", ".key", ".p12", ".pfx", ".keystore", ".env")
@@ -83,7 +85,7 @@ class _Directory:
             return _STATE
         if top == "metrics":
             return _HISTORICAL if self.rest.split("/")[0] == "historical" else _METRICS
-        if top in ("agents", "shared"):
+        if top in AGENTS:
             return Place(top, "", "open")
         if top == "config":
             return Place("config", _config_kind(self.rest, name), "managed")
@@ -112,8 +114,30 @@ def _account_kind(rest: str, name: str) -> str:
     return stem if not rest and stem in (*TIERS, "account") else ""
 
 
+# Records of agents by the members that tell them; of several the first, so a decision may name a signal.
+_BY_MEMBER = (
+    ("decision_type", "decision"),
+    ("signal_type", "signal"),
+    ("predicted_event", "predictive_alert"),
+    ("decision_id", "decision"),
+    ("signal_id", "signal"),
+    ("pattern_id", "pattern"),
+    ("prediction_id", "prediction"),
+    ("corruption_id", "corruption_event"),
+    ("event_id", "security_event"),
+    ("state_type", "agent_state"),
+    ("current_cycle", "agent_state"),
+    ("entities", "entity_list"),
+    ("relations", "relation_list"),
+)
+
+RECORDS = frozenset(kind for _, kind in _BY_MEMBER)
+
+
 def kind_of(where: Place, value: Any) -> str:
-    """The kind of a document by its content: a trades file may hold one trade or a list of them."""
+    """The kind of a document by its content: a trades file may hold one trade or a list, agents' files any record."""
+    if where.section in AGENTS and isinstance(value, dict):
+        return next((kind for member, kind in _BY_MEMBER if member in value), "")
     if (
         where.section == "trades"
         and where.kind == "trade"
@@ -173,6 +197,24 @@ def account_section(account: str) -> str:
 def account_file(account: str, kind: str) -> str:
     """The path of one of an account's files: `account`, a tier, or `history_context`."""
     return f"{account_section(account)}/{kind}.json"
+
+
+def history_index(account: str) -> str:
+    """The path of the index of an account's sealed segments."""
+    return f"{account_section(account)}/history/index.json"
+
+
+def history_segment(account: str, first: int) -> str:
+    """The path of the sealed segment whose first message has the position `first`."""
+    return f"{account_section(account)}/history/{first:012d}.json"
+
+
+def history_first(path: str) -> int | None:
+    """The position of the first message of a sealed segment by its file's path, None for other files."""
+    directory, _, name = path.rpartition("/")
+    stem, _, suffix = name.partition(".")
+    is_segment = directory.endswith("/history") and suffix == "json" and stem.isdecimal() and len(stem) == 12
+    return int(stem) if is_segment else None
 
 
 def segment_file(first: int) -> str:

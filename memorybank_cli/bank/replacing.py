@@ -1,35 +1,42 @@
 """Replacing files as one journaled act: staged, begun, swapped, ended; what a kill interrupts is finished later.
 
-Used by rollback, restore in place and repair. Directories are never replaced: agents and watchers hold them open.
+Used by rollback, restore in place, repair and import. Directories are never replaced: agents and watchers hold them
+open. An act of any size needs little memory: its rows wait in a spool, and the contents in the stage.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any, NamedTuple
 
 from memorybank_cli.bank import layout, versions
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.rows import FileRow
-from memorybank_cli.base import digests, files
+from memorybank_cli.bank.spool import Spool
+from memorybank_cli.base import clock, digests, files
 from memorybank_cli.base.names import uuid7
 
 BEGIN = "restore.begin"
 END = "restore.end"
+ROWS = 1_000  # files that a line names at most
 
 
 class Replacement(NamedTuple):
     """One file to put in place: its content (None removes it), mode, time of change, kind and rules."""
 
     path: str
-    content: bytes | None
+    content: bytes | Iterator[bytes] | None
     mode: int = files.FILE_MODE
     mtime_ns: int | None = None
     kind: str = ""
     rules: tuple[str, ...] = ()
+    method: str = ""
+    """How the content was come by, where a line should say so."""
 
 
 class Replaced(NamedTuple):
@@ -47,43 +54,137 @@ def replace_files(
 
     Raises OSError before anything is swapped when staging fails; the bank is then as it was.
     """
+    with replacing(bank, reason, keep, **fields) as act:
+        for one in wanted:
+            act.put(one)
+        return act.carry_out()
+
+
+@contextmanager
+def replacing(bank: Bank, reason: str, keep: bool = True, **fields: object) -> Iterator[Act]:
+    """An act to which files and journal entries are given one by one; unless it is carried out it leaves nothing.
+
+    The bank's lock is held meanwhile. `fields` stand in the act's first line.
+    """
     with bank.locked():
         bank.check_writable()
-        transaction = uuid7()
-        stage = f"{layout.SCRATCH}/{transaction}"
+        act = Act(bank, {"id": uuid7(), "reason": reason}, keep, fields)
         try:
-            rows, contents = _staged(bank, wanted, stage)
-            if not rows:
-                files.remove_tree(bank.root, stage)
-                return Replaced([], [], {})
-            head = {"id": transaction, "reason": reason, "files": [list(row) for row in rows], **fields}
-            bank.commit([Entry(BEGIN, head)])
-        except BaseException:
-            files.remove_tree(bank.root, stage)
-            raise
-        # From here on a failure leaves the stage: the next opening goes on with it.
-        kept = swap(bank, rows, stage, keep)
-        bank.commit([Entry(END, {**head, "kept": kept}, versions.pack(contents))])
-        files.remove_tree(bank.root, stage)
-    restored = [row.path for row in rows if row.after is not None]
-    return Replaced(restored, [row.path for row in rows if row.after is None], kept)
+            files.make_dirs(bank.root, act.stage)
+            yield act
+        finally:
+            if not act.begun or act.ended:  # else a failure leaves the stage: the next opening goes on with it
+                files.remove_tree(bank.root, act.stage)
 
 
-def _staged(bank: Bank, wanted: Iterable[Replacement], stage: str) -> tuple[list[FileRow], list[bytes | None]]:
-    files.make_dirs(bank.root, stage)
-    rows: list[FileRow] = []
-    contents: list[bytes | None] = []
-    for index, one in enumerate(wanted):
-        before = digest_there(bank, one.path)
+class Act:
+    """Files that are to be replaced together, and entries that hold from the same moment on."""
+
+    def __init__(self, bank: Bank, head: dict[str, Any], keep: bool, fields: dict[str, Any]) -> None:
+        self.bank, self.keep = bank, keep
+        self.stage = f"{layout.SCRATCH}/{head['id']}"
+        self.begun = self.ended = False
+        self._head, self._fields = head, fields
+        self._spool = Spool(bank.root, f"{self.stage}/entries")
+        self._rows: list[FileRow] = []
+        self._contents: list[bytes | None] = []
+        self._methods: dict[str, str] = {}
+        self._done = Replaced([], [], {})
+        self._parts = self._staged = 0
+        self._room = versions.room(bank)
+
+    def put(self, one: Replacement) -> FileRow:
+        """Stage one file; what the journal will say of it. Raises OSError."""
+        before = digest_there(self.bank, one.path)
         if one.content is None:
-            rows.append(FileRow(one.path, None, 0, 0, [], one.kind, before))
-            contents.append(None)
-            continue
-        files.replace(bank.root, f"{stage}/{index}", one.content, one.mode, one.mtime_ns)
-        digest = digests.of(one.content)
-        rows.append(FileRow(one.path, digest, len(one.content), one.mode & 0o7777, list(one.rules), one.kind, before))
-        contents.append(one.content if len(one.content) <= versions.LARGEST else None)
-    return rows, contents
+            row, kept = FileRow(one.path, None, 0, 0, [], one.kind, before), None
+        else:
+            digest, size, kept = self._write(one)
+            row = FileRow(one.path, digest, size, one.mode & 0o7777, list(one.rules), one.kind, before)
+        (self._done.removed if one.content is None else self._done.restored).append(one.path)
+        self._rows.append(row)
+        self._contents.append(kept)
+        if one.method:
+            self._methods[one.path] = one.method
+        self._staged += 1
+        if len(self._rows) >= ROWS:
+            self._close_part()
+        return row
+
+    def add(self, entry: Entry) -> None:
+        """An admitted entry that is to be written in the same group as the act's beginning."""
+        self._spool.add(entry)
+
+    def carry_out(self) -> Replaced:
+        """Begin, swap, end. Raises OSError; once it is begun the next opening finishes it."""
+        self._close_part()
+        if len(self._spool):
+            self._sync_stage()
+            self.bank.commit_group(self._spool)
+            self.begun = bool(self._parts)
+        if self.begun:
+            self._done.kept.update(swap(self.bank, self._begun_rows(), self.stage, self.keep))
+            self.bank.commit_group(_Endings(self._spool, self._parts, self._done.kept))
+            self.ended = True
+        return self._done
+
+    def _write(self, one: Replacement) -> tuple[str, int, bytes | None]:
+        """Write a staged file; its digest, size, and the content where that is small enough to be kept."""
+        name, mtime = str(self._staged), clock.now_ns() if one.mtime_ns is None else one.mtime_ns
+        data, digest, size = one.content, sha256(), 0
+
+        def pieces() -> Iterator[bytes]:
+            nonlocal size
+            for piece in (data,) if isinstance(data, bytes) else data or ():
+                digest.update(piece)
+                size += len(piece)
+                yield piece
+
+        with self.bank.root.directory(self.stage) as fd:
+            files.write_new(fd, name, pieces(), one.mode & 0o7777, mtime)
+        return digest.hexdigest(), size, data if isinstance(data, bytes) and size <= versions.LARGEST else None
+
+    def _close_part(self) -> None:
+        if not self._rows:
+            return
+        fields = {**self._head, "files": [list(row) for row in self._rows]}
+        if self._methods:
+            fields["methods"] = self._methods
+        if not self._parts:
+            fields |= self._fields
+        packed = versions.pack(self._contents) if self._room > 0 else None
+        self._room -= len(packed["zstd"]) if packed else 0
+        self._spool.add(Entry(BEGIN, fields, packed))
+        self._parts += 1
+        self._rows, self._contents, self._methods = [], [], {}
+
+    def _sync_stage(self) -> None:
+        staged = (f"{self.stage}/{number}" for number in range(min(self._staged, files.SYNCED_SINGLY + 1)))
+        files.sync_paths(self.bank.root, [*staged, self.stage])
+
+    def _begun_rows(self) -> Iterator[FileRow]:
+        for entry in self._spool:
+            if entry.op == BEGIN:
+                yield from (FileRow(*row) for row in entry.fields["files"])
+
+
+class _Endings:
+    """The lines that end an act: one for each that began it."""
+
+    def __init__(self, spool: Spool, count: int, kept: dict[str, str]) -> None:
+        self._spool, self._count, self._kept = spool, count, kept
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (ending(entry.fields, self._kept) for entry in self._spool if entry.op == BEGIN)
+
+
+def ending(begun: dict[str, Any], kept: dict[str, str], **fields: object) -> Entry:
+    """The line that ends what a line began; what that keeps of contents is not said again."""
+    here = {row[0]: kept[row[0]] for row in begun["files"] if row[0] in kept}
+    return Entry(END, {**begun, "kept": here, **fields})
 
 
 def digest_there(bank: Bank, path: str) -> str | None:
@@ -98,25 +199,33 @@ def digest_there(bank: Bank, path: str) -> str | None:
         os.close(fd)
 
 
-def swap(bank: Bank, rows: list[FileRow], stage: str, keep: bool) -> dict[str, str]:
-    """Exchange what is staged with what stands there; also for a swap that a kill interrupted. Kept bytes by path."""
+def swap(bank: Bank, rows: Iterable[FileRow], stage: str, keep: bool) -> dict[str, str]:
+    """Exchange what is staged with what stands there, durably; the kept bytes by path."""
     kept: dict[str, str] = {}
+    changed: set[str] = set()
     for index, row in enumerate(rows):
-        place = swap_one(bank, row, f"{stage}/{index}", keep)
-        if place:
+        if place := swap_in(bank, row, f"{stage}/{index}", keep, changed):
             kept[row.path] = place
+    files.sync_paths(bank.root, changed)
     return kept
 
 
-def swap_one(bank: Bank, row: FileRow, staged: str, keep: bool) -> str:
-    """Put one file in place; where the bytes that came out are kept, '' when they were known or none."""
+def swap_in(bank: Bank, row: FileRow, staged: str, keep: bool, changed: set[str]) -> str:
+    """Put one file in place; where the bytes that came out are kept, '' when they were known or none.
+
+    Directories that the caller then has to sync go into `changed`; those in it were made already.
+    """
     there = bank.root.stat(row.path)
+    directory = row.path.rpartition("/")[0]
     if row.after is None:  # a directory there now was made for files of this very replacement
         return "" if there is None or stat.S_ISDIR(there.st_mode) else put_away(bank, row.path, row, keep)
-    place = bank.make_way(row.path)
-    files.make_dirs(bank.root, row.path.rpartition("/")[0])
+    place = ""
+    if directory not in changed:
+        place = bank.make_way(row.path)
+        files.make_dirs(bank.root, directory)
+        changed.add(directory)
     if there is None:
-        files.rename(bank.root, staged, row.path)
+        files.rename(bank.root, staged, row.path, durable=False)
         return place
     if files.exchange(bank.root, staged, row.path):
         return put_away(bank, staged, row, keep)

@@ -5,6 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from memorybank_cli.base.records import Finding
+
+SHAPE = frozenset({"MB201", "MB203", "MB209"})
+"""Rules about the shape of well-formed documents."""
+SOUND = SHAPE | {"MB208"}
+"""Rules about what well-formed documents are and say; every other rule of a file's content is damage."""
+
+
+class Content(NamedTuple):
+    """One flaw of a file's bytes, or one place where its document does not fit."""
+
+    rule: str
+    message: str
+    pointer: str = ""
+    line: int | None = None
+    expected: str = ""
+    found: str = ""
+
+    def at(self, path: str, hint: str = "") -> Finding:
+        """The finding that this is in the file at `path`."""
+        return Finding(
+            self.rule, self.message, path, hint, self.pointer, self.line, expected=self.expected, found=self.found
+        )
+
 
 class FileRow(NamedTuple):
     """One file as the journal tells it: the element of `core.files`. `after` None: the file is gone."""
@@ -47,7 +71,8 @@ def is_good(rules: Iterable[str]) -> bool:
 class Seen(NamedTuple):
     """What a file was when it was last read.
 
-    `content` has (rule, message, pointer, line) for each flaw or misfit, `records` how many records it holds.
+    `content` has each flaw or misfit, `records` says how many records it holds; `id` names a single record, and
+    `facts` is what the document contributes to rules between files; see `facts`.
     """
 
     sha: str
@@ -57,9 +82,11 @@ class Seen(NamedTuple):
     inode: int
     mode: int
     kind: str
-    content: tuple[tuple[str, str, str, int | None], ...]
+    content: tuple[Content, ...]
     hashed: int
     records: int
+    id: str = ""
+    facts: str = ""
 
 
 class Row(NamedTuple):

@@ -8,21 +8,19 @@ after its mtime: a memory-mapped writer changes content without moving mtime unt
 from __future__ import annotations
 
 import os
-import sqlite3
 import stat
 from collections.abc import Callable, Iterable
 from functools import cache
-from hashlib import sha256
 from typing import Any, NamedTuple
 
-import orjson
-
-from memorybank_cli.bank import layout
+from memorybank_cli.bank import facts, layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.examine import Changing, Examiner
 from memorybank_cli.bank.judge import ROT, Pending, Rules, judge
 from memorybank_cli.bank.layout import Place
-from memorybank_cli.bank.rows import Expected, Row, Seen
+from memorybank_cli.bank.rows import Content, Expected, Row, Seen
+from memorybank_cli.bank.settled import Counts, Settled, read, signature
+from memorybank_cli.bank.tally import Tally
 from memorybank_cli.base import clock
 from memorybank_cli.base.errors import from_os_error
 from memorybank_cli.base.names import unescape
@@ -56,18 +54,11 @@ class Scan:
         self.pending = 0
         self.bytes = 0
         self.records = 0
+        self.read = 0
+        """How many of the files checked were read; the others have not moved since they were."""
         self.by_section: dict[str, int] = {}
+        self.records_by_section: dict[str, int] = {}
         self.mtimes: dict[str, int] = {}
-
-
-class _Counts(NamedTuple):
-    """What a settled directory adds to a scan, kept in the catalog."""
-
-    checked: int
-    bytes: int
-    records: int
-    section: str
-    mtime: int
 
 
 class Scanner:
@@ -76,11 +67,13 @@ class Scanner:
     def __init__(self, bank: Bank, progress: Progress = QUIET) -> None:
         self.bank, self.catalog, self.progress = bank, bank.catalog, progress
         self.scan = Scan()
-        self.examiner = Examiner(bank.registry)
+        self.examiner = Examiner(bank.registry, bank.aggregates)
+        self.facts = Tally()
         self.rules = judging_rules(bank)
         self.full = False
         self.fresh: set[str] = set()
         self._rolled: set[str] = set()
+        self._settled = 0 if bank.home.aside else SETTLED_NS  # into a bank that is built aside nobody else writes
         self._unreadable_directories: list[str] = []
         # Directories with files that are damaged, or not what was recorded: they are gone into each time.
         self._troubled: set[str] = set()
@@ -102,7 +95,7 @@ class Scanner:
         for directory in sorted(known - visited):
             self._gone(directory)
         self.scan.findings += [_inner_bank(path) for path in inner]
-        self._keep(self.scan.checked)
+        self._keep(files=self.scan.checked, facts=self.facts.value())
         return self.scan
 
     def run_on(self, paths: Iterable[str]) -> Scan:
@@ -164,7 +157,7 @@ class Scanner:
     def _check_version(self) -> None:
         from memorybank_cli import __version__
 
-        version = f"{__version__} {self.bank.registry.digest}"
+        version = f"{__version__} {self.bank.registry.digest} {facts.VERSION}{self.bank.aggregates.digest}"
         boot = [clock.boot_id()]
         with self.catalog.writing():
             if self.catalog.meta("version") != version:
@@ -182,61 +175,57 @@ class Scanner:
 
     def _directory(self, listing: Listing) -> None:
         self._others(listing)
-        signature = _signature(listing, self.rules.limits)
+        sign = signature(listing, self.rules.limits)
         known = self.unchanged.get(listing.path)
-        if known and known[0] == signature and not self.full and listing.path not in self._rolled:
-            self._repeat(listing.path, known)
+        if known and known[0] == sign and not self.full and listing.path not in self._rolled:
+            self._repeat(read(listing.path, known[1:]))
             return
-        mark = len(self.scan.findings), self.scan.pending, self.scan.checked, self.scan.bytes, self.scan.records
+        mark = self._mark()
         rows = self.catalog.rows(listing.path)
-        settled = True
+        settled, tally = True, Tally()
         seen: list[tuple[str, Seen]] = []
         for entry in listing.files:
             row = rows.pop(entry.name, Row(None, None))
-            fresh = self._file(listing, entry, row, keep=seen)
+            fresh = self._file(listing, entry, row, keep=seen, tally=tally)
             settled = settled and fresh
         vanished = self._vanished(listing.path, rows)
         self._remember(listing.path, seen, vanished)
+        found = tally.value()
+        self.facts.merge(found)
         if listing.path and settled and self.scan.pending == mark[1] and listing.path not in self._troubled:
             section, newest = _section(listing.path), max((entry.mtime_ns for entry in listing.files), default=0)
-            counts = _Counts(
-                self.scan.checked - mark[2], self.scan.bytes - mark[3], self.scan.records - mark[4], section, newest
-            )
-            findings = [
-                (one.rule, one.message, one.path, one.hint, one.pointer, one.line)
-                for one in self.scan.findings[mark[0] :]
-            ]
-            self._settle(listing.path, signature, counts, findings)
+            checked, size, records = (now - then for now, then in zip(self._mark()[2:], mark[2:], strict=True))
+            counts = Counts(checked, size, records, section, newest)
+            self._settle(listing.path, sign, Settled(counts, self.scan.findings[mark[0] :], found))
         self._waiting += len(seen)
         if self._waiting >= KEPT_AT_ONCE:
             self._keep()
 
-    def _repeat(self, directory: str, known: tuple[str, str, str]) -> None:
-        try:
-            counts = _Counts(*orjson.loads(known[1]))
-            findings = [Finding(*row) for row in orjson.loads(known[2])] if known[2] else []
-        except (TypeError, ValueError) as error:
-            raise sqlite3.DatabaseError(f"of {directory} it holds what memorybank did not write") from error
+    def _mark(self) -> tuple[int, int, int, int, int]:
+        scan = self.scan
+        return len(scan.findings), scan.pending, scan.checked, scan.bytes, scan.records
+
+    def _repeat(self, look: Settled) -> None:
+        counts = look.counts
         self._count(counts.section, counts.checked, counts.bytes, counts.records, counts.mtime)
-        self.scan.findings += findings
+        self.scan.findings += look.findings
+        self.facts.merge(look.facts)
         self.progress.advance(counts.checked)
 
-    def _settle(self, directory: str, signature: str, counts: _Counts, findings: list[Any]) -> None:
-        found = orjson.dumps(findings).decode() if findings else ""
-        self._written.append(
-            lambda: self.catalog.set_unchanged(directory, signature, orjson.dumps(tuple(counts)).decode(), found)
-        )
+    def _settle(self, directory: str, sign: str, look: Settled) -> None:
+        texts = look.texts()
+        self._written.append(lambda: self.catalog.set_unchanged(directory, sign, *texts))
 
     def _remember(self, directory: str, seen: list[tuple[str, Seen]], vanished: list[str]) -> None:
         if seen or vanished:
             self._written.append(lambda: self.catalog.remember(directory, seen, vanished))
 
-    def _keep(self, files: int | None = None) -> None:
+    def _keep(self, **values: Any) -> None:
         with self.catalog.writing():
             for write in self._written:
                 write()
-            if files is not None:
-                self.catalog.set_meta("files", files)
+            for name, value in values.items():
+                self.catalog.set_meta(name, value)
         self._written.clear()
         self._waiting = 0
 
@@ -256,16 +245,23 @@ class Scanner:
     # Files
 
     def _file(
-        self, listing: Listing, entry: Entry, row: Row, keep: list[tuple[str, Seen]] | None = None, afresh: bool = False
+        self,
+        listing: Listing,
+        entry: Entry,
+        row: Row,
+        keep: list[tuple[str, Seen]] | None = None,
+        afresh: bool = False,
+        tally: Tally | None = None,
     ) -> bool:
         """Look at one file; says whether it need not be read again while its stat stays."""
         path = f"{listing.path}/{entry.name}" if listing.path else entry.name
         where = layout.place_in(listing.path)(entry.name)
         seen = row.seen
-        if afresh or self.full or seen is None or path in self.fresh or not _same(entry, seen):
+        if afresh or self.full or seen is None or path in self.fresh or not _same(entry, seen, self._settled):
             looked = self._look(path, listing, entry, where, seen)
             if looked is None:
                 return False
+            self.scan.read += 1
             healed = row.expected is not None and row.expected.good and looked.sha == row.expected.sha
             if seen is not None and _same(entry, seen) and not healed:
                 looked = self._perhaps_rotten(path, listing, entry, where, seen, looked)
@@ -275,6 +271,8 @@ class Scanner:
                 self._remember(listing.path, [(entry.name, seen)], [])
         section = _section(listing.path) if listing.path else where.section
         self._count(section, 1, entry.size, seen.records, entry.mtime_ns)
+        if tally is not None and (seen.id or seen.facts):
+            tally.add(path, section, seen)
         if entry.links > 1 and where.policy == "managed":
             self.scan.findings.append(
                 Finding("MB305", f"has {entry.links} hard links", path, "replace it with a copy of its own")
@@ -284,9 +282,9 @@ class Scanner:
         return seen.hashed - seen.mtime >= SETTLED_NS
 
     def _look(self, path: str, listing: Listing, entry: Entry, where: Place, seen: Seen | None = None) -> Seen | None:
-        known = None if seen is None or any(one[0] == ROT for one in seen.content) else seen
+        known = None if seen is None or any(one.rule == ROT for one in seen.content) else seen
         try:
-            return self.examiner.file(unescape(entry.name), listing.fd, where, known)
+            return self.examiner.file(unescape(entry.name), listing.fd, where, known, path)
         except FileNotFoundError:
             return None
         except Changing:
@@ -300,14 +298,14 @@ class Scanner:
     ) -> Seen:
         """A look at a file whose stat did not move: other content in two reads is bit rot, until it is written anew."""
         if looked.sha == seen.sha:
-            rotten = any(one[0] == ROT for one in seen.content)
+            rotten = any(one.rule == ROT for one in seen.content)
         else:
             again = self._look(path, listing, entry, where)
             rotten = again is not None and again.sha == looked.sha
         if not rotten:
             return looked
         message = "the content changed while size, times and inode did not: no program wrote that"
-        return looked._replace(content=((ROT, message, "", None), *looked.content))
+        return looked._replace(content=(Content(ROT, message), *looked.content))
 
     def _unreadable(self, path: str, error: OSError) -> None:
         words = from_os_error(error)
@@ -339,6 +337,7 @@ class Scanner:
         scan.bytes += size
         scan.records += records
         scan.by_section[section] = scan.by_section.get(section, 0) + checked
+        scan.records_by_section[section] = scan.records_by_section.get(section, 0) + records
         scan.mtimes[section] = max(scan.mtimes.get(section, 0), mtime)
 
     # Things that are no files
@@ -376,18 +375,14 @@ def _no_file(path: str, entry: Entry) -> Finding:
     return Finding("MB305", f"{what}, no file", path, "remove it")
 
 
-def _same(entry: Entry, seen: Seen) -> bool:
+def _same(entry: Entry, seen: Seen, settled: int = SETTLED_NS) -> bool:
     return (
         entry.mtime_ns == seen.mtime
         and entry.size == seen.size
         and entry.inode == seen.inode
         and entry.ctime_ns == seen.ctime
-        and seen.hashed - seen.mtime >= SETTLED_NS
+        and seen.hashed - seen.mtime >= settled
     )
-
-
-def _signature(listing: Listing, limits: dict[str, int]) -> str:
-    return sha256(orjson.dumps([listing.files, limits], default=tuple)).hexdigest()
 
 
 @cache

@@ -12,15 +12,17 @@ from collections.abc import Callable, Mapping
 from functools import cache, cached_property
 from typing import Any
 
+from memorybank_cli.bank.annotations import KEYWORD, NONE, Annotations, annotations_of
+from memorybank_cli.bank.layout import RECORDS
 from memorybank_cli.bank.misfits import Misfit, describe, pointer, shorten
-from memorybank_cli.bank.narrowing import is_light, narrow
+from memorybank_cli.bank.narrowing import Narrowed, is_light, narrow
 from memorybank_cli.bank.patterns import UnusableSchema
 from memorybank_cli.bank.validators import DRAFTS, META, Validator, build, target
 from memorybank_cli.base.errors import NotFound, OperationFailed, UsageError
 
 URN = "urn:memorybank:schema:"
 SUFFIX = ".schema.json"
-REPLACEABLE = frozenset({"trade", "trade_list", "metrics", "historical_metrics", "state"})
+REPLACEABLE = frozenset({"trade", "trade_list", "metrics", "historical_metrics", "state", *RECORDS})
 """Kinds that agents write: a bank's own schema of that name takes the place of the built-in one."""
 EXPANSION = 20_000
 """A schema may have so many parts once every `$ref` is followed; more is a bomb, not a schema."""
@@ -45,6 +47,7 @@ class Registry:
         self._flaws: dict[str, list[Misfit]] = {}
         self._validators: dict[str, Validator] = {}
         self._matches: dict[str, Callable[[Any], bool]] = {}
+        self._annotations: dict[str, Annotations] = {}
 
     @property
     def own(self) -> frozenset[str]:
@@ -62,6 +65,13 @@ class Registry:
         if name not in _built_in():
             raise _unknown(name, self.names())
         return self._load(name)
+
+    def annotations(self, name: str) -> Annotations:
+        """What the schema in force by that name says beyond the shape; nothing where there is none or it is no good."""
+        if name not in self._annotations:
+            known = name in _built_in() or (name in self._extra and not self._flaw(name))
+            self._annotations[name] = annotations_of(self._in_force(name)) if known else NONE
+        return self._annotations[name]
 
     @cached_property
     def digest(self) -> str:
@@ -96,13 +106,14 @@ class Registry:
         """
         validator = self._judge(name)
         try:
-            if not is_light(value) and validator.matches(value):
+            part = Narrowed(value) if is_light(value) else None
+            if part is None and validator.matches(value):
                 return []
-            part = narrow(value, validator.matches)
+            part = part or narrow(value, validator.matches)
             if part is None:
                 return [Misfit("", "does not match; the document is too large to say where")]
             return [
-                Misfit(part.widened(one.pointer), one.message) for one in describe(validator.faults(part.value), limit)
+                one._replace(pointer=part.widened(one.pointer)) for one in describe(validator.faults(part.value), limit)
             ]
         except RecursionError:
             raise _endless(name) from None
@@ -123,11 +134,17 @@ class Registry:
             if not wrong:
                 _measure(document, self._look_up)
                 build(document, self._look_up)
+                wrong = self._misannotated(document)
         except UnusableSchema as error:
             return [Misfit(pointer(error.path), str(error))]
         except RecursionError:
             return [Misfit("", "it is nested too deeply")]
         return wrong
+
+    def _misannotated(self, document: dict[str, Any]) -> list[Misfit]:
+        found = document.get(KEYWORD, {})
+        place = f"/{KEYWORD}"
+        return [one._replace(pointer=place + one.pointer) for one in self.misfits("annotations", found)]
 
     def unusable(self) -> dict[str, Misfit]:
         """The extra schemas that cannot be used, with the first reason; a built-in one of that name stays in force."""
@@ -226,10 +243,9 @@ def _endless(name: str) -> UsageError:
 
 
 def _unknown(name: str, names: list[str]) -> NotFound:
-    from difflib import get_close_matches
+    from memorybank_cli.base.suggestions import did_you_mean
 
-    near = get_close_matches(name, names, 3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}"
+    hint = did_you_mean(name, names, f"there are {', '.join(names)}")
     return NotFound(f"there is no schema {shorten(name)}", hint=hint)
 
 

@@ -8,7 +8,7 @@ through the function that the caller gives.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +31,9 @@ DRAFTS = (
 
 DESCRIBED = frozenset({"pattern", "format"})
 """Keywords whose value says less to people than the description beside it."""
+
+NAMING = frozenset({"required", "additionalProperties", "unevaluatedProperties", "anyOf", "oneOf"})
+"""Keywords beside which the names of members say what may be meant."""
 
 LookUp = Callable[[str], Any]
 """The schema that a URI names; raises LookupError."""
@@ -72,12 +75,16 @@ def build_compiled(schema: Any, look_up: LookUp) -> Validator:
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
         raise _unusable(error, missing) from None
 
-    def description(error: jsonschema_rs.ValidationError) -> str:
-        place = error.absolute_keyword_location or "#" + pointer(error.schema_path)
-        return _description(target(place.rpartition("/")[0], schema, look_up)[0])
+    places: dict[str, Any] = {}
+
+    def asking(error: jsonschema_rs.ValidationError) -> Any:
+        place = (error.absolute_keyword_location or "#" + pointer(error.schema_path)).rpartition("/")[0]
+        if place not in places:
+            places[place] = target(place, schema, look_up)[0]
+        return places[place]
 
     def faults(value: Any) -> Iterator[Fault]:
-        return (_from_compiled(error, description) for error in validator.iter_errors(value))
+        return (_from_compiled(error, asking) for error in validator.iter_errors(value))
 
     return Validator(validator.is_valid, faults)
 
@@ -115,16 +122,24 @@ def _description(schema: Any) -> str:
     return words if isinstance(words, str) else ""
 
 
+def _known(schema: Any) -> Collection[str]:
+    """The members that a schema names."""
+    members = schema.get("properties") if isinstance(schema, dict) else None
+    return members if isinstance(members, dict) else ()
+
+
 def _from_compiled(
-    error: jsonschema_rs.ValidationError, description: Callable[[jsonschema_rs.ValidationError], str]
+    error: jsonschema_rs.ValidationError, asking: Callable[[jsonschema_rs.ValidationError], Any]
 ) -> Fault:
+    """The fault that an error is; `asking` gives the schema whose keyword is not satisfied."""
     keyword, expected, found = error.kind.name, error.kind.value, error.instance
     if keyword == "propertyNames":
         keyword, expected, found = expected.kind.name, expected.kind.value, expected.instance
     context = getattr(error.kind, "context", ()) if keyword in ("anyOf", "oneOf") else ()
-    branches = tuple(tuple(_from_compiled(inner, description) for inner in branch) for branch in context)
-    wanted = description(error) if keyword in DESCRIBED else ""
-    return Fault(keyword, expected, tuple(error.instance_path), found, branches, wanted)
+    branches = tuple(tuple(_from_compiled(inner, asking) for inner in branch) for branch in context)
+    wanted = _description(asking(error)) if keyword in DESCRIBED else ""
+    known = _known(asking(error)) if keyword in NAMING else ()
+    return Fault(keyword, expected, tuple(error.instance_path), found, branches, wanted, known)
 
 
 def build_reference(schema: Any, look_up: LookUp) -> Validator:
@@ -191,22 +206,31 @@ def _from_reference(error: jsonschema.ValidationError) -> Iterator[Fault]:
     keyword, path = str(error.validator or "falseSchema"), tuple(error.absolute_path)
     expected: Any = error.validator_value
     found: Any = error.instance
+    known = _known(error.schema) if keyword in NAMING else ()
     if keyword in ("anyOf", "oneOf"):
         branches: list[list[Fault]] = [[] for _ in expected]
         for inner in error.context or ():
-            branches[int(inner.schema_path[0])].extend(_from_reference(inner))
-        yield Fault(keyword, expected, path, found, tuple(map(tuple, branches)))
+            branch = branches[int(inner.schema_path[0])]
+            branch += (fault for fault in _from_reference(inner) if not _is_repeated(fault, branch))
+        yield Fault(keyword, expected, path, found, tuple(map(tuple, branches)), known=known)
     elif keyword == "required":
-        yield from (Fault(keyword, name, path, found) for name in expected if name not in found)
+        yield from (Fault(keyword, name, path, found, known=known) for name in expected if name not in found)
     elif keyword == "dependentRequired":
         names = [name for member, needed in expected.items() if member in found for name in needed]
         yield from (Fault("required", name, path, found) for name in names if name not in found)
     elif keyword in ("additionalProperties", "unevaluatedProperties"):
-        yield Fault(keyword, _unknown_members(error), path, found)
+        yield Fault(keyword, _unknown_members(error), path, found, known=known)
     elif keyword in DESCRIBED:
         yield Fault(keyword, original(expected), path, found, wanted=_description(error.schema))
     else:
         yield Fault(keyword, expected, path, found)
+
+
+def _is_repeated(fault: Fault, others: list[Fault]) -> bool:
+    """Whether it is a missing member that was told already: jsonschema repeats the error for each of several."""
+    return fault.keyword == "required" and (fault.path, fault.expected) in (
+        (one.path, one.expected) for one in others if one.keyword == "required"
+    )
 
 
 def _unknown_members(error: jsonschema.ValidationError) -> list[str]:

@@ -10,12 +10,20 @@ from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from typing import Any
 
+from memorybank_cli.bank import layout
+from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Journal
 from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.base import digests
 
 LARGEST = 16 << 10
+
+
+def room(bank: Bank) -> int:
+    """Bytes that the journal may still grow by versions of files; without room none are kept."""
+    size = sum(entry.size for entry in bank.root.listing(layout.JOURNAL))
+    return (int(bank.settings["undo_budget_mib"]) << 20) - size
 
 
 def pack(contents: Sequence[bytes | None]) -> dict[str, Any] | None:

@@ -131,7 +131,7 @@ def _trailing(data: bytes, end: int) -> Flaw:
 
 def _syntax(text: str, error: json.JSONDecodeError, nuls: int) -> Flaw:
     offset = len(text[: error.pos].encode())
-    if _stops(text, error):
+    if stops(text, error):
         tail = f"; {nuls:,} NUL bytes follow" if nuls else ""
         return Flaw("MB103", f"the document stops at byte {len(text.encode()):,}, before it is complete{tail}", offset)
     line = text.count("\n", 0, error.pos) + 1
@@ -139,7 +139,7 @@ def _syntax(text: str, error: json.JSONDecodeError, nuls: int) -> Flaw:
     return Flaw("MB101", f"{message} at line {line}, byte {offset:,}", offset)
 
 
-def _stops(text: str, error: json.JSONDecodeError) -> bool:
+def stops(text: str, error: json.JSONDecodeError) -> bool:
     """Whether the text is the beginning of a document and nothing else is wrong with it."""
     if error.msg.startswith("Unterminated string"):
         return True

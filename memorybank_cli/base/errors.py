@@ -4,6 +4,7 @@
     ├── UsageError                   2 usage
     ├── OperationFailed              3 operation_failed
     │   ├── JournalDamaged           3 journal_damaged
+    │   ├── AccountDamaged           3 account_damaged
     │   └── NotOurs                  3 not_ours
     ├── NotFound                    10 not_found
     │   ├── BankNotFound            10 bank_not_found
@@ -15,19 +16,21 @@
     │   └── CopiedBank              13 copied_bank
     └── FormatMismatch              14 format_mismatch
 
-`code` is the stable name in JSON; `exit_code` follows the contract of the command line.
+`code` is the stable name in JSON; `exit_code` is one of `base.exits`.
 """
 
 from __future__ import annotations
 
 import errno
 
+from memorybank_cli.base import exits
+
 
 class MemorybankError(Exception):
     """A failure that is explained to the user: what happened, to which path, what to do next."""
 
     code = "internal"
-    exit_code = 70
+    exit_code = exits.INTERNAL
     hint = ""
 
     def __init__(self, message: str, *, hint: str = "", path: str = "") -> None:
@@ -44,13 +47,13 @@ class MemorybankError(Exception):
 class UsageError(MemorybankError):
     """The command was called in a way it does not understand."""
 
-    code, exit_code = "usage", 2
+    code, exit_code = "usage", exits.USAGE
 
 
 class OperationFailed(MemorybankError):
     """The operation could not be carried out: I/O, disk full, permission."""
 
-    code, exit_code = "operation_failed", 3
+    code, exit_code = "operation_failed", exits.FAILED
 
 
 class JournalDamaged(OperationFailed):
@@ -58,6 +61,12 @@ class JournalDamaged(OperationFailed):
 
     code = "journal_damaged"
     hint = "memorybank log --verify shows the place; memorybank repair starts a new segment that names the gap"
+
+
+class AccountDamaged(OperationFailed):
+    """An account's history cannot be had whole from its files and the journal as they are."""
+
+    code = "account_damaged"
 
 
 class NotOurs(OperationFailed):
@@ -69,7 +78,7 @@ class NotOurs(OperationFailed):
 class NotFound(MemorybankError):
     """Nothing by that name."""
 
-    code, exit_code = "not_found", 10
+    code, exit_code = "not_found", exits.NOT_FOUND
 
 
 class BankNotFound(NotFound):
@@ -96,20 +105,20 @@ class AccountNotFound(NotFound):
 class Locked(MemorybankError):
     """Another process holds the lock."""
 
-    code, exit_code = "bank_locked", 11
+    code, exit_code = "bank_locked", exits.LOCKED
     hint = "wait for the other process, or give --lock-timeout SECONDS"
 
 
 class WrongKey(MemorybankError):
     """The key, passphrase or signature does not fit."""
 
-    code, exit_code = "wrong_key", 12
+    code, exit_code = "wrong_key", exits.WRONG_KEY
 
 
 class Refused(MemorybankError):
     """Carrying this out would lose data."""
 
-    code, exit_code = "refused", 13
+    code, exit_code = "refused", exits.REFUSED
 
 
 class CopiedBank(Refused):
@@ -122,8 +131,8 @@ class CopiedBank(Refused):
 class FormatMismatch(MemorybankError):
     """The bank's format is not the one this program writes."""
 
-    code, exit_code = "format_mismatch", 14
-    hint = "a newer bank needs a newer memorybank; there is no older format yet"
+    code, exit_code = "format_mismatch", exits.FORMAT
+    hint = "a newer bank needs a newer memorybank; an older one is brought up to date by memorybank migrate"
 
 
 _ADVICE = {

@@ -12,7 +12,7 @@ import fcntl
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
 
 from memorybank_cli.base.errors import UsageError, from_os_error
@@ -21,6 +21,7 @@ from memorybank_cli.base.walk import DIRECTORY, Root, components
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
 TEMPORARY = ".mb-"
+SYNCED_SINGLY = 256  # one sync of the whole file system costs less than so many of single files
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _RENAME_EXCHANGE = 2
 
@@ -174,6 +175,11 @@ def remove_tree(root: Root, path: str) -> None:
         sync(fd)
 
 
+def empty(root: Root) -> None:
+    """Remove all that is in a scratch directory of ours."""
+    _empty(root.fd)
+
+
 def _empty(fd: int) -> None:
     with os.scandir(fd) as found:
         items = list(found)
@@ -189,21 +195,23 @@ def _empty(fd: int) -> None:
             os.unlink(item.name, dir_fd=fd)
 
 
-def rename(root: Root, source: str, target: str) -> None:
-    """Move a file or directory below the root, over a file that stands there, durably in both directories."""
+def rename(root: Root, source: str, target: str, durable: bool = True) -> None:
+    """Move a file or directory below the root, over a file that stands there; durable unless a later sync covers it."""
     with root.parent(source) as (source_fd, source_name), root.parent(target) as (target_fd, target_name):
         os.rename(source_name, target_name, src_dir_fd=source_fd, dst_dir_fd=target_fd)
-        sync(target_fd)
-        sync(source_fd)
+        if durable:
+            sync(target_fd)
+            sync(source_fd)
 
 
-def exchange(root: Root, one: str, other: str) -> bool:
+def exchange(root: Root, one: str, other: str, durable: bool = True) -> bool:
     """Swap two files in one step where the system can (Linux); says whether it did."""
     with root.parent(one) as (one_fd, one_name), root.parent(other) as (other_fd, other_name):
         if not _renameat2(one_fd, one_name, other_fd, other_name):
             return False
-        sync(one_fd)
-        sync(other_fd)
+        if durable:
+            sync(one_fd)
+            sync(other_fd)
     return True
 
 
@@ -231,11 +239,28 @@ def _libc_renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
         return None
 
 
-def sync_tree(root: Root, paths: Iterable[str]) -> None:
-    """Make directories below the root durable, after many files were written into them."""
+def sync_paths(root: Root, paths: Collection[str]) -> None:
+    """Make files and directories durable: each by itself, or the whole file system at once where they are many.
+
+    A new file is durable once its directory is, too. What is gone meanwhile is passed over.
+    """
+    if len(paths) > SYNCED_SINGLY:
+        sync_all(root)
+        return
     for path in paths:
-        with root.directory(path) as fd:
+        try:
+            fd = root.open(path) if not root.is_dir(path) else _open_directory(root, path)
+        except FileNotFoundError:
+            continue
+        try:
             sync(fd)
+        finally:
+            os.close(fd)
+
+
+def _open_directory(root: Root, path: str) -> int:
+    with root.directory(path) as fd:
+        return os.dup(fd)
 
 
 def open_for_append(root: Root, path: str, create: bool = True) -> int:
@@ -252,8 +277,8 @@ def open_for_append(root: Root, path: str, create: bool = True) -> int:
         return opened
 
 
-def write_new(fd: int, name: str, chunks: Iterable[bytes], mode: int, mtime_ns: int) -> None:
-    """Make a new file in an open directory, unsynced: for trees that are built aside and synced whole.
+def write_new(fd: int, name: str, chunks: Iterable[bytes], mode: int, mtime_ns: int) -> os.stat_result:
+    """Make a new file in an open directory, unsynced, and say what it is: for what is staged and synced as a whole.
 
     `name` is the system's. Raises OSError when something stands there; whatever else fails (also in
     `chunks`) removes the file again.
@@ -262,8 +287,10 @@ def write_new(fd: int, name: str, chunks: Iterable[bytes], mode: int, mtime_ns: 
     try:
         for chunk in chunks:
             write_all(out, chunk)
-        os.fchmod(out, mode)
+        if mode != FILE_MODE:
+            os.fchmod(out, mode)
         os.utime(out, ns=(mtime_ns, mtime_ns))
+        return os.fstat(out)
     except BaseException:
         os.unlink(name, dir_fd=fd)
         raise

@@ -28,6 +28,11 @@ def hold(root: Root, path: str, *, shared: bool = False, timeout: float = DEFAUL
         os.close(fd)
 
 
+def hold_root(root: Root, timeout: float = DEFAULT_TIMEOUT) -> None:
+    """Hold a directory itself until the root is closed; it stays held when it is renamed. Raises Locked."""
+    _acquire(root.fd, fcntl.LOCK_EX, timeout, root.path)
+
+
 def _acquire(fd: int, kind: int, timeout: float, name: str) -> None:
     deadline = time.monotonic() + timeout
     pause = 0.001

@@ -12,6 +12,10 @@ import time
 
 from memorybank_cli.base.errors import UsageError
 
+LONGEST_ROLE = 64
+"""Characters that may name who speaks in a message."""
+LONGEST_MESSAGE_ID = 256
+"""Characters that a message's own id may have; it never becomes part of a path."""
 ID_PATTERN = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}"
 _ID = re.compile(ID_PATTERN)
 _ESCAPED = re.compile(rb"\\x([0-9a-fA-F]{2})|\\\\")

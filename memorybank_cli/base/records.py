@@ -32,6 +32,10 @@ class Finding:
     """Line in the document, counted from 1."""
     level: Severity | None = None
     """A severity other than the rule's own."""
+    expected: str = ""
+    """What should stand there, shortened and printable; '' where no value is at fault."""
+    found: str = ""
+    """What stands there, shortened and printable."""
     detected_at: str = field(default_factory=clock.now)
 
     @property
@@ -57,6 +61,8 @@ class Finding:
             "hint": self.hint,
             "pointer": self.pointer,
             "line": self.line,
+            "expected": self.expected,
+            "found": self.found,
             "fingerprint": self.fingerprint,
             "detected_at": self.detected_at,
         }

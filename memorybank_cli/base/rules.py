@@ -21,6 +21,16 @@ class Rule(NamedTuple):
 _REPAIR = "memorybank repair PATH cures it without loss where that can be done; memorybank rollback --path PATH brings the last snapshot's version."
 _ACCEPT = "If the change is wanted: memorybank accept PATH. If not: memorybank rollback --path PATH."
 
+FAMILIES: dict[str, str] = {
+    "MB1": "the bytes",
+    "MB2": "the shape",
+    "MB3": "limits and permissions",
+    "MB4": "security",
+    "MB5": "health",
+    "MB6": "predictions",
+}
+"""By the beginning of a rule's number what its rules are about."""
+
 RULES: dict[str, Rule] = {
     "MB101": Rule(
         "syntax", "error", "The file is not JSON.", "Whoever reads it next fails or starts from nothing.", _REPAIR
@@ -171,6 +181,48 @@ RULES: dict[str, Rule] = {
         "The document names a schema version that is not known.",
         "A newer or foreign program wrote it.",
         "Update memorybank, or migrate the document.",
+    ),
+    "MB204": Rule(
+        "dangling-reference",
+        "error",
+        "A record refers to another one that is not in the bank.",
+        "Whoever follows the reference finds nothing: the other record was lost, renamed or never written.",
+        "Bring the record back with memorybank rollback, or correct the reference.",
+    ),
+    "MB205": Rule(
+        "time-without-zone",
+        "warning",
+        "Times in this section have no zone.",
+        "The same text is another moment on another machine, and twice a year it is ambiguous even on one.",
+        "Let the writer add the zone, best Z for UTC; the finding says which zone the epochs beside such times suggest.",
+    ),
+    "MB206": Rule(
+        "times-differ",
+        "warning",
+        "An epoch and a text that tell the same moment are apart.",
+        "One of them is wrong: mostly the text is local time without its zone, or a unit was mistaken.",
+        "Let the writer derive both from one value, with the zone in the text.",
+    ),
+    "MB207": Rule(
+        "aggregate-contradicted",
+        "warning",
+        "A total stands in a document, and the records say something else.",
+        "Decisions are made from totals; a writer that was restarted, or that counts on its own, drifts away unseen.",
+        "memorybank repair --aggregates PATH rebuilds it from the records; --dry-run shows old and new. A rule of your own is in config/aggregates.json.",
+    ),
+    "MB208": Rule(
+        "duplicate-id",
+        "error",
+        "Two records of one kind have the same id.",
+        "Whatever refers to that id means one of them, and nobody can say which.",
+        "Give one of them an id of its own, or remove the copy.",
+    ),
+    "MB209": Rule(
+        "older-schema-version",
+        "warning",
+        "The document names an older version of its schema.",
+        "Programs that know only the present shape may misread it; its shape is not checked.",
+        "memorybank migrate lifts it to the present version, by the steps that the schema tells.",
     ),
     "MB301": Rule(
         "over-limit",

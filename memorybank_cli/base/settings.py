@@ -30,6 +30,11 @@ class Setting(NamedTuple):
         """Its environment variable."""
         return "MEMORYBANK_" + self.name.upper().replace(".", "_")
 
+    @property
+    def kind(self) -> str:
+        """What its value is, in words."""
+        return {tuple: "a list of words", str: "a text", int: "a whole number", float: "a number"}[type(self.default)]
+
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("actor", "", "user", "who is written into the journal as the author; default: the OS user"),
@@ -102,13 +107,10 @@ def known(name: str) -> Setting:
     """The row of a setting. Raises UsageError with the nearest names."""
     if name in BY_NAME:
         return BY_NAME[name]
-    from difflib import get_close_matches
+    from memorybank_cli.base.suggestions import did_you_mean
 
-    near = get_close_matches(name, BY_NAME, 2)
-    raise UsageError(
-        f"there is no setting '{name}'",
-        hint=f"did you mean {' or '.join(near)}?" if near else "memorybank config show lists them",
-    )
+    hint = did_you_mean(name, BY_NAME, "memorybank config show lists them")
+    raise UsageError(f"there is no setting '{name}'", hint=hint)
 
 
 def convert(setting: Setting, value: Any) -> Any:
@@ -130,8 +132,7 @@ def convert(setting: Setting, value: Any) -> Any:
             raise ValueError
         return number
     except (TypeError, ValueError, OverflowError):
-        kind = {tuple: "a list of words", str: "a text", int: "a whole number", float: "a number"}[type(wanted)]
-        raise UsageError(f"'{setting.name}' must be {kind}, not {value!r}") from None
+        raise UsageError(f"'{setting.name}' must be {setting.kind}, not {value!r}") from None
 
 
 def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -45,12 +45,12 @@ def parse_cost(data: bytes) -> int:
     return len(data) * (1 + width) + values
 
 
-def decode(text: str) -> tuple[Any, int | None]:
-    """The exact value that a text begins with, and where it ends (None: nothing but space follows).
+def decode(text: str, start: int = 0) -> tuple[Any, int | None]:
+    """The exact value that a text has from `start` on, and where it ends (None: nothing but space follows).
 
     Raises ValueError: json.JSONDecodeError for syntax, `Unfit` for what JSON allows and a bank does not.
     """
-    start = _SPACE.match(text).end()  # type: ignore[union-attr]  # the pattern matches everywhere
+    start = _SPACE.match(text, start).end()  # type: ignore[union-attr]  # the pattern matches everywhere
     value, end = _DECODER.raw_decode(text, start)
     if _HALF.search(text, start, end) and _SURROGATE.search(json.dumps(value, ensure_ascii=False)):
         raise Unfit("MB106", "a \\u escape stands for half a character (a lone surrogate)")

@@ -1,4 +1,4 @@
-"""The typer application: built as far as a command line needs it, or whole for help, completion and the reference."""
+"""The typer application: built as far as a command line needs it, or whole for help and the reference."""
 
 from __future__ import annotations
 
@@ -40,19 +40,6 @@ def whole() -> typer.Typer:
 def listing() -> typer.Typer:
     """The application with names and summaries only; imports no operation."""
     return _tree(COMMANDS.values(), derive.add_listed)
-
-
-def named(words: list[str]) -> typer.Typer:
-    """The listing, with the command that `words` begin with derived in full: for completion."""
-    wanted = {" ".join(words[:count]) for count in (1, 2)}
-
-    def add(app: typer.Typer, operation: Operation) -> None:
-        if operation.name in wanted:
-            derive.add(app, operation, load(operation))
-        else:
-            derive.add_listed(app, operation)
-
-    return _tree(COMMANDS.values(), add)
 
 
 def single(operation: Operation) -> typer.Typer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-Style = Literal["", "strong", "good", "warning", "bad", "dim"]
+Style = Literal["", "strong", "good", "warning", "bad", "dim", "strong good", "strong warning", "strong bad"]
 
 
 class Text(NamedTuple):
@@ -33,6 +33,10 @@ class Findings(NamedTuple):
     """Findings as the contract's JSON gives them."""
 
     findings: Sequence[Mapping[str, Any]]
+
+
+class Bytes(int):
+    """A number of bytes, shown with its unit."""
 
 
 Block = Text | Fields | Table | Findings

@@ -15,11 +15,17 @@ _AT = "memorybank_cli.cli."
 SURFACE: dict[str, Operation] = {
     row.name: row
     for row in (
-        Operation("generate completion", f"{_AT}completion:completion", "none", "Print a shell's completion script"),
+        Operation(
+            "generate completion",
+            f"{_AT}completion:completion",
+            "none",
+            "Write the completion scripts of bash, zsh and fish",
+        ),
+        Operation("generate man", f"{_AT}manual:man", "none", "Write the man pages"),
     )
 }
 COMMANDS: dict[str, Operation] = {**OPERATIONS, **SURFACE}
-TITLES: dict[str, str] = {**GROUPS, "generate": "Files for the shell"}
+TITLES: dict[str, str] = {**GROUPS, "generate": "Files for the shell and for man"}
 
 
 class Meant(NamedTuple):
@@ -54,12 +60,8 @@ def load(operation: Operation) -> Callable[..., Any]:
 
 
 def _unknown(word: str, known: Iterable[str], before: str = "") -> UsageError:
-    from difflib import get_close_matches
-
     from memorybank_cli.base.names import escape_text
+    from memorybank_cli.base.suggestions import did_you_mean
 
-    near = get_close_matches(word, dict.fromkeys(known), 2)
-    hint = f"{PROGRAM} {before}--help lists the commands"
-    if near:
-        hint = f"did you mean {' or '.join(f'{PROGRAM} {before}{name}' for name in near)}?"
+    hint = did_you_mean(word, known, f"{PROGRAM} {before}--help lists the commands", f"{PROGRAM} {before}")
     return UsageError(f"there is no command '{before}{escape_text(word)}'", hint=hint)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import Any
 
+from memorybank_cli.base.groups import EXAMPLES, Group, group
 from memorybank_cli.base.names import escape_text, printable
-from memorybank_cli.base.records import SEVERITIES
+from memorybank_cli.base.words import counted, size
 from memorybank_cli.cli import terminal
-from memorybank_cli.cli.blocks import Block, Fields, Style, Table, Text
+from memorybank_cli.cli.blocks import Block, Bytes, Fields, Style, Table, Text
 
 PER_RULE = 20
 _COLOURS: dict[str, str] = {
@@ -17,6 +19,9 @@ _COLOURS: dict[str, str] = {
     "warning": "yellow",
     "bad": "red",
     "dim": "dim",
+    "strong good": "bold green",
+    "strong warning": "bold yellow",
+    "strong bad": "bold red",
 }
 _STYLES: dict[str, Style] = {"critical": "bad", "error": "bad", "warning": "warning", "info": "dim"}
 
@@ -54,6 +59,8 @@ def cell(value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Bytes):
+        return size(value)
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
@@ -100,23 +107,39 @@ def _draw(table: Table) -> None:
     terminal.console("stdout").print(drawn)
 
 
-def _findings(findings: Sequence[Mapping[str, Any]], verbose: bool) -> Iterator[tuple[str, Style]]:
-    by_rule: dict[tuple[int, str], list[Mapping[str, Any]]] = {}
-    for finding in findings:
-        by_rule.setdefault((-SEVERITIES.index(finding["severity"]), finding["rule"]), []).append(finding)
-    for (_, rule), group in sorted(by_rule.items(), key=lambda item: item[0]):
-        first = group[0]
-        style = _STYLES[first["severity"]]
-        if first["severity"] == "info" and not verbose and len(group) > 1:
-            yield f"info {rule} {first['name']}: {len(group):,} (--verbose lists them)", style
+def _findings(findings: Iterable[Mapping[str, Any]], verbose: bool) -> Iterator[tuple[str, Style]]:
+    for _, alike in groupby(group(findings), lambda one: (one.first["severity"], one.first["rule"])):
+        of_rule = list(alike)
+        first = of_rule[0].first
+        style, count = _STYLES[first["severity"]], sum(len(one.findings) for one in of_rule)
+        if first["severity"] == "info" and not verbose and count > 1:
+            yield f"info {first['rule']} {first['name']}: {count:,} (--verbose lists them)", style
             continue
-        shown = group if len(group) <= PER_RULE else group[:PER_RULE]
-        for finding in shown:
-            yield finding_line(finding), style
-            if finding.get("hint"):
-                yield f"    {escape_text(finding['hint'])}", "dim"
-        if len(shown) < len(group):
-            yield f"... and {len(group) - len(shown):,} more of {rule} (--json shows all)", "dim"
+        entries = [one for found in of_rule for one in _entries(found)]
+        for line, hint in entries[:PER_RULE]:
+            yield line, style
+            yield from ((f"    {escape_text(one)}", "dim") for one in hint)
+        if len(entries) > PER_RULE:
+            yield f"... and {len(entries) - PER_RULE:,} more of {first['rule']} (--json shows all)", "dim"
+
+
+def _entries(found: Group) -> Iterator[tuple[str, list[str]]]:
+    """What is shown of findings that are alike, each with the lines below it: a few one by one, many as one."""
+    if len(found.findings) > EXAMPLES:
+        yield group_line(found), [f"such as {', '.join(found.examples)}", *([found.hint] if found.hint else [])]
+        return
+    hints = [str(one["hint"]) for one in found.findings]
+    for one, hint, following in zip(found.findings, hints, [*hints[1:], ""], strict=True):
+        yield finding_line(one), [hint] if hint and hint != following else []
+
+
+def group_line(found: Group) -> str:
+    """Many findings that are alike in one line, which speaks of the first: `error MB201 9 files in trades: message`."""
+    first, count, files = found.first, len(found.findings), counted(found.files, "file")
+    place = files if found.files == count else f"{counted(count, 'time')} in {files}"
+    place = f"{place} in {found.where}" if found.where else place
+    place = f"{place} at {found.pointer}" if found.pointer else place
+    return escape_text(f"{first['severity']} {first['rule']} {place}: {first['message']}")
 
 
 def finding_line(finding: Mapping[str, Any]) -> str:

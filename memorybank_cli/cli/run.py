@@ -12,6 +12,7 @@ from memorybank_cli.base.context import Context, nobody_to_ask
 from memorybank_cli.base.errors import BankNotFound, UsageError
 from memorybank_cli.base.records import QUIET, Progress
 from memorybank_cli.cli import terminal
+from memorybank_cli.cli.blocks import Style, Text
 from memorybank_cli.cli.call import Call
 from memorybank_cli.operations import signature
 
@@ -101,26 +102,37 @@ def _show_report(report: Any, context: Context) -> int:
     text = getattr(report, "text", None)
     raw = text() if callable(text) and not context.json else None
     if context.json:
-        _write_json(as_dict(report))
+        from memorybank_cli.base.groups import with_groups
+
+        _write_json(with_groups(as_dict(report)))
     elif raw is not None:
         terminal.write_raw(raw if isinstance(raw, bytes) else raw.encode(errors="backslashreplace"))
     else:
         _show_view(report, context)
-    code = getattr(report, "exit_code", None)
-    return int(code()) if callable(code) else int(getattr(report, "ok", True) is False)
+    return _code(report)
 
 
 def _show_view(report: Any, context: Context) -> None:
-    from memorybank_cli.cli.blocks import Text
     from memorybank_cli.cli.render import show
     from memorybank_cli.cli.views.table import view
 
     blocks = view(type(report).__name__)(as_dict(report))
     summary = getattr(report, "summary", None)
     if callable(summary) and not context.quiet:
-        blocks = [*blocks, Text(summary(), "strong")]
+        blocks = [*blocks, Text(summary(), _tone(report))]
     context.progress.finish()
     show(blocks, live=context.live, verbose=context.verbose)
+
+
+def _tone(report: Any) -> Style:
+    """How the closing line looks: as the report's `tone` says, else bad where the exit code is not 0."""
+    tones: dict[str, Style] = {"good": "strong good", "warning": "strong warning", "bad": "strong bad"}
+    return tones.get(getattr(report, "tone", "bad" if _code(report) else ""), "strong")
+
+
+def _code(report: Any) -> int:
+    code = getattr(report, "exit_code", None)
+    return int(code()) if callable(code) else int(getattr(report, "ok", True) is False)
 
 
 def _show_stream(name: str, lines: Any, context: Context) -> int:

@@ -44,7 +44,7 @@ def status_document(findings: Iterable[Finding], counts: Counts, checked_at: str
     def status(name: str) -> str:
         return "error" if name in broken else "ok"
 
-    shape = any(component_of(one) == "metrics" and one.rule == "MB201" for one in listed)
+    shape = any(component_of(one) == "metrics" and one.rule in ("MB201", "MB203") for one in listed)
     checks = {
         "trades": {
             "status": status("trades"),

@@ -10,6 +10,7 @@ from memorybank_cli.bank.adopt import Adopter
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.scan import Scanner
 from memorybank_cli.base.errors import Refused, UsageError
+from memorybank_cli.base.words import counted
 from memorybank_cli.operations.paths import bank_paths
 
 
@@ -23,7 +24,11 @@ class AcceptReport:
     def summary(self) -> str:
         """How many."""
         damaged = f"; {len(self.skipped)} damaged ones stay findings: memorybank repair" if self.skipped else ""
-        return f"{len(self.accepted)} changes accepted{damaged}" if self.accepted else f"Nothing had changed{damaged}."
+        return (
+            f"{counted(len(self.accepted), 'change')} accepted{damaged}"
+            if self.accepted
+            else f"Nothing had changed{damaged}."
+        )
 
 
 def accept(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from memorybank_cli.accounts.applier import CREATED, AccountDamaged, read_history
+from memorybank_cli.accounts.replay import CREATED
+from memorybank_cli.accounts.sources import read_history
+from memorybank_cli.accounts.tiers import window_sizes
 from memorybank_cli.bank import baseline, layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Entry
-from memorybank_cli.base.errors import AccountNotFound
+from memorybank_cli.base.errors import AccountDamaged, AccountNotFound
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,9 @@ def check_account(bank: Bank, account: str) -> str:
     layout.account_section(account)
     known = account_ids(bank)
     if account not in known:
-        from difflib import get_close_matches
+        from memorybank_cli.base.suggestions import did_you_mean
 
-        near = get_close_matches(account, known, 2)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"memorybank account create {account} makes it"
+        hint = did_you_mean(account, known, f"memorybank account create {account} makes it")
         raise AccountNotFound(f"there is no account '{account}'", hint=hint)
     return account
 
@@ -135,11 +136,5 @@ def show(bank: Bank, account: Annotated[str, "its id"]) -> Account:
 
 def _account(bank: Bank, account: str) -> Account:
     history = read_history(bank, account)
-    return Account(
-        account,
-        history.created_at,
-        len(history.messages),
-        len(history.short_term()),
-        len(history.mid_term()),
-        history.last_update,
-    )
+    short, mid = window_sizes(history.total)
+    return Account(account, history.created_at, history.total, short, mid, history.last_update)

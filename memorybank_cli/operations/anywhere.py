@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from memorybank_cli.bank.examine import Content, Examiner
+from memorybank_cli.bank.examine import Examiner
 from memorybank_cli.bank.layout import CONFIG_LIMIT, Place
+from memorybank_cli.bank.rows import Content
 from memorybank_cli.bank.schemas import Registry, read_schema
 from memorybank_cli.base.errors import NotFound, UsageError, from_os_error
 from memorybank_cli.base.names import escape
@@ -36,9 +38,7 @@ def check_files(paths: Iterable[str], schema: str, bank: Bank | None, progress: 
 
     found = spread(names, work)
     progress.finish()
-    return len(names), [
-        Finding(rule, message, escape(path), "", pointer, line) for path, (rule, message, pointer, line) in found
-    ]
+    return len(names), [Content(*one).at(escape(path)) for path, one in found]
 
 
 def _registry(schema: str, bank: Bank | None) -> tuple[Registry, str]:
@@ -81,13 +81,13 @@ def _look(path: str, examiner: Examiner, place: Place) -> tuple[Content, ...]:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        return (("MB307", from_os_error(error).message, "", None),)
+        return (Content("MB307", from_os_error(error).message),)
     try:
         data = os.read(fd, READ_SIZE)
         if len(data) == READ_SIZE:
             data += read_all(fd, HARD_SIZE)
     except OSError as error:
-        return ((("MB108" if error.errno == 27 else "MB307"), from_os_error(error).message, "", None),)
+        return (Content("MB108" if error.errno == errno.EFBIG else "MB307", from_os_error(error).message),)
     finally:
         os.close(fd)
     return examiner.content(data, place)[1]

@@ -10,9 +10,10 @@ from typing import Annotated, Any
 from memorybank_cli.bank import baseline
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Entry as JournalEntry
-from memorybank_cli.bank.rows import Seen
+from memorybank_cli.bank.rows import SOUND, Seen
 from memorybank_cli.bank.scan import Scan
 from memorybank_cli.base.records import Finding
+from memorybank_cli.base.words import counted, size
 from memorybank_cli.operations.loss import sudden_loss
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.repositories import Snapshots, repository_path
@@ -66,11 +67,11 @@ class BackupReport:
 
     def summary(self) -> str:
         """What was kept, and what deserves a look."""
-        what = f"{self.files:,} files, {self.bytes:,} bytes ({self.new_bytes:,} new)"
+        what = f"{counted(self.files, 'file')}, {size(self.bytes)} ({size(self.new_bytes)} new)"
         if self.document is None:
             return f"Would save {what}; {len(self.damaged)} damaged ones beside their last good version"
         held = (
-            f"; {len(self.damaged)} damaged files stand beside their last good version: memorybank repair"
+            f"; {counted(len(self.damaged), 'damaged file')} beside the last good version; next: memorybank repair"
             if self.damaged
             else ""
         )
@@ -113,6 +114,7 @@ def make_snapshot(
         from memorybank_cli.bank.scan import Scanner
 
         return _rehearsal(Scanner(bank, bank.context.progress).run(), path, started)
+    bank.check_writable()
     bank.render()
     baseline.establish(bank, bank.context.progress)
     with Repository.create(path) as repository:
@@ -169,9 +171,9 @@ def _meta(bank: Bank, snapshots: Snapshots, source: Source, totals: Totals, tags
     losses = sudden_loss(bank, snapshots, reference, totals.files, source.records) if reference else []
     reasons = list(losses)
     if source.damaged:
-        reasons.append(f"{len(source.damaged)} damaged files stand beside their last good version")
+        reasons.append(f"{counted(len(source.damaged), 'damaged file')} beside the last good version")
     if totals.findings:
-        reasons.append(f"{len(totals.findings)} files could not be read")
+        reasons.append(f"{counted(len(totals.findings), 'file')} could not be read")
     return Meta(
         bank_id=bank.bank_id,
         seq=end.seq,
@@ -192,4 +194,4 @@ def _rehearsal(scan: Scan, path: str, started: float) -> BackupReport:
 
 
 def _rule_of(seen: Seen | None) -> str:
-    return next((one[0] for one in seen.content if one[0] != "MB201"), "MB113") if seen else "MB111"
+    return next((one.rule for one in seen.content if one.rule not in SOUND), "MB113") if seen else "MB111"

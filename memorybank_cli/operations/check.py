@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import BankNotFound, UsageError
+from memorybank_cli.base.groups import with_groups
 from memorybank_cli.base.names import escape
-from memorybank_cli.base.records import Finding, Severity, at_least
+from memorybank_cli.base.records import SEVERITIES, Finding, Severity, at_least
+from memorybank_cli.base.words import counted
 from memorybank_cli.operations.options import Option
 
 if TYPE_CHECKING:
     from memorybank_cli.bank.bank import Bank
+    from memorybank_cli.bank.scan import Scan
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,10 @@ class ValidateReport:
     seconds: float
     fail_on: Severity
     style: str = "text"
+    place: str = ""
+    """What stands before each path for programs that know nothing of the bank: its directory from here."""
+    document: dict[str, Any] = field(default_factory=dict)
+    """What `--report` writes, for `--report -`."""
 
     @property
     def ok(self) -> bool:
@@ -49,13 +58,21 @@ class ValidateReport:
 
     def summary(self) -> str:
         """How many, how bad, what next."""
-        worst = sum(at_least([one], "error") for one in self.findings)
-        others = sum(one.severity == "warning" for one in self.findings)
-        waiting = f", {self.pending} changes pending" if self.pending else ""
-        head = f"{self.checked:,} files checked in {self.seconds:.2f} s{waiting}: "
-        if worst:
-            return f"{head}{worst} errors, {others} warnings. Next: memorybank repair --dry-run"
-        return head + (f"{others} warnings" if others else "all good")
+        errors = sum(at_least([one], "error") for one in self.findings)
+        warnings = counted(sum(one.severity == "warning" for one in self.findings), "warning")
+        waiting = f", {counted(self.pending, 'change')} pending" if self.pending else ""
+        head = f"{counted(self.checked, 'file')} checked in {self.seconds:.2f} s{waiting}: "
+        if errors:
+            return f"{head}{counted(errors, 'error')}, {warnings}. Next: {self._next()}"
+        return head + (warnings if warnings != "0 warnings" else "all good")
+
+    def _next(self) -> str:
+        """The next step: damage can be cured, a shape must be looked at."""
+        curable = any(one.hint.startswith("memorybank repair") for one in self.findings)
+        return "memorybank repair --dry-run" if curable else f"memorybank explain {self._worst().rule}"
+
+    def _worst(self) -> Finding:
+        return max(self.findings, key=lambda one: SEVERITIES.index(one.severity))
 
     def text(self) -> str | None:
         """The lines that GitHub's log understands for `--format github`, Markdown for `--report -`."""
@@ -63,7 +80,9 @@ class ValidateReport:
             return None
         from memorybank_cli.operations.reports import github_lines, markdown
 
-        return github_lines(self.findings) if self.style == "github" else markdown(self.as_dict())
+        if self.style == "markdown":
+            return markdown(self.document)
+        return github_lines((one.as_dict() for one in self.findings), self.place)
 
 
 def validate(
@@ -88,6 +107,9 @@ def validate(
     Bytes, shape, limits, permissions, what changed outside memorybank, and the journal. Nothing is
     adopted: changes that agents may make are counted as pending. With --schema, files anywhere.
 
+    PATH is relative to the current directory, if that is in the bank or the file it names is, else to the
+    bank's root. The report has the verdict, each component of the bank, what was not checked, and what is next.
+
     Exit codes:
         0  nothing found at or above --fail-on
         1  findings
@@ -99,28 +121,66 @@ def validate(
         memorybank validate --schema trade ./new/*.json
     """
     started = time.perf_counter()
+    if bank is None and schema is None:
+        with _bank_of(context, paths) as found:
+            return validate(
+                found, context, *paths, only=only, fail_on=fail_on, format_=format_, report=report, full=full
+            )
+    scan: Scan | None = None
     if schema is not None:
         from memorybank_cli.operations.anywhere import check_files
 
         checked, findings = check_files(paths, schema, bank, context.progress)
-        pending = 0
-    elif bank is None:
+        pending, place = 0, ""
+    else:
+        from memorybank_cli.operations.paths import bank_paths
+        from memorybank_cli.operations.probes import look
+
+        assert bank is not None
+        scan, findings = look(bank, bank_paths(bank, paths), context.progress, full)
+        checked, pending, place = scan.checked, scan.pending, _place(bank)
+    style = "markdown" if report == "-" and format_ == "text" else format_
+    chosen = tuple(_only(findings, only))
+    result = ValidateReport(checked, pending, chosen, time.perf_counter() - started, fail_on, style, place)
+    if report is None or (report == "-" and style != "markdown"):
+        return result
+    from memorybank_cli.operations.validation import Asked, validation_document
+
+    asked = Asked(paths, only, full, fail_on, schema)
+    document = validation_document(with_groups(result.as_dict()), chosen, asked, bank, scan)
+    if report == "-":
+        return replace(result, document=document)
+    from memorybank_cli.operations.reports import write_report
+
+    write_report(report, document)
+    return result
+
+
+def _place(bank: Bank) -> str:
+    """The bank's directory from here with a slash, '' inside it."""
+    place = os.path.relpath(bank.root.path)
+    return "" if place == "." else f"{escape(place)}/"
+
+
+@contextmanager
+def _bank_of(context: Context, paths: tuple[str, ...]) -> Iterator[Bank]:
+    """The bank that holds the first of some files, which need not lie at or above the current directory."""
+    from memorybank_cli.operations.finding import bank_above
+    from memorybank_cli.operations.opening import open_bank
+
+    path = bank_above(paths[0]) if paths else None
+    if path is None:
         raise BankNotFound(
             "there is no bank here or above", hint="memorybank init makes one; --schema NAME FILE checks files anywhere"
         )
-    else:
-        from memorybank_cli.operations.paths import bank_paths
-        from memorybank_cli.operations.probes import check_bank
-
-        checked, pending, findings = check_bank(bank, bank_paths(bank, paths), context.progress, full=full)
-    chosen = tuple(_only(findings, only))
-    style = "markdown" if report == "-" and format_ == "text" else format_
-    result = ValidateReport(checked, pending, chosen, time.perf_counter() - started, fail_on, style)
-    if report is not None and report != "-":
-        from memorybank_cli.operations.reports import write_report
-
-        write_report(report, result.as_dict())
-    return result
+    bank = open_bank(context, path=path)
+    try:
+        yield bank
+    except Exception as error:
+        bank.explain(error)
+        raise
+    finally:
+        bank.close()
 
 
 def _only(findings: Iterable[Finding], families: tuple[str, ...]) -> list[Finding]:

@@ -19,6 +19,7 @@ from memorybank_cli.base.errors import BankNotFound, NotFound, Refused, UsageErr
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 from memorybank_cli.base.records import Finding, at_least
 from memorybank_cli.base.settings import BY_NAME, SETTINGS, Settings, convert, flatten, known
+from memorybank_cli.base.words import counted
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.paths import bank_paths
 from memorybank_cli.operations.probes import look
@@ -84,7 +85,7 @@ class ConfigCheck:
 
     def summary(self) -> str:
         """How many."""
-        return f"{len(self.findings)} findings in the config" if self.findings else "The config is good."
+        return f"{counted(len(self.findings), 'finding')} in the config" if self.findings else "The config is good."
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,13 @@ last recorded version. Append-only files get the version that was recorded, and 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
-from memorybank_cli.accounts.applier import history_from, rebuild_history
-from memorybank_cli.accounts.tiers import History, render
+from memorybank_cli.accounts.rebuilding import Rebuilt, rebuild
+from memorybank_cli.accounts.sources import shown_by
 from memorybank_cli.bank import baseline, layout, versions
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.judge import ROT
@@ -50,11 +52,16 @@ class Incurable:
     hint: str
 
 
+HISTORY = "MB114"
+
+
 class Plan(NamedTuple):
     """A cure and the content that it puts in place."""
 
     cure: Cure
     content: bytes
+    shown: int | None = None
+    """Of an account's head: the journal line as of which it is."""
 
 
 class Doctor:
@@ -63,10 +70,12 @@ class Doctor:
     def __init__(self, bank: Bank, snapshots: Snapshots, reinitialise: bool) -> None:
         self.bank, self.snapshots, self.reinitialise = bank, snapshots, reinitialise
         self.open_patterns = bank.settings["open_patterns"]
+        self._rebuilt: dict[str, Rebuilt] = {}
 
     def treat(self, patients: list[tuple[Finding, Expected | None]]) -> tuple[list[Plan], list[Incurable]]:
         """A plan for each file that can be cured, and the others with the reason."""
         plans, incurable = [], []
+        self._rebuild(finding.path for finding, _ in patients)
         for finding, known in patients:
             expected = known or self.bank.catalog.row(finding.path).expected
             plan = self._plan(finding, expected)
@@ -74,7 +83,14 @@ class Doctor:
                 incurable.append(_incurable(finding, expected))
             else:
                 plans.append(plan)
-        return plans, incurable
+        return [*plans, *self._companions({finding.path for finding, _ in patients})], incurable
+
+    def _companions(self, treated: set[str]) -> Iterator[Plan]:
+        """Files that a rebuilt head names and that are not what was recorded."""
+        for rebuilt in self._rebuilt.values():
+            for path, data in rebuilt.files.items():
+                if path not in treated:
+                    yield Plan(Cure(path, HISTORY, "rebuilt", why=rebuilt.why), data)
 
     def _plan(self, finding: Finding, expected: Expected | None) -> Plan | None:
         path = finding.path
@@ -96,28 +112,41 @@ class Doctor:
         except OSError:
             return None  # gone, unreadable or too large: there is nothing to salvage from
 
-    def _managed(self, finding: Finding, expected: Expected | None) -> Plan | None:
-        account = layout.account_of(finding.path.partition("/")[0])
-        history, why = self._history(account) if account else (None, "")
-        for one in render(history) if history is not None else ():
-            if one.path == finding.path:
-                return Plan(Cure(finding.path, finding.rule, "rebuilt", why=why), one.data)
-        return self._recorded(finding, expected, "it is the version that memorybank recorded")
+    def _rebuild(self, paths: Iterator[str]) -> None:
+        """Make the damaged files of accounts again, all of one account together: its history may be long."""
+        wanted: dict[str, set[str]] = {}
+        for path in paths:
+            account = layout.account_of(path.partition("/")[0])
+            if account:
+                wanted.setdefault(account, set()).add(path)
+        for account, some in wanted.items():
+            self._rebuilt[account] = rebuild(self.bank, account, some, partial(self._heads, account), self._content)
 
-    def _history(self, account: str) -> tuple[History | None, str]:
-        """An account's whole history: from the journal, else from the newest version to be had and what came later."""
-        history = rebuild_history(self.bank, account)
-        if history is not None:
-            return history, "the journal holds every message"
+    def _heads(self, account: str) -> Iterator[tuple[bytes, int]]:
+        """Versions of an account's head that can be had, newest first."""
         path = layout.account_file(account, "whole_history")
         for line, row in versions.history(self.bank.journal, path):
             data = versions.unpack(line).get(path) if row.after else None
-            if data is None and row.after and (found := self.snapshots.content(path, row.after)) is not None:
-                data = found[0]
-            history = history_from(self.bank, account, data, line.seq) if data is not None else None
-            if history is not None:
-                return history, f"from the version of journal line {line.seq} and the messages recorded since"
-        return None, ""
+            data = self._content(path, row.after) if data is None and row.after else data
+            if data is not None:
+                yield data, shown_by(self.bank, line.seq, account)
+
+    def _content(self, path: str, digest: str) -> bytes | None:
+        found = self.snapshots.content(path, digest)
+        return None if found is None else found[0]
+
+    def _managed(self, finding: Finding, expected: Expected | None) -> Plan | None:
+        path = finding.path
+        account = layout.account_of(path.partition("/")[0])
+        rebuilt = self._rebuilt.get(account)
+        shown = rebuilt.after if rebuilt and path == layout.account_file(account, "whole_history") else None
+        if rebuilt is not None and path in rebuilt.files:
+            lost = "" if rebuilt.proved else "messages that neither the journal nor a file holds any more"
+            return Plan(Cure(path, finding.rule, "rebuilt", "", lost, rebuilt.why), rebuilt.files[path], shown)
+        if finding.rule == HISTORY:
+            return None  # what was recorded is what does not fit
+        plan = self._recorded(finding, expected, "it is the version that memorybank recorded")
+        return None if plan is None else plan._replace(shown=shown)
 
     def _append(self, finding: Finding, expected: Expected | None, rescued: Salvaged | None) -> Plan | None:
         if expected is None or not expected.good:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from memorybank_cli.base.errors import UsageError
 from memorybank_cli.base.rules import RULES, Rule
+from memorybank_cli.base.suggestions import did_you_mean
 from memorybank_cli.operations.options import Option
 
 
@@ -63,8 +64,5 @@ def _explanation(code: str, row: Rule) -> Explanation:
 
 
 def _nearest(rule: str) -> str:
-    from difflib import get_close_matches
-
     names = [*RULES, *(row.name for row in RULES.values())]
-    near = [*get_close_matches(rule.upper(), names, 2), *get_close_matches(rule.lower(), names, 2)]
-    return f"did you mean {' or '.join(near)}?" if near else "memorybank explain lists them all"
+    return did_you_mean(rule, names, "memorybank explain lists them all")

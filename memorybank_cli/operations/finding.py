@@ -36,6 +36,24 @@ def find_bank(context: Context) -> str:
         directory = parent
 
 
+def bank_above(path: str) -> str | None:
+    """The nearest bank that holds a file or directory, or is it; None where there is none."""
+    directory = os.path.realpath(path)
+    while not is_bank(directory):
+        parent = os.path.dirname(directory)
+        if parent == directory:
+            return None
+        directory = parent
+    return directory
+
+
 def is_bank(path: str) -> bool:
     """Whether a bank stands at `path`: its bank.json, or a journal that knows what bank.json said."""
     return os.path.lexists(os.path.join(path, layout.BANK)) or os.path.isdir(os.path.join(path, layout.JOURNAL))
+
+
+def content_here(path: str) -> list[str]:
+    """The directories in `path` that a bank is made of: sections and accounts, sorted."""
+    with os.scandir(path) as found:
+        names = sorted(item.name for item in found if item.is_dir())
+    return [name for name in names if name in layout.SECTIONS or layout.account_of(name)]

@@ -14,6 +14,7 @@ from memorybank_cli.bank.scan import Scan
 from memorybank_cli.base import clock, files
 from memorybank_cli.base.exact_json import dumps
 from memorybank_cli.base.records import Finding, at_least
+from memorybank_cli.base.words import counted
 from memorybank_cli.health.score import Score, score
 from memorybank_cli.health.status import Counts, components, status_document
 from memorybank_cli.operations.probes import look
@@ -22,6 +23,7 @@ from memorybank_cli.snapshots.documents import Document
 
 LOW_DISK_SHARE = 0.05
 LOW_DISK_BYTES = 64 << 20
+_TONES = {"healthy": "good", "degraded": "warning", "error": "bad"}
 _NAGIOS = {"healthy": (0, "OK"), "degraded": (1, "WARNING"), "error": (2, "CRITICAL")}
 
 
@@ -47,6 +49,11 @@ class HealthReport:
             "deductions": [one._asdict() for one in self.score.deductions],
         }
 
+    @property
+    def tone(self) -> str:
+        """How the closing line is meant."""
+        return _TONES[self.score.word]
+
     def exit_code(self) -> int:
         """1 for errors; Nagios' own codes with `--format nagios`."""
         if self.style == "nagios":
@@ -68,7 +75,7 @@ class HealthReport:
             return head
         if self.explain:
             reasons = [
-                f"  -{one.points:g} {one.rule} ({one.severity}, {one.findings} findings)"
+                f"  -{one.points:g} {one.rule} ({one.severity}, {counted(one.findings, 'finding')})"
                 for one in self.score.deductions
             ]
             return "\n".join([head, *reasons])
@@ -102,12 +109,18 @@ class StatusReport:
             "bank_id": self.bank_id,
         }
 
+    @property
+    def tone(self) -> str:
+        """How the closing line is meant."""
+        return _TONES[self.document["memory_bank_status"]["health_status"]]
+
     def summary(self) -> str:
         """One line, and the next step."""
         document = self.document["memory_bank_status"]
-        waiting = f", {len(self.changes)} changes not recorded yet" if self.changes else ""
+        waiting = f", {counted(len(self.changes), 'change')} not recorded yet" if self.changes else ""
         next_step = "memorybank validate" if self.errors else "memorybank backup" if self.changes else "memorybank log"
-        return f"{document['health_status']} ({self.score} of 100), {self.errors} errors{waiting}. Next: {next_step}"
+        errors = counted(self.errors, "error")
+        return f"{document['health_status']} ({self.score} of 100), {errors}{waiting}. Next: {next_step}"
 
 
 def health(

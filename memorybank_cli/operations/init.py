@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Annotated, Any
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from memorybank_cli.bank import baseline, layout, readme
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Journal
 from memorybank_cli.base import files
 from memorybank_cli.base.context import Context
-from memorybank_cli.base.errors import Refused, UsageError
+from memorybank_cli.base.errors import Refused, UsageError, from_os_error
 from memorybank_cli.base.names import escape
-from memorybank_cli.base.records import Finding, at_least
+from memorybank_cli.base.records import QUIET, Finding, at_least
 from memorybank_cli.base.walk import Root
-from memorybank_cli.operations.finding import DEFAULT_NAME, is_bank
+from memorybank_cli.operations import documents
+from memorybank_cli.operations.finding import DEFAULT_NAME, content_here, is_bank
 from memorybank_cli.operations.opening import GATES, appliers, open_bank, take_owners_ids
 from memorybank_cli.operations.options import Option
+
+if TYPE_CHECKING:
+    from memorybank_cli.bank.scan import Scan
+    from memorybank_cli.operations.importing import Chosen, Imported
+    from memorybank_cli.operations.inferring import InferReport
 
 
 @dataclass(frozen=True)
@@ -29,11 +36,13 @@ class InitReport:
     created: tuple[str, ...]
     adopted: int
     findings: tuple[Finding, ...]
-    imported: dict[str, Any] | None = None
+    imported: Imported | None = None
     repaired: dict[str, Any] | None = None
+    inferred: tuple[dict[str, Any], ...] = ()
+    unmatched: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """The contract's fields; `imported` and `repaired` only where something was."""
+        """The contract's fields; `imported`, `repaired`, `inferred` and `unmatched` only where something was."""
         report: dict[str, Any] = {
             "bank_id": self.bank_id,
             "path": self.path,
@@ -41,26 +50,36 @@ class InitReport:
             "adopted": self.adopted,
             "findings": [one.as_dict() for one in self.findings],
         }
-        extra = {"imported": self.imported, "repaired": self.repaired}
+        extra: dict[str, Any] = {"imported": self.imported and self.imported.as_dict(), "repaired": self.repaired}
+        extra |= {"inferred": list(self.inferred) or None, "unmatched": list(self.unmatched) or None}
         return report | {name: value for name, value in extra.items() if value is not None}
 
     def summary(self) -> str:
         """What there is now, and the next step."""
+        brought = f"{self.imported.summary()}; " if self.imported else ""
+        if self.imported and self.imported.dry_run:
+            return f"{brought}next: the same without --dry-run"
         damaged = sum(one.severity in ("error", "critical") for one in self.findings)
         made = f"{len(self.created)} made, " if self.created else ""
         next_step = f"{damaged} damaged; next: memorybank repair --dry-run" if damaged else "next: memorybank backup"
-        return f"Bank {escape(self.path)}: {made}{self.adopted:,} files adopted; {next_step}"
+        if self.unmatched:
+            next_step += f"\nNo schema fits the files of {', '.join(self.unmatched)}; memorybank schema infer "
+            next_step += f"{self.unmatched[0]} learns one from them"
+        return f"Bank {escape(self.path)}: {brought}{made}{self.adopted:,} files adopted; {next_step}"
 
 
 def init(
     context: Context,
     dir_: Annotated[str | None, "where; default: here if a bank's content is here, else ./memory-bank"] = None,
     *,
-    from_: Annotated[str | None, Option("import a copy of what DIR holds; DIR stays as it is", metavar="DIR")] = None,
+    from_: Annotated[str | None, Option("import what DIR holds; DIR stays as it is", metavar="DIR")] = None,
+    as_: Annotated[str | None, Option("the importer to use; default: found by the files", metavar="NAME")] = None,
+    dry_run: Annotated[bool, Option("with --from: show the plan, change nothing", short="-n")] = False,
     account: Annotated[tuple[str, ...], Option("an account to make", metavar="ID")] = (),
     group: Annotated[str | None, Option("let this group read and write the bank", metavar="G")] = None,
     new_id: Annotated[bool, "give a copied bank an id of its own"] = False,
     repair: Annotated[bool, "cure damaged files right away"] = False,
+    infer: Annotated[bool, "learn a schema for each section whose files match none"] = False,
 ) -> InitReport:
     """Make a bank, or complete one.
 
@@ -76,24 +95,100 @@ def init(
         memorybank init
         memorybank init ./memory-bank --account alpha
         memorybank init ./memory-bank --from ./old-bank --repair
+        memorybank init ./memory-bank --from ./freqtrade/user_data --dry-run
     """
     path = _target(context, dir_)
     for one in account:
         layout.account_section(one)
     _check_outside_banks(path)
-    imported = None
+    if from_ is None and (as_ is not None or dry_run):
+        raise UsageError("--as and --dry-run go with --from", hint="memorybank init DIR --from SOURCE --dry-run")
     if os.path.isdir(path):
         take_owners_ids(path)
-    if from_ is not None:
-        from memorybank_cli.operations.importing import import_tree
+    wish = _Wish(context, path, account, group, new_id, repair, infer)
+    if from_ is None:
+        return _around(wish)
+    from memorybank_cli.operations import importing
 
-        imported = import_tree(from_, path, context.progress)
-    created = _make_tree(path, group)
-    bank = _open(path, context, group, new_id)
+    with importing.chosen(from_, as_, path) as source:
+        if dry_run:
+            return _rehearsed(wish, source)
+        return _beside(wish, source) if importing.is_free(path) else _within(wish, source)
+
+
+class _Wish(NamedTuple):
+    """What was asked for."""
+
+    context: Context
+    path: str
+    accounts: tuple[str, ...]
+    group: str | None
+    new_id: bool
+    repair: bool
+    infer: bool
+
+
+def _around(wish: _Wish) -> InitReport:
+    """A bank around what stands there."""
+    created = _make_tree(wish.path, wish.group)
+    with closing(_open(wish)) as bank:
+        return _complete(bank, created, wish)
+
+
+def _beside(wish: _Wish, source: Chosen) -> InitReport:
+    """A new bank with what was imported, built beside its place and put there in one step."""
+    from memorybank_cli.operations import importing
+
+    context, path = wish.context, wish.path
+    with importing.building(path, importing.patience(context)) as site:
+        bank = Bank(site.root.path, context, appliers(), GATES, baseline.new_document(wish.group), aside=True)
+        with closing(bank):
+            bank.refresh()
+            imported = importing.fill(source, bank, context.progress)
+            created = [path, *_make_tree(site.root.path, wish.group)]
+            report = _complete(bank, created, wish, imported)
+        site.put_in_place()
+        with closing(Root(path)) as root:
+            _settle(bank, root)
+    return replace(report, path=root.path, adopted=report.adopted + imported.adopted)
+
+
+def _settle(bank: Bank, root: Root) -> None:
     try:
-        return _complete(bank, created, account, imported, repair)
+        bank.home.settle(root)
+    except OSError as error:  # the bank stands and is whole: what is kept about it elsewhere comes with the next write
+        bank.context.progress.note(from_os_error(error, "cannot keep what is known of the bank").message)
     finally:
-        bank.close()
+        bank.home.close()
+
+
+def _within(wish: _Wish, source: Chosen) -> InitReport:
+    """A bank around what stands there, and what was imported as one act; nothing at all where a file is in the way."""
+    from memorybank_cli.operations import importing
+
+    if not is_bank(wish.path):
+        with closing(Root(wish.path)) as root:
+            importing.rehearse(source, QUIET, root, None, refuse=True)
+    created = _make_tree(wish.path, wish.group)
+    with closing(_open(wish)) as bank:
+        adopted = baseline.establish(bank, bank.context.progress)[1]
+        imported = importing.bring(source, bank, bank.context.progress, refuse=True)
+        report = _complete(bank, created, wish, imported)
+    return replace(report, adopted=report.adopted + len(adopted) + imported.adopted)
+
+
+def _rehearsed(wish: _Wish, source: Chosen) -> InitReport:
+    from memorybank_cli.operations import importing
+
+    progress = wish.context.progress
+    if is_bank(wish.path):
+        with closing(open_bank(wish.context, path=wish.path)) as bank:
+            imported = importing.rehearse(source, progress, bank.root, bank, refuse=True)
+            return InitReport(bank.bank_id, bank.root.path, (), 0, (), imported)
+    if importing.is_free(wish.path):
+        return InitReport("", wish.path, (), 0, (), importing.rehearse(source, progress, None, None))
+    with closing(Root(wish.path)) as root:
+        return InitReport("", root.path, (), 0, (), importing.rehearse(source, progress, root, None, refuse=True))
 
 
 def _target(context: Context, directory: str | None) -> str:
@@ -106,11 +201,7 @@ def _target(context: Context, directory: str | None) -> str:
 
 
 def _holds_content(path: str) -> bool:
-    if is_bank(path):
-        return True
-    with os.scandir(path) as found:
-        names = [item.name for item in found if item.is_dir()]
-    return any(name in layout.SECTIONS or layout.account_of(name) for name in names)
+    return is_bank(path) or bool(content_here(path))
 
 
 def _check_outside_banks(path: str) -> None:
@@ -152,12 +243,13 @@ def _make_tree(path: str, group: str | None) -> list[str]:
     return created
 
 
-def _open(path: str, context: Context, group: str | None, new_id: bool) -> Bank:
+def _open(wish: _Wish) -> Bank:
+    path, context = wish.path, wish.context
     if not is_bank(path) or _is_unbegun(path):
-        bank = Bank(path, context, appliers(), GATES, baseline.new_document(group))
+        bank = Bank(path, context, appliers(), GATES, baseline.new_document(wish.group))
         bank.refresh()  # a catalog that was left behind knows of another journal
         return bank
-    if not new_id:
+    if not wish.new_id:
         return open_bank(context, path=path)
     old = Bank(path, context)
     fresh = {**old.document, "bank_id": baseline.new_document()["bank_id"]}
@@ -182,21 +274,40 @@ def _is_unbegun(path: str) -> bool:
         root.close()
 
 
-def _complete(
-    bank: Bank, created: list[str], accounts: tuple[str, ...], imported: dict[str, Any] | None, repair: bool
-) -> InitReport:
+def _complete(bank: Bank, created: list[str], wish: _Wish, imported: Imported | None = None) -> InitReport:
     from memorybank_cli.operations.accounts import create_account
 
     if bank.root.stat(layout.BANK) is None:
         created.append(layout.BANK)
     scan, adopted = baseline.establish(bank, bank.context.progress)
     findings = [*bank.journal_findings(), *scan.findings]
-    created += [layout.account_section(one) for one in accounts if create_account(bank, one)]
+    created += [layout.account_section(one) for one in wish.accounts if create_account(bank, one)]
     cured = None
-    if repair and at_least(findings, "error"):
+    if wish.repair and at_least(findings, "error"):
         from memorybank_cli.operations.repair import cure
 
         outcome = cure(bank, ())
         cured = outcome.as_dict()
         findings = [one for one in findings if one.path not in {two.path for two in outcome.repaired}]
-    return InitReport(bank.bank_id, bank.root.path, tuple(created), len(adopted), tuple(findings), imported, cured)
+    inferred, unmatched = _inferred(bank, findings, scan, wish.infer)
+    documents.sync(bank, findings)
+    return InitReport(
+        bank.bank_id,
+        bank.root.path,
+        tuple(created),
+        len(adopted),
+        tuple(findings),
+        imported,
+        cured,
+        tuple(one.as_dict() for one in inferred),
+        tuple(unmatched),
+    )
+
+
+def _inferred(bank: Bank, findings: list[Finding], scan: Scan, wanted: bool) -> tuple[list[InferReport], list[str]]:
+    """What was learnt of sections whose files match no schema, and those sections that were left as they are."""
+    if not any(one.rule == "MB202" for one in findings):
+        return [], []
+    from memorybank_cli.operations.inferring import offer
+
+    return offer(bank, findings, scan, wanted)

@@ -16,6 +16,7 @@ from memorybank_cli.base.names import escape, unescape
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.base.walk import READ, open_regular
+from memorybank_cli.base.words import counted
 from memorybank_cli.base.workers import spread
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.repositories import open_repository
@@ -57,7 +58,7 @@ class ManifestCheck:
     def summary(self) -> str:
         """How many, how many not."""
         verdict = f"{len(self.findings)} differ" if self.findings else "all as the manifest says"
-        return f"{self.checked:,} files checked: {verdict}"
+        return f"{counted(self.checked, 'file')} checked: {verdict}"
 
 
 def manifest(

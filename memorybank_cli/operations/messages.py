@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any
 
-from memorybank_cli.accounts.applier import STORED, read_history
+from memorybank_cli.accounts.history import SHORT_TERM
 from memorybank_cli.accounts.messages import Message, checked, parse
-from memorybank_cli.accounts.tiers import SHORT_TERM
+from memorybank_cli.accounts.replay import STORED
+from memorybank_cli.accounts.segments import MOST
+from memorybank_cli.accounts.sources import read_history
 from memorybank_cli.bank import baseline
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Entry
@@ -70,7 +73,10 @@ def add(
 
 
 def store(bank: Bank, account: str, messages: list[Message]) -> AddedMessages:
-    """Store messages in one durable group; duplicates of what the account holds are left out."""
+    """Store messages in one durable group; duplicates of what the account holds are left out.
+
+    The cost is that of the messages given, at any length of history. Raises AccountDamaged where that cannot be had.
+    """
     baseline.begin(bank)
     key, now = bytes.fromhex(str(bank.document["identity_key"])), clock.now()
     entries = []
@@ -78,8 +84,11 @@ def store(bank: Bank, account: str, messages: list[Message]) -> AddedMessages:
         record = message.record(key, now)
         entries.append(Entry(STORED, {"account": account, "kind": "message", "record": record["id"]}, record))
     with bank.locked():
-        before = len(read_history(bank, account).messages)
+        before = read_history(bank, account).total
         lines = bank.commit(entries)
+        since = bank.catalog.unrendered_since(account)
+        if since is not None and bank.end.seq - since >= MOST:
+            bank.render()  # what waits is read again by each who comes, so it must not grow
     added = sum(line.op == STORED for line in lines)
     total = before + added
     moved = max(0, total - SHORT_TERM) - max(0, before - SHORT_TERM)
@@ -138,21 +147,33 @@ def list_(
     check_account(bank, account)
     if last is not None and last < 0:
         raise UsageError("--last takes a number of messages, 0 or more")
-    chosen = read_history(bank, account).messages
-    if since:
-        start = clock.parse_since(since)
-        chosen = [one for one in chosen if clock.parse(one["timestamp"]) >= start]
-    if until:
-        stop = clock.parse_since(until)
-        chosen = [one for one in chosen if clock.parse(one["timestamp"]) < stop]
-    if role:
-        chosen = [one for one in chosen if one["role"] == role]
-    if grep:
-        pattern = _pattern(grep)
-        chosen = [one for one in chosen if pattern.search(one["content"])]
-    if last is not None:
-        chosen = chosen[max(0, len(chosen) - last) :]
-    return _lines(chosen)
+    wanted = _filter(since, until, role, grep)
+    if bank.catalog.unrendered_since(account) is not None and not bank.catalog.in_memory:
+        bank.render()  # as after a kill; what waits may be more than should be held in memory
+    history = read_history(bank, account, indexed=True)
+    if last is None:
+        return _lines(filter(wanted, history.messages))
+    return _lines(reversed(list(islice(filter(wanted, history.backwards()), last))))
+
+
+def _filter(
+    since: str | None, until: str | None, role: str | None, grep: str | None
+) -> Callable[[dict[str, Any]], bool]:
+    """What a message must be to be listed. Raises UsageError for a time or a pattern that is none."""
+    start = clock.parse_since(since) if since else None
+    stop = clock.parse_since(until) if until else None
+    pattern = _pattern(grep) if grep else None
+
+    def wanted(message: dict[str, Any]) -> bool:
+        moment = clock.parse(message["timestamp"]) if start or stop else None
+        return (
+            (start is None or (moment is not None and moment >= start))
+            and (stop is None or (moment is not None and moment < stop))
+            and (not role or message["role"] == role)
+            and (pattern is None or pattern.search(message["content"]) is not None)
+        )
+
+    return wanted
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -162,6 +183,6 @@ def _pattern(text: str) -> re.Pattern[str]:
         raise UsageError(f"'{text}' is no pattern: {error}") from None
 
 
-def _lines(messages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _lines(messages: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for message in messages:
         yield {"type": "message", **message}

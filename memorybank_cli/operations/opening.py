@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 
+from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Applier, Bank, Gate
+from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.gates import size_gate
 from memorybank_cli.bank.recovery import finish_replacements
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import NotOurs, from_os_error
 from memorybank_cli.base.names import escape
+from memorybank_cli.migrations.steps import BEGIN
 from memorybank_cli.operations.finding import find_bank
 
 GATES: tuple[Gate, ...] = (size_gate,)
@@ -22,15 +25,22 @@ def appliers() -> list[Applier]:
     return [AccountApplier()]
 
 
-def open_bank(context: Context, must_exist: bool = True, path: str | None = None) -> Bank:
-    """The bank that is meant, open, recovered and up to date; close it. Raises the errors of FORMAT section 5."""
+def open_bank(
+    context: Context, must_exist: bool = True, path: str | None = None, writes: int = layout.FORMAT
+) -> Bank:
+    """The bank that is meant, open, recovered and up to date; close it. Raises the errors of FORMAT section 5.
+
+    `writes` is the format that is written; a bank of the format before it can only be read.
+    """
     del must_exist  # an operation that makes banks does not come here
     where = path or find_bank(context)
     take_owners_ids(where)
-    bank = Bank(where, context, appliers(), GATES)
+    bank = Bank(where, context, appliers(), GATES, writes=writes)
     try:
         bank.refresh()
-        finish_replacements(bank)
+        if BEGIN in finish_replacements(bank, {BEGIN: _undo_step}):
+            bank.close()
+            return open_bank(context, path=where, writes=writes)  # bank.json may say another format again
         original = bank.home.is_copy(bank.root)
         if original:
             context.progress.note(
@@ -42,6 +52,12 @@ def open_bank(context: Context, must_exist: bool = True, path: str | None = None
         bank.root.close()
         raise
     return bank
+
+
+def _undo_step(bank: Bank, act: str, begun: list[Line]) -> None:
+    from memorybank_cli.operations.upgrading import finish
+
+    finish(bank, act, begun)
 
 
 def take_owners_ids(path: str) -> None:

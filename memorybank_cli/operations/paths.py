@@ -1,13 +1,17 @@
-"""PATH arguments: relative to the current directory where that lies inside the bank, else to the bank's root."""
+"""PATH arguments: relative to the current directory where that lies inside the bank, else to the bank's root.
+
+Outside the bank a path of a file in it is taken too, as pre-commit and shells name it: `memory-bank/trades/one.json`.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base.errors import NotFound, UsageError
 from memorybank_cli.base.names import escape, unescape
+from memorybank_cli.base.suggestions import did_you_mean
 
 
 def bank_path(bank: Bank, given: str, must_exist: bool = True) -> str:
@@ -15,23 +19,51 @@ def bank_path(bank: Bank, given: str, must_exist: bool = True) -> str:
 
     Raises UsageError for one outside the bank, NotFound where neither a file nor a record of one is there.
     """
-    here = os.path.realpath(os.getcwd())
-    inside = here == bank.root.path or here.startswith(bank.root.path + os.sep)
-    raw = given if os.path.lexists(given) or "\\" not in given else unescape(given)
-    base = here if inside else bank.root.path
-    whole = os.path.normpath(os.path.join(base, raw))
-    if os.path.isabs(raw):
-        whole = os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))
-    if whole != bank.root.path and not whole.startswith(bank.root.path + os.sep):
+    places = [_below(bank, whole) for whole in _meant(bank, given)]
+    inside = [one for one in places if one is not None]
+    if not inside:
         raise UsageError(f"{escape(given)} is not in the bank at {escape(bank.root.path)}", path=given)
-    path = "/".join(escape(part) for part in os.path.relpath(whole, bank.root.path).split(os.sep) if part != ".")
+    path = next((one for one in inside if _is_known(bank, one)), inside[0])
     if must_exist and path and not _is_known(bank, path):
-        raise NotFound(f"there is no {escape(given)} in the bank", path=path, hint="a PATH is relative to its root")
+        hint = did_you_mean(path, beside(bank, path), "a PATH is relative to its root")
+        raise NotFound(f"there is no {escape(given)} in the bank", path=path, hint=hint)
     return path
 
 
+def _meant(bank: Bank, given: str) -> Iterator[str]:
+    """The absolute paths that an argument may mean, the first one first."""
+    here = os.path.realpath(os.getcwd())
+    raw = given if os.path.lexists(given) or "\\" not in given else unescape(given)
+    if os.path.isabs(raw):
+        whole = os.path.normpath(raw)
+        yield os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))
+        return
+    if _below(bank, here) is None:  # from outside, as tools name files that start in a directory above the bank
+        yield os.path.normpath(os.path.join(bank.root.path, raw))
+    yield os.path.normpath(os.path.join(here, raw))
+
+
+def _below(bank: Bank, whole: str) -> str | None:
+    """The escaped path below the bank's root, '' for the root itself; None for what is outside."""
+    if whole == bank.root.path:
+        return ""
+    if not whole.startswith(bank.root.path + os.sep):
+        return None
+    return "/".join(escape(part) for part in os.path.relpath(whole, bank.root.path).split(os.sep))
+
+
+def beside(bank: Bank, path: str) -> list[str]:
+    """What stands in the directory that a path names, or in the nearest one above it that is there."""
+    directory = path.rpartition("/")[0]
+    while directory and not bank.root.is_dir(directory):
+        directory = directory.rpartition("/")[0]
+    prefix = f"{directory}/" if directory else ""
+    listing = bank.root.listing(directory)
+    return [prefix + entry.name for entry in listing if not entry.name.startswith(".")]
+
+
 def _is_known(bank: Bank, path: str) -> bool:
-    return bank.root.stat(path) is not None or any(True for _ in bank.catalog.all_expected(path))
+    return not path or bank.root.stat(path) is not None or any(True for _ in bank.catalog.all_expected(path))
 
 
 def bank_paths(bank: Bank, given: Iterable[str]) -> list[str]:

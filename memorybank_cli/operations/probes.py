@@ -10,11 +10,14 @@ from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.layout import CONFIG_LIMIT
 from memorybank_cli.bank.scan import Scan, Scanner
-from memorybank_cli.base.exact_json import FlawedJSON, loads
+from memorybank_cli.bank.settled import as_row
+from memorybank_cli.base import digests
+from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import QUIET, Finding, Progress
 from memorybank_cli.base.settings import flatten
 from memorybank_cli.base.walk import may
+from memorybank_cli.meaning import aggregates, identities, references, times
 
 Probe = Callable[[Bank], Iterable[Finding]]
 
@@ -82,7 +85,41 @@ def _reachable(path: str) -> bool:
         path = parent
 
 
-PROBES: tuple[Probe, ...] = (journal, settings, permissions)
+def meaning(bank: Bank) -> Iterable[Finding]:
+    """MB204 to MB208: what documents say of each other; only where facts changed since it was last asked."""
+    facts = bank.catalog.meta("facts", {})
+    if not facts.get("refs"):
+        facts.pop("lists", None)  # only references lead into lists
+    key = [bank.catalog.meta("version"), digests.of(dumps(facts))]
+    kept = bank.catalog.meta("meaning")
+    if kept is None or kept[0] != key:
+        found = [one for probe in MEANING for one in probe(bank)]
+        kept = [key, [as_row(one) for one in found]]
+        with bank.catalog.writing():
+            bank.catalog.set_meta("meaning", kept)
+    return [Finding(*row) for row in kept[1]]
+
+
+def histories(bank: Bank, paths: Iterable[str] = ()) -> Iterable[Finding]:
+    """MB114: a history whose head, index and segments do not fit each other; below some paths, or everywhere."""
+    from memorybank_cli.accounts.checks import broken
+
+    some = tuple(paths)
+    for entry in bank.root.listing():
+        account = layout.account_of(entry.name)
+        for one in broken(bank, account) if account and stat.S_ISDIR(entry.mode) else ():
+            if not some or any(one.path == path or one.path.startswith(f"{path}/") for path in some):
+                yield one
+
+
+MEANING: tuple[Probe, ...] = (
+    references.dangling,
+    times.without_zone,
+    times.disagreeing,
+    aggregates.contradicted,
+    identities.shared,
+)
+PROBES: tuple[Probe, ...] = (journal, settings, permissions, histories, meaning)
 
 
 def check_bank(

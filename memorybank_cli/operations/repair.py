@@ -16,9 +16,11 @@ from memorybank_cli.bank.replacing import Replacement, replace_files
 from memorybank_cli.bank.rows import Expected
 from memorybank_cli.bank.scan import Scan, Scanner, judging_rules
 from memorybank_cli.base.records import Finding
-from memorybank_cli.operations.cures import Cure, Doctor, Incurable, Plan
+from memorybank_cli.operations.aggregates import rebuildings
+from memorybank_cli.operations.cures import HISTORY, Cure, Doctor, Incurable, Plan
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.paths import bank_paths
+from memorybank_cli.operations.probes import histories
 from memorybank_cli.operations.repositories import Snapshots
 
 DAMAGE = ("MB101", "MB102", "MB103", "MB104", "MB105", "MB106", "MB107", "MB108", "MB111", "MB115")
@@ -32,6 +34,7 @@ class RepairReport:
     repaired: tuple[Cure, ...]
     unrepaired: tuple[Incurable, ...]
     dry_run: bool = False
+    aggregates: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """The contract's fields."""
@@ -49,9 +52,10 @@ class RepairReport:
         """How many, and what next."""
         verb = "would be repaired" if self.dry_run else "repaired"
         if not self.repaired and not self.unrepaired:
-            return "Nothing is damaged."
+            return "Nothing is damaged, and no total contradicts the records." if self.aggregates else "Nothing is damaged."
         rest = f", {len(self.unrepaired)} cannot be" if self.unrepaired else ""
-        next_step = "next: memorybank repair" if self.dry_run and self.repaired else "next: memorybank validate"
+        again = "next: memorybank repair --aggregates" if self.aggregates else "next: memorybank repair"
+        next_step = again if self.dry_run and self.repaired else "next: memorybank validate"
         return f"{len(self.repaired)} {verb}{rest}; {next_step}"
 
 
@@ -60,11 +64,13 @@ def repair(
     *paths: Annotated[str, "files or directories; default: everything damaged"],
     dry_run: Annotated[bool, Option("show what would be done, change nothing", short="-n")] = False,
     reinitialise: Annotated[bool, "replace open files that nothing can cure by an empty document"] = False,
+    aggregates: Annotated[bool, "also rebuild totals that the records contradict (MB207)"] = False,
 ) -> RepairReport:
     """Cure damaged files without loss.
 
     The damaged bytes go to quarantine first. Managed files are rebuilt; files that agents rewrite are
     salvaged or get their last recorded version; append-only files get the version that was recorded.
+    With --aggregates totals that contradict the records get the value that the records say, nothing else.
 
     Exit codes:
         0  everything that was damaged is cured
@@ -73,8 +79,11 @@ def repair(
     Examples:
         memorybank repair --dry-run
         memorybank repair trades/recent_trades.json
+        memorybank repair --aggregates --dry-run metrics
     """
-    return cure(bank, bank_paths(bank, paths), dry_run, reinitialise)
+    chosen = bank_paths(bank, paths)
+    report = cure(bank, chosen, dry_run, reinitialise)
+    return _rebuild(bank, chosen, report) if aggregates else report
 
 
 def cure(bank: Bank, paths: Iterable[str] = (), dry_run: bool = False, reinitialise: bool = False) -> RepairReport:
@@ -86,11 +95,24 @@ def cure(bank: Bank, paths: Iterable[str] = (), dry_run: bool = False, reinitial
     snapshots = Snapshots(bank)
     try:
         doctor = Doctor(bank, snapshots, reinitialise)
-        plans, incurable = doctor.treat(_patients(scan))
+        plans, incurable = doctor.treat(_patients(scan, histories(bank, some)))
     finally:
         snapshots.close()
     cures = [plan.cure for plan in plans] if dry_run else _carry_out(bank, plans)
     return RepairReport((*journal, *cures), tuple(incurable), dry_run)
+
+
+def _rebuild(bank: Bank, paths: Iterable[str], report: RepairReport) -> RepairReport:
+    """Totals too, from the records as they are after the cures."""
+    Scanner(bank, bank.context.progress).run()
+    found, incurable = rebuildings(bank, [path for path in paths if path])
+    if report.dry_run:
+        cures: list[Cure] = [cure for one in found for cure in one.cures]
+    else:
+        kept = {one.path: one.kept for one in _carry_out(bank, [one.plan for one in found])}
+        cures = [cure for one in found for cure in one.kept_in(kept[one.plan.cure.path])]
+    done, undone = (*report.repaired, *cures), (*report.unrepaired, *incurable)
+    return RepairReport(done, undone, report.dry_run, aggregates=True)
 
 
 def _cure_journal(bank: Bank, dry_run: bool) -> list[Cure]:
@@ -112,22 +134,25 @@ def _earlier_breaks(bank: Bank, dry_run: bool) -> list[Break]:
     return list(reading.breaks)
 
 
-def _patients(scan: Scan) -> list[tuple[Finding, Expected | None]]:
+def _patients(scan: Scan, broken: Iterable[Finding]) -> list[tuple[Finding, Expected | None]]:
     expected = {change.path: change.expected for change in (*scan.damaged, *scan.outside, *scan.changes)}
     found: dict[str, Finding] = {}
-    for finding in scan.findings:
-        if finding.rule in DAMAGE:
+    for finding in (*scan.findings, *broken):
+        if finding.rule in (*DAMAGE, HISTORY):
             found.setdefault(finding.path, finding)
     return [(finding, expected.get(path)) for path, finding in sorted(found.items())]
 
 
 def _carry_out(bank: Bank, plans: list[Plan]) -> list[Cure]:
     examiner, bound = Examiner(bank.registry), judging_rules(bank).bound
-    methods = {plan.cure.path: plan.cure.method for plan in plans}
-    outcome = replace_files(
-        bank, (_replacement(bank, plan, examiner, bound) for plan in plans), "repair", methods=methods
-    )
+    shown = {_account(plan): plan.shown for plan in plans if plan.shown is not None}
+    fields: dict[str, Any] = {"shown": shown} if shown else {}
+    outcome = replace_files(bank, (_replacement(bank, plan, examiner, bound) for plan in plans), "repair", **fields)
     return [replace(plan.cure, kept=outcome.kept.get(plan.cure.path, "")) for plan in plans]
+
+
+def _account(plan: Plan) -> str:
+    return layout.account_of(plan.cure.path.partition("/")[0])
 
 
 def _replacement(bank: Bank, plan: Plan, examiner: Examiner, bound: frozenset[str]) -> Replacement:
@@ -137,4 +162,5 @@ def _replacement(bank: Bank, plan: Plan, examiner: Examiner, bound: frozenset[st
     info, expected = bank.root.stat(path), bank.catalog.row(path).expected
     is_file = info is not None and stat.S_ISREG(info.st_mode)
     mode = info.st_mode & 0o777 if info is not None and is_file else expected.mode if expected else 0o600
-    return Replacement(path, plan.content, mode, None, seen.kind, tuple(recorded_rules(where, seen, bound)))
+    rules = tuple(recorded_rules(where, seen, bound))
+    return Replacement(path, plan.content, mode, None, seen.kind, rules, plan.cure.method)

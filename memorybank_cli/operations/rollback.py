@@ -16,9 +16,11 @@ from memorybank_cli.base import clock, digests
 from memorybank_cli.base.errors import MemorybankError, SnapshotNotFound
 from memorybank_cli.base.exact_json import FlawedJSON, loads
 from memorybank_cli.base.records import Finding
+from memorybank_cli.base.suggestions import did_you_mean
+from memorybank_cli.base.words import counted
 from memorybank_cli.operations.backup import make_snapshot
 from memorybank_cli.operations.options import Option
-from memorybank_cli.operations.paths import bank_path
+from memorybank_cli.operations.paths import bank_path, beside
 from memorybank_cli.operations.repositories import open_repository
 from memorybank_cli.operations.snapshots import RepoOption
 from memorybank_cli.snapshots import documents, trees
@@ -59,7 +61,7 @@ class RollbackReport:
         if not self.restored and not self.removed:
             return f"Nothing differs from snapshot {self.from_}."
         undo = f"; to undo: memorybank rollback {self.safety_snapshot}" if self.safety_snapshot else ""
-        done = f"{len(self.restored)} files {verb}restored, {len(self.removed)} {verb}removed"
+        done = f"{counted(len(self.restored), 'file')} {verb}restored, {len(self.removed)} {verb}removed"
         return f"{done}, from snapshot {self.from_}{undo}"
 
 
@@ -94,7 +96,7 @@ def rollback(
         scope.append(layout.account_section(account))
     with open_repository(bank, repo) as repository:
         document = _chosen(repository, snapshot, at)
-        plan = _Plan(bank, repository, document, scope)
+        plan = Plan(bank, repository, document, scope)
         if dry_run or not (plan.restored or plan.removed):
             return _rehearsal(plan, dry_run)
         bank.context.ensure(f"{_question(plan)}?", yes=yes)
@@ -122,16 +124,23 @@ def _chosen(repository: Repository, wanted: str, at: str | None) -> documents.Do
     return older[-1]
 
 
-def _question(plan: _Plan) -> str:
+def _question(plan: Plan) -> str:
     return f"Replace {len(plan.restored)} and remove {len(plan.removed)} files, as in snapshot {plan.document.id}"
 
 
-def _rehearsal(plan: _Plan, dry_run: bool) -> RollbackReport:
+def _rehearsal(plan: Plan, dry_run: bool) -> RollbackReport:
     restored = tuple(one.path for one in plan.restored)
     return RollbackReport(restored, tuple(plan.removed), plan.document.id, None, tuple(plan.findings), dry_run)
 
 
-class _Plan:
+def put_back(bank: Bank, repository: Repository, document: documents.Document, reason: str) -> None:
+    """Have everything in the bank as it is in a snapshot, as one act."""
+    plan = Plan(bank, repository, document, [])
+    accounts = plan.accounts()
+    replace_files(bank, plan.replacements(), reason, keep=False, snapshot=document.id, accounts=accounts)
+
+
+class Plan:
     """What differs between the bank and a snapshot, within a scope (everything when that is empty)."""
 
     def __init__(self, bank: Bank, repository: Repository, document: documents.Document, scope: list[str]) -> None:
@@ -152,7 +161,8 @@ class _Plan:
         for one in self.scope:
             known = any(path == one or path.startswith(f"{one}/") for path in (*there, *here))
             if not known and not self._is_unknown(f"{one}/"):
-                raise SnapshotNotFound(f"{one} is not in snapshot {self.document.id}", path=one)
+                hint = did_you_mean(one, beside(self.bank, one))
+                raise SnapshotNotFound(f"{one} is not in snapshot {self.document.id}", path=one, hint=hint)
         for path, entry in sorted(there.items()):
             if not self._same(path, entry) and self._can_be_had(entry):
                 self.restored.append(entry)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cached_property, partial
 
 from memorybank_cli.bank import layout, versions
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.examine import Changing, Examiner
 from memorybank_cli.bank.judge import judge
+from memorybank_cli.bank.rows import SOUND, Seen
 from memorybank_cli.bank.rows import Row as CatalogRow
-from memorybank_cli.bank.rows import Seen
 from memorybank_cli.bank.scan import judging_rules
 from memorybank_cli.base import files
 from memorybank_cli.base.names import unescape
@@ -45,7 +45,7 @@ class Source:
     def rows(self) -> Iterator[Row | Folder]:
         """Every directory and file that belongs into a snapshot."""
         self._recorded = sorted(self.bank.catalog.directories(), key=lambda path: path.split("/"))
-        for listing in self.bank.walk(inner=self.excluded):
+        for listing in self._walk():
             if self._stands_aside(listing.path):
                 continue
             prefix = f"{listing.path}/" if listing.path else ""
@@ -72,6 +72,19 @@ class Source:
                 yield row
             for rows in lost.values():
                 yield from rows
+
+    def _walk(self) -> Iterator[Listing]:
+        """The bank's directories; nobody writes while those of an account are saved, so its files fit each other."""
+        section = ""
+        with ExitStack() as held:
+            for listing in self.bank.walk(inner=self.excluded):
+                top = listing.path.partition("/")[0]
+                if top != section:
+                    section = top
+                    held.close()
+                    if layout.account_of(top):
+                        held.enter_context(self.bank.locked())
+                yield listing
 
     def _stands_aside(self, path: str) -> bool:
         """Whether a directory is, or is in, one that stands where a file of the snapshot is."""
@@ -164,7 +177,7 @@ class Source:
         if digests.of(data) == seen.sha:
             return data
         again = self.examiner.memory(data, layout.place(path))
-        if not any(one[0] != "MB201" for one in again.content):
+        if not any(one.rule not in SOUND for one in again.content):
             return data
         good = self._good_content(path)
         if good is None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base.records import Finding
+from memorybank_cli.base.words import counted
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.repositories import open_repository
 from memorybank_cli.snapshots import documents, restoring, trees, verifying
@@ -37,7 +38,7 @@ class SnapshotList:
 
     def summary(self) -> str:
         """How many, where."""
-        return f"{len(self.snapshots)} snapshots in {self.repository}"
+        return f"{counted(len(self.snapshots), 'snapshot')} in {self.repository}"
 
 
 @dataclass(frozen=True)

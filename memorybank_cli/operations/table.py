@@ -37,6 +37,7 @@ class Operation(NamedTuple):
 
 GROUPS: dict[str, str] = {
     "config": "Settings: what holds, where it comes from, and what is trusted",
+    "schema": "Schemas: what documents look like, built in, your own, or learnt from your files",
     "snapshot": "Work with snapshots",
     "account": "Conversation accounts",
     "message": "The messages of an account",
@@ -54,6 +55,7 @@ _ROWS = (
     Operation("explain", f"{_AT}explain:explain", "none", "Say what a rule of the findings means and what to do"),
     Operation("backup", f"{_AT}backup:backup", "bank", "Make a snapshot"),
     Operation("rollback", f"{_AT}rollback:rollback", "bank", "Put the bank, or a part of it, back in place"),
+    Operation("migrate", f"{_AT}migrate:migrate", "none", "Import into the bank, or bring it up to date"),
     Operation("watch", f"{_AT}watch:watch", "bank", "Watch the bank and tell of each change", stream=True),
     Operation("health", f"{_AT}health:health", "bank", "Show the health of the bank as one number and one word"),
     Operation("config show", f"{_AT}config:show", "optional", "Show the settings that hold"),
@@ -61,6 +63,10 @@ _ROWS = (
     Operation("config set", f"{_AT}config:set_", "optional", "Change one setting"),
     Operation("config check", f"{_AT}config:check", "optional", "Check the settings"),
     Operation("config trust", f"{_AT}config:trust", "bank", "Let the bank's own config decide what it may"),
+    Operation("schema list", f"{_AT}schema:list_", "optional", "List the schemas and what they are for"),
+    Operation("schema show", f"{_AT}schema:show", "optional", "Show one schema"),
+    Operation("schema check", f"{_AT}schema:check", "optional", "Check schemas, and how many files match them"),
+    Operation("schema infer", f"{_AT}inferring:infer", "bank", "Learn a schema from the files of a section"),
     Operation("snapshot list", f"{_AT}snapshots:list_", "bank", "List the snapshots"),
     Operation("snapshot show", f"{_AT}snapshots:show", "bank", "Show one snapshot and what it holds"),
     Operation("snapshot verify", f"{_AT}snapshots:verify", "bank", "Prove that snapshots can be restored"),

@@ -19,11 +19,14 @@ from memorybank_cli.base.errors import BankNotFound, JournalDamaged, Locked, fro
 from memorybank_cli.base.records import Finding
 from memorybank_cli.health.score import score
 from memorybank_cli.integrity.watcher import Batch, Watcher
+from memorybank_cli.operations import documents
 from memorybank_cli.operations.finding import is_bank
 from memorybank_cli.operations.probes import look
 
 Line = dict[str, Any]
 BREATH = 5.0
+DOCUMENTS_SECONDS = 3_600.0
+"""At most so often a running watch brings the counts in the bank's README up to date."""
 DAMAGE = "MB10"
 
 
@@ -62,6 +65,7 @@ class _Watch:
         self.settle = float(bank.settings["settle_ms"]) / 1000
         self.watcher = Watcher(bank.root, settle=self.settle, reconcile=float(bank.settings["reconcile_seconds"]))
         self.stopping = ""
+        self.documents_due = time.monotonic()
 
     def run(self, once: bool) -> Iterator[Line]:
         """The lines, until a signal stops it."""
@@ -101,6 +105,14 @@ class _Watch:
             yield from self._guarded(lambda: baseline.establish(self.bank)[1])
         scan, findings = look(self.bank)
         yield from self._tell(scan, findings, lambda _finding: True)
+        if self.adopts and time.monotonic() >= self.documents_due:
+            self.documents_due = time.monotonic() + DOCUMENTS_SECONDS
+            yield from self._guarded(lambda: self._sync(findings))
+
+    def _sync(self, findings: list[Finding]) -> list[str]:
+        """Bring the bank's own documents up to date; nobody else's change is adopted by it."""
+        documents.sync(self.bank, findings)
+        return []
 
     def _some(self, paths: set[str]) -> Iterator[Line]:
         if "" in paths:

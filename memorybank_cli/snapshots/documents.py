@@ -15,6 +15,7 @@ import orjson
 from memorybank_cli.base import clock, digests, exact_json, files
 from memorybank_cli.base.errors import MemorybankError, OperationFailed, SnapshotNotFound, UsageError
 from memorybank_cli.base.records import Finding
+from memorybank_cli.base.suggestions import did_you_mean
 from memorybank_cli.snapshots.repository import Repository, is_digest
 from memorybank_cli.snapshots.sealing import SNAPSHOT, Damaged
 
@@ -232,4 +233,7 @@ def _missing(found: Listing, wanted: str) -> MemorybankError:
     for finding in found.findings:
         if _matches(finding.pointer.rpartition("/")[2], wanted):
             return Damaged(finding.message)
-    return SnapshotNotFound(f"there is no snapshot '{wanted}'")
+    ids = [document.id for document in found.documents]
+    ends = [name.partition("-")[2] for name in ids]  # people copy the last part alone too
+    hint = did_you_mean(wanted, [LATEST, *ids, *ends])
+    return SnapshotNotFound(f"there is no snapshot '{wanted}'", hint=hint)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memorybank_cli.accounts.tiers import MID_TERM, SHORT_TERM, History, render
+from memorybank_cli.accounts.history import MID_TERM, SHORT_TERM, History
+from memorybank_cli.accounts.tiers import render
 from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base.exact_json import loads
 
@@ -51,7 +52,7 @@ def files(made: History) -> dict[str, Any]:
         (51, range(2, 52), [1]),
         (250, range(201, 251), range(1, 201)),
         (251, range(202, 252), range(2, 202)),
-        (1_000, range(951, 1_001), range(751, 951)),
+        (999, range(950, 1_000), range(750, 950)),
     ],
 )
 def test_the_windows(count: int, short: range, mid: range) -> None:
@@ -60,6 +61,7 @@ def test_the_windows(count: int, short: range, mid: range) -> None:
     assert [one["seq"] for one in found["mid_term"]["messages"]] == list(mid)
     assert [one["seq"] for one in found["whole_history"]["messages"]] == list(range(1, count + 1))
     assert found["whole_history"]["total"] == count
+    assert found["whole_history"]["index"] is None
     for tier in ("short_term", "mid_term", "whole_history"):
         assert found[tier]["status"]["message_count"] == len(found[tier]["messages"])
         first = found[tier]["messages"][0]["seq"] if found[tier]["messages"] else 0
@@ -107,7 +109,7 @@ def test_any_sequence_of_messages(records: list[dict[str, Any]], before: int) ->
     found = files(made)
     whole = found["whole_history"]["messages"]
     assert [one["seq"] for one in whole] == list(range(1, before + len(records) + 1))
-    assert len({one["id"] for one in whole}) == len(whole) == len(made.ids)
+    assert len({one["id"] for one in whole}) == len(whole) == made.total
     assert found["short_term"]["messages"] == whole[-SHORT_TERM:]
     assert (found["mid_term"]["messages"] + found["short_term"]["messages"]) == whole[-SHORT_TERM - MID_TERM :]
     for number, record in enumerate(records):

@@ -13,9 +13,10 @@ import pytest
 from memorybank_cli.bank import bank as bank_module
 from memorybank_cli.bank import journal as journal_module
 from memorybank_cli.bank import layout
-from memorybank_cli.bank.bank import Applier, Bank, Gate, Rendering
+from memorybank_cli.bank.bank import Applier, Bank, Gate
 from memorybank_cli.bank.chain import CHECKPOINT, GAP, START, Reading
 from memorybank_cli.bank.journal import CUT, Entry
+from memorybank_cli.bank.rendering import Rendering
 from memorybank_cli.base import digests, files, locks
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import CopiedBank, FormatMismatch, JournalDamaged, Locked, OperationFailed

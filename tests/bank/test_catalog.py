@@ -13,12 +13,12 @@ from memorybank_cli.bank import layout
 from memorybank_cli.bank.catalog import Catalog
 from memorybank_cli.bank.chain import GAP, START, Break, Position, Reading
 from memorybank_cli.bank.framing import GENESIS, Line
-from memorybank_cli.bank.rows import Expected, FileRow, Row, Seen
+from memorybank_cli.bank.rows import Content, Expected, FileRow, Row, Seen
 from memorybank_cli.base import files
 from memorybank_cli.base.walk import Root
 
 SHA = "a" * 64
-SEEN = Seen(SHA, 5, 1_000, 2_000, 42, 0o100600, "trade", (("MB202", "odd", "/a", None),), 3_000, 1)
+SEEN = Seen(SHA, 5, 1_000, 2_000, 42, 0o100600, "trade", (Content("MB202", "odd", "/a", 3, "x", "y"),), 3_000, 1)
 
 
 @pytest.fixture

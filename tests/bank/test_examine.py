@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from memorybank_cli.bank import examine
-from memorybank_cli.bank.examine import Changing, Examiner, line_of
+from memorybank_cli.bank.examine import Changing, Examiner
 from memorybank_cli.bank.layout import Place, place
+from memorybank_cli.bank.rows import Content
 from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base import walk
 from memorybank_cli.base.digests import UNREAD
@@ -34,8 +34,8 @@ def folder(tmp_path: Path) -> Iterator[int]:
     os.close(fd)
 
 
-def rules(content: tuple[examine.Content, ...]) -> list[str]:
-    return [one[0] for one in content]
+def rules(content: tuple[Content, ...]) -> list[str]:
+    return [one.rule for one in content]
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,9 @@ def test_a_file_that_never_holds_still(tmp_path: Path, folder: int) -> None:
 
 def test_misfits_say_where(examiner: Examiner) -> None:
     data = b'{\n  "timestamp": 1,\n  "opportunity": {\n    "dex_1": 5\n  }\n}'
-    [(rule, message, pointer, line)] = examiner.memory(data, TRADE).content
-    assert (rule, pointer, line) == ("MB201", "/opportunity/dex_1", 4)
-    assert "expected" in message
+    [found] = examiner.memory(data, TRADE).content
+    assert (found.rule, found.pointer, found.line) == ("MB201", "/opportunity/dex_1", 4)
+    assert "expected" in found.message
 
 
 def test_at_most_five_misfits_are_kept(examiner: Examiner) -> None:
@@ -180,22 +180,16 @@ def test_how_many_records(examiner: Examiner, path: str, data: bytes, records: i
     assert examiner.memory(data, place(path)).records == records
 
 
-@pytest.mark.parametrize(
-    ("pointer", "line"),
-    [
-        ("", None),
-        ("/0", None),
-        ("/a", 2),
-        ("/a/b", 3),
-        ("/x~1y", 4),
-        ("/x~1y/0/m~0n", 5),
-        ("/gone", None),
-        ("/a/gone", None),
-    ],
-)
-def test_the_line_of_a_pointer(pointer: str, line: int | None) -> None:
-    data = b'{\n"a": {\n"b": 1},\n"x/y": [\n{"m~n": 1}]}'
-    assert line_of(data, pointer) == line
+def test_the_line_of_a_misfit_is_that_of_its_element(examiner: Examiner) -> None:
+    data = b'{"trades": [\n{"timestamp": 1, "price": 5},\n{"timestamp": 1,\n"price": "x"}]}'
+    [one] = examiner.memory(data, TRADE).content
+    assert (one.pointer, one.line, one.expected, one.found) == ("/trades/1/price", 4, "null or number", "'x'")
+
+
+def test_a_misfit_of_the_whole_has_no_line(examiner: Examiner) -> None:
+    [one] = examiner.memory(b'\n{"timestmp": 1}', TRADE).content
+    assert (one.pointer, one.line) == ("", None)
+    assert one.message.endswith("; 'timestmp' may be meant for 'timestamp'")
 
 
 def test_places_of_other_kinds(examiner: Examiner) -> None:
@@ -212,10 +206,39 @@ def test_a_file_that_is_too_large_is_told_from_its_earlier_self_without_reading_
         examiner = Examiner(Registry())
         first = examiner.file("a.json", fd, place("trades/a.json"))
         assert first.sha.startswith(UNREAD)
-        assert [one[0] for one in first.content] == ["MB108"]
+        assert [one.rule for one in first.content] == ["MB108"]
         assert examiner.file("a.json", fd, place("trades/a.json")).sha == first.sha
         with open(path, "r+b") as file:
             file.write(b"x")
         assert examiner.file("a.json", fd, place("trades/a.json")).sha != first.sha
     finally:
         os.close(fd)
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        (b"1", ("MB209", "2", "1")),
+        (b"2", ("MB201", "", "")),
+        (b"3", ("MB203", "at most 2", "3")),
+        (b'"3"', ("MB201", "", "")),
+    ],
+)
+def test_a_document_of_another_version_is_not_held_against_the_shape(version: bytes, expected: tuple[str, ...]) -> None:
+    examiner = Examiner(Registry({"trade": {"required": ["price"], "x-memorybank": {"version": 2}}}))
+    [found] = examiner.memory(b'{\n"schema_version": ' + version + b"}", TRADE).content
+    assert found.rule == expected[0]
+    if found.rule != "MB201":
+        assert (found.pointer, found.line, found.expected, found.found) == ("/schema_version", 2, *expected[1:])
+
+
+def test_the_banks_own_schema_of_an_agents_section_takes_what_has_no_other_kind() -> None:
+    where = place("agents/a/mood.json")
+    examiner = Examiner(Registry({"agents": {"required": ["mood"]}, "shared": {"type": "nonsense"}}))
+    assert examiner.memory(b'{"mood": 1}', where).content == ()
+    looked = examiner.memory(b"{}", where)
+    assert (looked.kind, rules(looked.content)) == ("agents", ["MB201"])
+    assert examiner.memory(b'{"decision_id": "d"}', where).kind == "decision"
+    assert examiner.memory(b"{}\0", where).kind == "agents"
+    assert examiner.memory(b"{}", place("shared/x.json")).kind == ""
+    assert Examiner(Registry()).memory(b"{}", where).kind == ""

@@ -6,16 +6,15 @@ from typing import Any
 
 import pytest
 
-from memorybank_cli.bank.examine import Content
 from memorybank_cli.bank.judge import EMPTY_OBJECT, ROT, Rules, Verdict, judge, recorded_rules
 from memorybank_cli.bank.layout import place
-from memorybank_cli.bank.rows import Expected, Seen
+from memorybank_cli.bank.rows import Content, Expected, Seen
 from memorybank_cli.base import digests
 
 RULES = Rules(frozenset(), {"trades": 100, "metrics": 1000}, ())
 KINDS = {"trades": "trade", "state": "state", "metrics": "metrics", "account_a": "short_term", "config": "memorybank"}
-FLAW: Content = ("MB102", "5 NUL bytes follow", "", None)
-MISFIT: Content = ("MB201", "expected a number", "/price", 3)
+FLAW = Content("MB102", "5 NUL bytes follow")
+MISFIT = Content("MB201", "expected a number", "/price", 3, "a number", "'12'")
 
 
 def seen(sha: str, *content: Content, size: int = 10, kind: str = "trade") -> Seen:
@@ -64,8 +63,8 @@ T, S, A, C = "trades/t.json", "state/s.json", "account_a/short_term.json", "conf
         (T, expected("b", "MB102"), seen("b", FLAW), ["MB102"], "", False, "MB102"),
         (T, expected("a", "MB103"), seen("b", FLAW), ["MB102"], "found", False, "MB102"),
         (A, expected("a", kind="short_term"), seen("b", FLAW, kind="short_term"), ["MB102"], "", False, "MB102"),
-        (S, expected("a", kind="state"), seen("b", (ROT, "rot", "", None), kind="state"), [ROT], "", False, ROT),
-        (S, expected("a"), seen("b", (ROT, "rot", "", None), FLAW), [ROT, "MB102"], "", False, ROT),
+        (S, expected("a", kind="state"), seen("b", Content(ROT, "rot"), kind="state"), [ROT], "", False, ROT),
+        (S, expected("a"), seen("b", Content(ROT, "rot"), FLAW), [ROT, "MB102"], "", False, ROT),
         # gone
         (T, None, None, [], "", False, ""),
         (T, expected("a"), None, ["MB111"], "", True, "MB111"),
@@ -96,7 +95,7 @@ def test_open_patterns_make_a_trade_open() -> None:
 
 
 def test_every_flaw_is_told_with_its_cure() -> None:
-    [rot, flaw] = verdict(T, expected("a"), seen("b", (ROT, "rot", "", None), FLAW)).findings
+    [rot, flaw] = verdict(T, expected("a"), seen("b", Content(ROT, "rot"), FLAW)).findings
     assert rot.hint == "memorybank repair trades/t.json, then check the disk"
     assert (flaw.hint, flaw.message) == ("memorybank repair trades/t.json", "5 NUL bytes follow")
 
@@ -105,9 +104,23 @@ def test_a_misfit_counts_where_the_schema_is_bound() -> None:
     loose = verdict(T, None, seen("a", MISFIT))
     assert (found(loose), loose.pending) == (["MB202"], "new")
     assert "expected a number" in loose.findings[0].message
+    assert (loose.findings[0].pointer, loose.findings[0].line) == ("/price", 3)
     [bound] = verdict(T, None, seen("a", MISFIT), bound=frozenset({"trade"})).findings
     assert (bound.rule, bound.pointer, bound.line) == ("MB201", "/price", 3)
+    assert (bound.expected, bound.found) == ("a number", "'12'")
     assert found(verdict(A, expected("a"), seen("a", MISFIT, kind="short_term"))) == ["MB201"]
+
+
+@pytest.mark.parametrize(("rule", "hint"), [("MB203", "memorybank explain MB203"), ("MB209", "memorybank migrate")])
+def test_other_versions_are_judged_like_misfits(rule: str, hint: str) -> None:
+    other, bound = seen("a", Content(rule, "another version", "/schema_version")), frozenset({"trade"})
+    [one] = verdict(T, None, other, bound=bound).findings
+    assert (one.rule, one.pointer) == (rule, "/schema_version")
+    assert one.hint.startswith(hint)
+    assert found(verdict(T, None, other)) == ["MB202"]
+    assert verdict(T, None, other).pending == "new"
+    assert recorded_rules(place(T), other, frozenset()) == ["MB202"]
+    assert recorded_rules(place(T), other, bound) == [rule]
 
 
 def test_a_misfit_counts_once_this_file_has_fitted() -> None:
@@ -139,7 +152,7 @@ def test_limits() -> None:
         (T, seen("a", MISFIT), frozenset({"trade"}), ["MB201"]),
         (A, seen("a", MISFIT, kind="short_term"), frozenset(), ["MB201"]),
         (T, seen("a", FLAW), frozenset(), ["MB102"]),
-        (T, seen("a", FLAW, (ROT, "", "", None)), frozenset(), ["MB102", "MB115"]),
+        (T, seen("a", FLAW, Content(ROT, "")), frozenset(), ["MB102", "MB115"]),
         ("agents/x.json", seen("a", kind=""), frozenset(), ["MB202"]),
         ("a.md", seen("a", kind=""), frozenset(), []),
         (S, seen(EMPTY_OBJECT, kind="state"), frozenset(), ["MB202"]),

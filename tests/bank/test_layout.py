@@ -149,3 +149,27 @@ def test_the_same_bytes_in_the_same_second_are_kept_once() -> None:
     assert one == ".memorybank/quarantine/20261120T140000Z-abababababababab"
     assert layout.quarantine_file("2026-11-20T14:00:00.9Z", digest) == one
     assert layout.quarantine_file("2026-11-20T14:00:01.0Z", digest) != one
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ({"decision_id": "d"}, "decision"),
+        ({"decision_id": "d", "signal_id": "s"}, "decision"),
+        ({"decision_id": "d", "signal_id": "s", "signal_type": "X"}, "signal"),
+        ({"signal_id": "s"}, "signal"),
+        ({"pattern_id": "p"}, "pattern"),
+        ({"prediction_id": "p"}, "prediction"),
+        ({"prediction_id": "p", "predicted_event": "x"}, "predictive_alert"),
+        ({"corruption_id": "c"}, "corruption_event"),
+        ({"event_id": "e"}, "security_event"),
+        ({"state_type": "CURRENT"}, "agent_state"),
+        ({"current_cycle": 1}, "agent_state"),
+        ({"mood": "calm"}, ""),
+        ([{"decision_id": "d"}], ""),
+    ],
+)
+def test_records_of_agents_are_told_by_their_members(value: object, kind: str) -> None:
+    assert layout.kind_of(layout.place("agents/a/x.json"), value) == kind
+    assert layout.kind_of(layout.place("shared/deep/x.json"), value) == kind
+    assert layout.kind_of(layout.place("state/x.json"), value) == "state"

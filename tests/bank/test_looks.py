@@ -11,7 +11,7 @@ from memorybank_cli.bank import scan
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.examine import Examiner
 from memorybank_cli.bank.layout import place
-from memorybank_cli.bank.rows import Seen
+from memorybank_cli.bank.rows import Content, Seen
 from memorybank_cli.bank.scan import Scanner
 from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base import digests
@@ -29,7 +29,7 @@ def seen_rows(bank: Bank) -> set[str]:
 def test_the_same_bytes_are_what_they_were(tmp_path: Path) -> None:
     examiner, where = Examiner(Registry()), place("trades/one.json")
     data = put(tmp_path / "one.json", trade(1))
-    mark = ("MB201", "as it was found before", "/x", 1)
+    mark = Content("MB201", "as it was found before", "/x", 1)
     known = Seen(digests.of(data), 0, 0, 0, 0, 0, "trade", (mark,), 0, 7)
     fd = os.open(tmp_path, os.O_RDONLY)
     try:

@@ -34,7 +34,6 @@ BAD = [(kind, bad) for kind in KINDS for bad in fixtures(kind)["bad"]]
 
 def test_every_kind_has_fixtures() -> None:
     assert REGISTRY.names() == KINDS
-    assert len(KINDS) == 23
 
 
 @pytest.mark.parametrize(("kind", "document"), GOOD)
@@ -99,7 +98,12 @@ def test_integers_keep_their_value() -> None:
     assert not registry.matches("wei", {"value": -(10**30)})
     assert registry.matches("trade", {"timestamp": 1, "amount": 10**4299})
     assert registry.misfits("wei", {"value": 10**1000}) == [
-        Misfit("/value", "expected at most 100000000000000000000, found an integer of about 1001 digits")
+        Misfit(
+            "/value",
+            "expected at most 100000000000000000000, found an integer of about 1001 digits",
+            "at most 100000000000000000000",
+            "an integer of about 1001 digits",
+        )
     ]
 
 

@@ -255,7 +255,7 @@ def test_a_system_without_the_call_has_none(monkeypatch: pytest.MonkeyPatch) -> 
 def test_syncing_of_trees(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     files.make_dirs(root, "a/b")
     with broken() as calls:
-        files.sync_tree(root, ["", "a", "a/b"])
+        files.sync_paths(root, ["", "a", "a/b", "a/gone"])
     assert calls.calls == ["fsync"] * 3
     files.sync_all(root)
     closed = Root(root.path)

@@ -5,7 +5,7 @@ from memorybank_cli.base.rules import RULES
 
 
 def test_a_finding_has_the_shape_of_the_contract() -> None:
-    finding = Finding("MB102", "NULs follow", "trades/a.json", "repair it", "/a/0", 7, detected_at="now")
+    finding = Finding("MB102", "NULs follow", "trades/a.json", "repair it", "/a/0", 7, None, "5", "6", "now")
     assert finding.as_dict() == {
         "rule": "MB102",
         "name": "trailing-bytes",
@@ -15,6 +15,8 @@ def test_a_finding_has_the_shape_of_the_contract() -> None:
         "hint": "repair it",
         "pointer": "/a/0",
         "line": 7,
+        "expected": "5",
+        "found": "6",
         "fingerprint": finding.fingerprint,
         "detected_at": "now",
     }

@@ -71,15 +71,42 @@ def test_findings_are_lines_with_their_hint_worst_first(capsys: pytest.CaptureFi
 
 
 def test_at_most_twenty_of_a_rule_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = printed(capsys, Findings(found("MB101", 25))).splitlines()
+    different = [Finding("MB101", f"trouble {'x' * n}", f"trades/{n}.json").as_dict() for n in range(25)]
+    lines = printed(capsys, Findings(different)).splitlines()
     assert len(lines) == 21
     assert lines[-1] == "... and 5 more of MB101 (--json shows all)"
+
+
+def test_up_to_three_that_are_alike_are_shown_one_by_one_and_their_hint_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert printed(capsys, Findings(found("MB101", 3, hint="do this"))).splitlines() == [
+        "error MB101 trades/0.json: what is wrong",
+        "error MB101 trades/1.json: what is wrong",
+        "error MB101 trades/2.json: what is wrong",
+        "    do this",
+    ]
+
+
+def test_more_that_are_alike_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    alike = found("MB101", 2_000, hint="do this", pointer="/list/3/a")
+    assert printed(capsys, Findings([*alike, alike[-1]])).splitlines() == [
+        "error MB101 2,001 times in 2,000 files in trades at /list/*/a: what is wrong",
+        "    such as trades/0.json, trades/1.json, trades/2.json",
+        "    do this",
+    ]
+    assert printed(capsys, Findings(found("MB101", 4))).splitlines() == [
+        "error MB101 4 files in trades: what is wrong",
+        "    such as trades/0.json, trades/1.json, trades/2.json",
+    ]
 
 
 def test_the_unimportant_is_one_line_unless_verbose(capsys: pytest.CaptureFixture[str]) -> None:
     findings = Findings(found("MB202", 3))
     assert printed(capsys, findings) == "info MB202 no-schema: 3 (--verbose lists them)\n"
     assert len(printed(capsys, findings, verbose=True).splitlines()) == 3
+    many = Findings(found("MB202", 30))
+    assert printed(capsys, many, verbose=True).startswith("info MB202 30 files in trades: what is wrong\n")
 
 
 def test_a_report_without_a_view_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,7 +66,7 @@ DOCUMENT = {"id": "s1", "time": "t", "status": "good", "files": 2, "bytes": 10, 
 
 def test_snapshots_are_a_row_each() -> None:
     blocks = snapshots.listing({"snapshots": [DOCUMENT], "findings": [], "repository": "r"})
-    assert blocks[1] == Table(("id", "time", "status", "files", "bytes", "tags"), [["s1", "t", "good", 2, 10, []]])
+    assert blocks[1] == Table(("id", "time", "status", "files", "bytes", "tags"), [["s1", "tZ", "good", 2, 10, []]])
     assert snapshots.listing({"snapshots": [], "findings": []}) == [Findings([])]
 
 
@@ -95,7 +95,7 @@ def test_verifying_says_how_much_was_proved() -> None:
 
 def test_restoring_and_rolling_back() -> None:
     blocks = snapshots.restored({"path": "/x", "files": 2, "bytes": 1000, "findings": []})
-    assert texts(blocks) == ["2 files, 1,000 bytes restored to /x"]
+    assert texts(blocks) == ["2 files, 1000 B restored to /x"]
     report = {"restored": ["a"], "removed": ["b"], "findings": [], "dry_run": True}
     assert texts(snapshots.rolled_back(report)) == ["would be restored a", "would be removed b"]
     assert texts(snapshots.rolled_back({**report, "dry_run": False})) == ["restored a", "removed b"]

@@ -107,7 +107,7 @@ def test_of_a_directory_the_damaged_ones_stay_findings(make_bank: MakeBank) -> N
     put(path / "trades/trade_0.json", trade(7))
     report = accepted(path, "trades")
     assert report == AcceptReport(("trades/trade_0.json",), ("trades/recent_trades.json",))
-    assert report.summary() == "1 changes accepted; 1 damaged ones stay findings: memorybank repair"
+    assert report.summary() == "1 change accepted; 1 damaged ones stay findings: memorybank repair"
     assert accepted(path, "trades").summary().startswith("Nothing had changed; 1 damaged")
 
 

@@ -23,7 +23,7 @@ def test_an_account_is_made_once(run: Run, make_bank: MakeBank) -> None:
     assert (again.returncode, again.json["created"]) == (0, False)
     assert [core["op"] for core in journal(path)].count("account.created") == 1
     assert "Account alpha was there already." in run("account", "create", "alpha", "--bank", path).stdout
-    assert rules(path, "MB") == {}
+    assert rules(path) == {}
 
 
 @pytest.mark.parametrize("bad", ["../x", ".x", "a/b", "a b", "x" * 65, ""])
@@ -85,7 +85,7 @@ def test_an_empty_directory_is_no_account_yet(make_bank: MakeBank) -> None:
             check_account(bank, "a")
         assert create(bank, "a").created
     assert (path / "account_a/short_term.json").exists()
-    assert rules(path, "MB") == {}
+    assert rules(path) == {}
 
 
 def test_an_account_whose_files_are_gone_is_still_one(make_bank: MakeBank) -> None:

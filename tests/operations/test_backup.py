@@ -175,8 +175,8 @@ def test_a_damaged_file_stands_beside_the_journals_version(bank: Path, tmp_path:
     assert report.exit_code() == 1
     assert [one["path"] for one in report.damaged] == ["trades/trade_0.json"]
     made = document(report)
-    assert (made.status, made.reasons) == ("good", ("1 damaged files stand beside their last good version",))
-    assert "1 damaged files stand beside their last good version: memorybank repair" in report.summary()
+    assert (made.status, made.reasons) == ("good", ("1 damaged file beside the last good version",))
+    assert "1 damaged file beside the last good version; next: memorybank repair" in report.summary()
     entry = entries(bank)["trades/trade_0.json"]
     assert (entry.rule, entry.found is not None) == (report.damaged[0]["rule"], True)
     assert entry.size == len(good["trades/trade_0.json"])

@@ -59,7 +59,7 @@ def test_damage(run: Run, make_bank: MakeBank) -> None:
     path = make_bank(1)
     done = run("health", "--bank", path, "--explain")
     assert done.returncode == 1
-    assert "77 of 100, error\n  -20 MB102 (error, 1 findings)\n  -3.2 MB501 (warning, 1 findings)" in done.stdout
+    assert "77 of 100, error\n  -20 MB102 (error, 1 finding)\n  -3.2 MB501 (warning, 1 finding)" in done.stdout
     assert "77 of 100, error: MB102, MB501. Next: memorybank explain MB102" in run("health", "--bank", path).stdout
     found = report(path).as_dict()
     assert [one["rule"] for one in found["deductions"]] == ["MB102", "MB501"]
@@ -167,7 +167,7 @@ def test_what_to_do_next(make_bank: MakeBank) -> None:
     path = make_bank(1, padded=False)
     assert looked(path).summary() == "degraded (96 of 100), 0 errors. Next: memorybank log"
     put(path / "trades/new.json", trade(9))
-    assert looked(path).summary().endswith("0 errors, 1 changes not recorded yet. Next: memorybank backup")
+    assert looked(path).summary().endswith("0 errors, 1 change not recorded yet. Next: memorybank backup")
 
 
 def test_nothing_is_adopted(make_bank: MakeBank) -> None:

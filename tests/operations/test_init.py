@@ -326,7 +326,7 @@ def test_a_copy_gets_its_own_id(run: Run, make_bank: MakeBank, tmp_path: Path) -
     document = json.loads((copy / "bank.json").read_bytes())
     assert document["bank_id"] == done.json["bank_id"] != original["bank_id"]
     assert {**document, "bank_id": original["bank_id"]} == original
-    assert [one["op"] for one in journal(copy)][-2:] == ["bank.renamed", "file.adopted"]
+    assert [one["op"] for one in journal(copy)][-3:] == ["bank.renamed", "file.adopted", "file.adopted"]
     for one in (copy, path):
         assert run("validate", "--bank", one).returncode == 0
         assert run("log", "--verify", "--bank", one).returncode == 0
@@ -364,15 +364,15 @@ def test_an_import_is_byte_for_byte(run: Run, make_bank: MakeBank, tmp_path: Pat
     done = run("init", "bank", "--from", source, "--json", cwd=tmp_path)
     assert done.returncode == 0
     files = {name: fact for name, fact in before.items() if fact[0] and not name.startswith((".git", "trades/link"))}
-    assert done.json["imported"] == {
-        "from": str(source),
-        "files": len(files),
-        "bytes": sum(len(fact[0]) for fact in files.values()),
-        "present": 0,
-        "skipped": [
-            {"path": "pipe", "reason": "not a plain file"},
-            {"path": "trades/link.json", "reason": "not a plain file"},
-        ],
+    imported = done.json["imported"]
+    assert (imported["from"], imported["files"], imported["imported"]) == (str(source), len(files), len(files))
+    assert imported["bytes"] == sum(len(fact[0]) for fact in files.values())
+    assert (imported["present"], imported["rejected"], imported["dry_run"]) == (0, [], False)
+    assert [one["path"] for one in imported["skipped"]] == [".git", "pipe", "trades/link.json"]
+    assert {(one["importer"], one["kind"], one["to"], one["count"]) for one in imported["plan"]} == {
+        ("bank_layout", "files", "trades/", 6),
+        ("bank_layout", "files", "metrics/", 1),
+        ("bank_layout", "files", "state/", 1),
     }
     assert facts(source) == before
     assert (source / "trades").stat().st_mtime_ns == atime
@@ -401,7 +401,7 @@ def test_what_is_imported_later_is_adopted(make_bank: MakeBank) -> None:
     path = make_bank(1, padded=False)
     report = made(path, from_=str(source))
     assert report.imported is not None
-    assert (report.imported["files"], report.imported["present"], report.adopted) == (3, 4, 3)
+    assert (report.imported.tally.files, report.imported.tally.present, report.adopted) == (3, 4, 3)
     assert rules(path, "MB") == {}
 
 
@@ -415,8 +415,8 @@ def test_a_target_within_the_source(make_bank: MakeBank, where: str) -> None:
 
 def test_a_source_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for name in ("file", "gone"):
-        with pytest.raises(UsageError, match="no directory"):
+    for name, words in (("file", "nothing that can be imported"), ("gone", "no directory and no file")):
+        with pytest.raises(UsageError, match=words):
             made(tmp_path / "bank", from_=str(tmp_path / name))
     assert not (tmp_path / "bank").exists()
 
@@ -425,7 +425,7 @@ def test_another_bank_is_imported_without_its_identity(make_bank: MakeBank, tmp_
     source = make_bank(2, padded=False, name="source")
     report = made(tmp_path / "bank", from_=str(source))
     assert report.imported is not None
-    assert {one["path"] for one in report.imported["skipped"]} == {layout.BANK, layout.README}
+    assert {path for path, _ in report.imported.skipped} == {layout.PRIVATE, layout.BANK, layout.README}
     assert report.bank_id != json.loads((source / "bank.json").read_bytes())["bank_id"]
     assert rules(tmp_path / "bank", "MB") == {}
 

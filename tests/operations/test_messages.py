@@ -126,7 +126,7 @@ def test_a_batch_is_one_durable_group(run: Run, path: Path) -> None:
         assert registry.misfits(name, value, 5) == []
         assert len(value["messages"]) == value["status"]["message_count"] == size
     assert [one["seq"] for one in tier(path, "mid_term")["messages"]] == list(range(51, 251))
-    assert rules(path, "MB") == {}
+    assert rules(path) == {}
     more = run("message", "add", "--stdin", "--account", "a", "--bank", path, "--json", stdin=data[: data.index(b"\n")])
     assert (more.json["added"], more.json["moved_to_mid_term"], more.json["total"]) == (1, 1, 301)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from memorybank_cli.cli.blocks import Block, Fields, Findings, Text
 from memorybank_cli.cli.views.generic import PER_LIST, lines, table
+from memorybank_cli.cli.views.schemas import inferred
 
 
 def findings(report: dict[str, Any]) -> list[Block]:
@@ -14,12 +15,14 @@ def findings(report: dict[str, Any]) -> list[Block]:
 
 
 def init(report: dict[str, Any]) -> list[Block]:
-    """Findings, and what was imported or repaired on the way."""
+    """Findings, and what was imported, repaired or learnt on the way."""
     blocks: list[Block] = [Findings(report["findings"])]
     if report.get("imported"):
         blocks += [Text("imported", "strong"), Fields(list(report["imported"].items()))]
     if report.get("repaired"):
         blocks += repair(report["repaired"])
+    for one in report.get("inferred", ()):
+        blocks += inferred(one)
     return blocks
 
 

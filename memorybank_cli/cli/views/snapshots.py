@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from memorybank_cli.cli.blocks import Block, Fields, Findings, Table, Text
+from memorybank_cli.base.words import counted, size
+from memorybank_cli.cli.blocks import Block, Bytes, Fields, Findings, Table, Text
 from memorybank_cli.cli.views.generic import PER_LIST, lines, table
+from memorybank_cli.cli.views.streams import clock_time
 
 _ONE = ("id", "time", "host", "seq", "status", "reasons", "tags", "files", "bytes", "records", "parent", "excluded")
 _MANY = ("id", "time", "status", "files", "bytes", "tags")
@@ -14,8 +16,15 @@ _PROVED = {"snapshots": "snapshots", "checked": "trees and blobs", "packs": "pac
 
 def listing(report: dict[str, Any]) -> list[Block]:
     """A row a snapshot, oldest first."""
-    rows = [[one.get(name) for name in _MANY] for one in report["snapshots"]]
+    rows = [[_cell(name, one.get(name)) for name in _MANY] for one in report["snapshots"]]
     return [Findings(report["findings"]), *([Table(_MANY, rows)] if rows else [])]
+
+
+def _cell(name: str, value: Any) -> Any:
+    """A value as it fits into 80 columns: times to the second, bytes with a unit."""
+    if value is None:
+        return value
+    return clock_time(value) if name == "time" else Bytes(value) if name == "bytes" else value
 
 
 def one(report: dict[str, Any]) -> list[Block]:
@@ -45,7 +54,7 @@ def verified(report: dict[str, Any]) -> list[Block]:
 
 def restored(report: dict[str, Any]) -> list[Block]:
     """Findings, and where the content stands now."""
-    text = f"{report['files']:,} files, {report['bytes']:,} bytes restored to {report['path']}"
+    text = f"{counted(report['files'], 'file')}, {size(report['bytes'])} restored to {report['path']}"
     return [Findings(report["findings"]), Text(text, "strong")]
 
 

@@ -19,17 +19,21 @@ VIEWS: dict[str, str] = {
     "Explanations": f"{_AT}rules:explanations",
     "ConfigCheck": f"{_AT}checks:findings",
     "HealthReport": f"{_AT}health:health",
+    "InferReport": f"{_AT}schemas:inferred",
     "InitReport": f"{_AT}checks:init",
     "ManifestCheck": f"{_AT}checks:findings",
     "Proof": f"{_AT}checks:findings",
     "RepairReport": f"{_AT}checks:repair",
     "Restored": f"{_AT}snapshots:restored",
     "RollbackReport": f"{_AT}snapshots:rolled_back",
+    "SchemaCheck": f"{_AT}schemas:checked",
+    "SchemaList": f"{_AT}schemas:listing",
     "SnapshotFiles": f"{_AT}snapshots:one",
     "SnapshotList": f"{_AT}snapshots:listing",
     "StatusReport": f"{_AT}health:status",
     "ValidateReport": f"{_AT}checks:findings",
     "Verified": f"{_AT}snapshots:verified",
+    "Written": f"{_AT}generic:summary_only",
 }
 # By the name of the command.
 LINES: dict[str, str] = {

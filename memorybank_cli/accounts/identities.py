@@ -1,0 +1,218 @@
+"""Which message identities an account holds: `index.sqlite`, a derived table that is asked before a message is stored.
+
+One row of 16 bytes an identity, so a history of any length is asked in constant time and memory. It has its own
+position in the journal, is caught up under the bank's lock, and is made again when it is lost, damaged or foreign.
+Accounts are taken up when they are first written to, and let go of when a rollback or a hand changed their history.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+
+from memorybank_cli.accounts.replay import STORED
+from memorybank_cli.accounts.sources import RENDERED, read_history
+from memorybank_cli.bank import layout
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.framing import Line
+from memorybank_cli.base import files
+
+NAME = f"{layout.PRIVATE}/index.sqlite"
+AT_ONCE = 10_000
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, seq INTEGER, hash TEXT) WITHOUT ROWID;
+CREATE TABLE accounts (account TEXT PRIMARY KEY, number INTEGER) WITHOUT ROWID;
+CREATE TABLE known (number INTEGER, identity BLOB, PRIMARY KEY (number, identity)) WITHOUT ROWID;
+"""
+_ADMITTED = """
+CREATE TEMP TABLE admitted (number INTEGER, identity BLOB, PRIMARY KEY (number, identity)) WITHOUT ROWID
+"""
+_PROBES = (
+    "SELECT name,seq,hash FROM meta LIMIT 0",
+    "SELECT account,number FROM accounts LIMIT 0",
+    "SELECT number,identity FROM known LIMIT 0",
+)
+
+
+class Identities:
+    """The table of one bank. What was admitted and is not in the journal yet is remembered while the lock is held."""
+
+    def __init__(self, bank: Bank) -> None:
+        self.bank = bank
+        self._key = bytes.fromhex(str(bank.document["identity_key"]))[:64]
+        self._db = self._opened()
+        self._admitted_in = 0
+
+    def close(self) -> None:
+        """Give the database back."""
+        self._db.close()
+
+    def fresh(self, account: str, ids: Sequence[str]) -> list[bool]:
+        """For each id, in order, whether the account does not hold it yet, nor an earlier place of the list.
+
+        The bank's lock is held. Raises AccountDamaged where the account's messages cannot be had.
+        """
+        for instead in (self._anew, lambda: _connect(":memory:")):
+            try:
+                return self._fresh(account, ids)
+            except sqlite3.DatabaseError:
+                self._db.close()
+                self._db = instead()
+        return self._fresh(account, ids)
+
+    def _fresh(self, account: str, ids: Sequence[str]) -> list[bool]:
+        self._catch_up()
+        number = self._number(account)
+        if number is None:
+            number = self._take_up(account)
+        found: list[bool] = []
+        with self._writing("DEFERRED"):
+            for start in range(0, len(ids), AT_ONCE):
+                found += self._admitted(number, [self._identity(one) for one in ids[start : start + AT_ONCE]])
+        return found
+
+    def _admitted(self, number: int, keys: list[bytes]) -> list[bool]:
+        known = self._known("known", number, keys) | self._known("temp.admitted", number, keys)
+        found: list[bool] = []
+        for key in keys:
+            found.append(key not in known)
+            known.add(key)
+        rows = ((number, key) for key in sorted(set(keys)))
+        self._db.executemany("INSERT OR IGNORE INTO temp.admitted VALUES (?,?)", rows)
+        return found
+
+    def _identity(self, one: str) -> bytes:
+        return blake2b(one.encode(), digest_size=16, key=self._key).digest()
+
+    def _known(self, table: str, number: int, keys: list[bytes]) -> set[bytes]:
+        marks = ",".join("?" * len(keys))
+        query = f"SELECT identity FROM {table} WHERE number=? AND identity IN ({marks})"  # noqa: S608 - our own names
+        return {row[0] for row in self._db.execute(query, (number, *keys))}
+
+    # Catching up with the journal
+
+    def _catch_up(self) -> None:
+        end = self.bank.end
+        if self._admitted_in != self.bank.holding:  # what an earlier holder of the lock did not write is not there
+            self._db.execute("DELETE FROM temp.admitted")
+            self._admitted_in = self.bank.holding
+        seq, digest = self._db.execute("SELECT seq,hash FROM meta WHERE name='upto'").fetchone() or (0, "")
+        if (seq, digest) == (end.seq, end.hash):
+            return
+        with self._writing():
+            if not self._follows(int(seq), digest):
+                self._let_go_of_all()
+            else:
+                self._take_over(int(seq), end.seq)
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('upto',?,?)", (end.seq, end.hash))
+
+    def _follows(self, seq: int, digest: str) -> bool:
+        """Whether the line up to which the table goes is the one that the journal has there."""
+        line = next(self.bank.journal.lines(seq - 1), None) if 0 < seq <= self.bank.end.seq else None
+        return line is not None and (line.seq, line.hash) == (seq, digest)
+
+    def _take_over(self, after: int, upto: int) -> None:
+        numbers = dict(self._db.execute("SELECT account,number FROM accounts"))
+        rows: list[tuple[int, bytes]] = []
+        for line in self.bank.journal.lines(after):
+            if line.seq > upto:
+                break
+            number = numbers.get(line.core.get("account"))
+            if line.op == STORED and line.core.get("kind") == "message" and number is not None:
+                rows.append((number, self._identity(str(line.core.get("record")))))
+                if len(rows) >= AT_ONCE:
+                    self._insert(rows)
+            elif "files" in line.core and line.op != RENDERED:
+                self._insert(rows)
+                for account in _changed(line):
+                    self._let_go(numbers.pop(account, None))
+        self._insert(rows)
+
+    def _insert(self, rows: list[tuple[int, bytes]]) -> None:
+        rows.sort()  # neighbours fall into the same pages
+        self._db.executemany("INSERT OR IGNORE INTO known VALUES (?,?)", rows)
+        rows.clear()
+
+    # Accounts
+
+    def _number(self, account: str) -> int | None:
+        row = self._db.execute("SELECT number FROM accounts WHERE account=?", (account,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def _take_up(self, account: str) -> int:
+        """Read the account's identities from its messages."""
+        history = read_history(self.bank, account, indexed=True)
+        with self._writing():
+            number = int(self._db.execute("SELECT coalesce(max(number),0)+1 FROM accounts").fetchone()[0])
+            rows: list[tuple[int, bytes]] = []
+            for message in history.messages:
+                rows.append((number, self._identity(str(message["id"]))))
+                if len(rows) >= AT_ONCE:
+                    self._insert(rows)
+            self._insert(rows)
+            self._db.execute("INSERT INTO accounts VALUES (?,?)", (account, number))
+        return number
+
+    def _let_go(self, number: int | None) -> None:
+        self._db.execute("DELETE FROM known WHERE number=?", (number,))
+        self._db.execute("DELETE FROM accounts WHERE number=?", (number,))
+
+    def _let_go_of_all(self) -> None:
+        for table in ("known", "accounts", "temp.admitted"):
+            self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+
+    # The database
+
+    @contextmanager
+    def _writing(self, kind: str = "IMMEDIATE") -> Iterator[None]:
+        self._db.execute(f"BEGIN {kind}")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def _opened(self) -> sqlite3.Connection:
+        try:
+            os.close(files.open_for_append(self.bank.root, NAME))
+            return _connect(self.bank.root.absolute(NAME))
+        except (sqlite3.DatabaseError, OSError):
+            return self._anew()
+
+    def _anew(self) -> sqlite3.Connection:
+        """An empty table in place of a damaged one; in memory where nothing can be written."""
+        try:
+            for ending in ("", "-wal", "-shm"):
+                files.remove(self.bank.root, NAME + ending)
+            os.close(files.open_for_append(self.bank.root, NAME))
+            return _connect(self.bank.root.absolute(NAME))
+        except (sqlite3.DatabaseError, OSError):
+            return _connect(":memory:")
+
+
+def _connect(where: str) -> sqlite3.Connection:
+    db = sqlite3.connect(where, timeout=10, isolation_level=None)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=NORMAL")
+    if not db.execute("PRAGMA schema_version").fetchone()[0]:
+        db.executescript(_SCHEMA)
+    for probe in _PROBES:
+        db.execute(probe)
+    db.execute(
+        "CREATE TEMP TABLE admitted (number INTEGER, identity BLOB, PRIMARY KEY (number,identity)) WITHOUT ROWID"
+    )
+    return db
+
+
+def _changed(line: Line) -> Iterable[str]:
+    """Accounts whose history a line about files changed, other than by a rendering."""
+    accounts = set(line.core.get("accounts", ()))
+    for path, *_ in line.core["files"]:
+        account = layout.account_of(path.partition("/")[0])
+        if account and (path == layout.account_file(account, "whole_history") or "/history/" in path):
+            accounts.add(account)
+    return accounts

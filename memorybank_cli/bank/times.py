@@ -1,0 +1,121 @@
+"""The times in one document: those without a zone, and moments that are told twice, as an epoch and as a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from memorybank_cli.bank import moments
+from memorybank_cli.bank.moments import LEAST, MINUTE, QUARTER, SAME_DAY, TIME_MEMBERS
+
+VARIES = "varies"
+NAMES, MEMBERS = 0, 1
+_Chain = Any  # the way to a value, innermost first: None, or a pair of a way and a key
+
+
+def gather(name: str, value: Any, records: Sequence[Any], member: str, found: dict[str, Any]) -> None:
+    """Put what is to be said of a document's times under `naive`, `zones` and `apart`; nothing where all is well.
+
+    `records` are those of a list: the document's, or its `member`'s. Of any other list the first item stands for all:
+    one writer wrote them.
+    """
+    times = _Times(found)
+    if isinstance(value, dict):
+        times.walk({key: inner for key, inner in value.items() if key != member} if member else value, None)
+        moment = moments.in_name(name)
+        if moment is not None:
+            times.compare_name(moment, value)
+    chain = (None, member) if member else None
+    for number, record in enumerate(records):
+        times.item(record, number, chain)
+
+
+class _Times:
+    def __init__(self, found: dict[str, Any]) -> None:
+        self.found = found
+
+    def walk(self, value: Any, chain: _Chain) -> None:
+        """Look at the texts and numbers of a record. The hot path: a few comparisons for each."""
+        for key, inner in value.items():
+            kind = type(inner)
+            if kind is str:
+                if len(inner) > 15 and inner[4] == "-" and inner[-1] != "Z":
+                    self._text(inner, key, chain)
+            elif kind is float or kind is int:
+                if inner >= LEAST:
+                    self._number(inner, key, value, chain)
+            elif kind is dict:
+                self.walk(inner, (chain, key))
+            elif kind is list and inner:
+                self.item(inner[0], 0, (chain, key))
+
+    def item(self, value: Any, number: int, chain: _Chain) -> None:
+        """Look at one item of a list."""
+        if type(value) is dict:
+            self.walk(value, (chain, number))
+        elif type(value) is list and value:
+            self.item(value[0], 0, (chain, number))
+        elif type(value) is str:
+            self._text(value, number, chain)
+
+    def _text(self, text: str, key: Any, chain: _Chain) -> None:
+        time = moments.parse(text)
+        if time is None or time.tzinfo is not None:
+            return
+        known = self.found.get("naive")
+        if known is None:
+            self.found["naive"] = [1, _pointer((chain, key)), text]
+        else:
+            known[0] += 1
+
+    def _number(self, number: float, key: str, value: dict[str, Any], chain: _Chain) -> None:
+        epoch = moments.of_epoch(number)
+        if epoch is None:
+            return
+        for partner in moments.partners(key):
+            text = value.get(partner)
+            time = moments.parse(text) if isinstance(text, str) else None
+            if time is not None:
+                apart = moments.of_datetime(time) - epoch
+                if time.tzinfo is None:
+                    self._zone(apart, MEMBERS)
+                if abs(apart) >= MINUTE:
+                    self._apart(apart, MEMBERS, _pointer((chain, partner)), epoch, text)
+
+    def compare_name(self, epoch: int, record: dict[str, Any]) -> None:
+        """Hold the epoch in a file's name against the record's times: one of them is meant, the first by itself."""
+        first: tuple[int, str, str] | None = None
+        nearest = SAME_DAY
+        for member in TIME_MEMBERS:
+            value = record.get(member)
+            moment = moments.of_value(value) if value is not None else None
+            if moment is None:
+                continue
+            apart = moment[0] - epoch
+            if first is None:
+                first = (apart, f"/{member}", str(value))
+                if moment[1]:
+                    self._zone(apart, NAMES)
+            nearest = min(nearest, abs(apart))
+        # A number more than a day from every time of the record is none of its times, perhaps no time at all.
+        if first is not None and QUARTER - MINUTE < nearest < SAME_DAY and abs(first[0]) < SAME_DAY:
+            self._apart(first[0], NAMES, first[1], epoch, first[2])
+
+    def _zone(self, apart: int, source: int) -> None:
+        minutes = moments.zone_of(apart)
+        if minutes is not None:
+            self.found.setdefault("zones", {}).setdefault(str(minutes), [0, 0])[source] += 1
+
+    def _apart(self, apart: int, source: int, pointer: str, epoch: int, text: str) -> None:
+        minutes = moments.zone_of(apart)
+        group = VARIES if minutes is None else str(minutes)
+        row = self.found.setdefault("apart", {}).setdefault(group, [0, 0, pointer, epoch, text])
+        row[source] += 1
+
+
+def _pointer(chain: _Chain) -> str:
+    parts: list[str] = []
+    while chain is not None:
+        chain, key = chain
+        parts.append(str(key).replace("~", "~0").replace("/", "~1"))
+    return "".join(f"/{part}" for part in reversed(parts))

@@ -1,0 +1,1 @@
+"""Importers of foreign layouts, and the numbered steps from one format of a bank to the next."""

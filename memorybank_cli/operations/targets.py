@@ -1,0 +1,385 @@
+"""Where imported things go: into a bank that is built aside, into one that stands, or nowhere (a rehearsal).
+
+The three are told apart only here; see `operations.intake` for what they are given.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from typing import NamedTuple, Protocol
+
+from memorybank_cli.accounts.replay import CREATED, STORED
+from memorybank_cli.bank import baseline, layout, versions
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.examine import MISFIT
+from memorybank_cli.bank.journal import Entry
+from memorybank_cli.bank.judge import judge, recorded_rules
+from memorybank_cli.bank.replacing import ROWS, Act, Replacement
+from memorybank_cli.bank.rows import FileRow, Seen, is_good
+from memorybank_cli.bank.scan import Scanner, judging_rules
+from memorybank_cli.bank.spool import Spool
+from memorybank_cli.base import clock, digests, files
+from memorybank_cli.base.names import unescape
+from memorybank_cli.base.records import Finding
+from memorybank_cli.base.walk import MOST, Root, fitting
+from memorybank_cli.operations.accounts import account_ids
+
+BATCH = 10_000  # messages that are admitted and written together
+
+
+class Given(NamedTuple):
+    """One file as it is to stand in the bank; `seen` is a look at its bytes, None for one too large for that."""
+
+    path: str
+    content: bytes | Iterator[bytes]
+    mode: int
+    mtime_ns: int
+    seen: Seen | None
+
+
+class Target(Protocol):
+    """What takes files, entries and refused bytes."""
+
+    findings: list[Finding]
+    refused: int
+    """How many refused records are kept now that were not kept before."""
+
+    def digest(self, path: str) -> str | None:
+        """The digest of what stands at a path; '' for what is no file, None where nothing stands in the way."""
+
+    def put(self, given: Given) -> int:
+        """Take a file for a free path; its bytes. Raises OSError when the place cannot hold it."""
+
+    def accounts(self) -> list[str]:
+        """Ids of the accounts that exist."""
+
+    def create(self, account: str) -> None:
+        """Have an account that does not exist yet."""
+
+    def add(self, entries: list[Entry]) -> int:
+        """Take messages; how many of them are new, as far as that is known before `finish`."""
+
+    def keep(self, pieces: Iterable[bytes]) -> str:
+        """Keep refused bytes; where they wait, '' where nothing is kept."""
+
+    def finish(self, told: list[Entry]) -> int:
+        """Everything was given, and `told` is what the journal says of it: carry it out; how many more were new."""
+
+
+class Rehearsal:
+    """Takes everything and writes nothing; `root` is what stands there already, None for nothing."""
+
+    def __init__(self, root: Root | None = None, bank: Bank | None = None) -> None:
+        self.root, self.bank = root, bank
+        self.findings: list[Finding] = []
+        self.refused = 0
+        self._once = _Once(bank)
+
+    def digest(self, path: str) -> str | None:
+        """What stands there."""
+        return None if self.root is None else _standing(self.root, path)
+
+    def put(self, given: Given) -> int:
+        """Only counted."""
+        return len(given.content) if isinstance(given.content, bytes) else sum(map(len, given.content))
+
+    def accounts(self) -> list[str]:
+        """Ids of the accounts that exist."""
+        return [] if self.bank is None else account_ids(self.bank)
+
+    def create(self, account: str) -> None:
+        """Only noted."""
+        self._once.fresh.add(account)
+
+    def add(self, entries: list[Entry]) -> int:
+        """How many messages the bank does not hold."""
+        return len(self._once.new(entries))
+
+    def keep(self, pieces: Iterable[bytes]) -> str:
+        """Nothing is kept."""
+        del pieces
+        return ""
+
+    def finish(self, told: list[Entry]) -> int:
+        """There is nothing to be done."""
+        del told
+        return 0
+
+
+class Standing:
+    """A bank that stands: everything becomes one act, which is carried out at the end."""
+
+    def __init__(self, bank: Bank, act: Act) -> None:
+        self.bank, self.act = bank, act
+        self.findings: list[Finding] = []
+        self.refused = 0
+        self._rules = judging_rules(bank)._replace(recorded=False)
+        self._once = _Once(bank)
+
+    def digest(self, path: str) -> str | None:
+        """What stands there."""
+        return _standing(self.bank.root, path)
+
+    def put(self, given: Given) -> int:
+        """Stage a file."""
+        where = layout.place(given.path)
+        seen, kind, rules = given.seen, where.kind, ["MB108"] if where.is_json else []
+        if seen is not None:
+            kind, rules = seen.kind, recorded_rules(where, seen, self._rules.bound)
+            self.findings += judge(given.path, where, None, seen, self._rules).findings
+        row = self.act.put(Replacement(given.path, given.content, given.mode, given.mtime_ns, kind, tuple(rules)))
+        return row.size
+
+    def accounts(self) -> list[str]:
+        """Ids of the accounts that exist."""
+        return account_ids(self.bank)
+
+    def create(self, account: str) -> None:
+        """Put its creation beside the beginning of the act."""
+        self._once.fresh.add(account)
+        self.act.add(Entry(CREATED, {"account": account}))
+
+    def add(self, entries: list[Entry]) -> int:
+        """Put messages beside the beginning of the act; those that the bank holds are left out."""
+        new = self._once.new(entries)
+        for entry in new:
+            self.act.add(entry)
+        return len(new)
+
+    def keep(self, pieces: Iterable[bytes]) -> str:
+        """Keep refused bytes in quarantine."""
+        place, fresh = _keep(self.bank, pieces)
+        self.refused += fresh
+        return place
+
+    def finish(self, told: list[Entry]) -> int:
+        """Carry out the act."""
+        for entry in told:
+            self.act.add(entry)
+        self.act.carry_out()
+        return 0
+
+
+class _Part(NamedTuple):
+    """Rows and contents of a line to be."""
+
+    rows: list[FileRow]
+    contents: list[bytes | None]
+
+
+class Aside:
+    """A new bank that is built aside: files are written at once, the journal when all of them are known."""
+
+    def __init__(self, bank: Bank) -> None:
+        self.bank = bank
+        self.findings: list[Finding] = []
+        self.refused = 0
+        Scanner(bank).run()  # from now on the catalog keeps what is seen
+        files.make_dirs(bank.root, layout.SCRATCH)
+        self.adopted = 0
+        """Files that the journal tells of; one too large to be looked at on the way is left to the scan."""
+        self._fitting = baseline.Fitting()
+        self._files = Spool(bank.root, f"{layout.SCRATCH}/files")
+        self._entries = Spool(bank.root, f"{layout.SCRATCH}/entries")
+        self._parts = {"file.adopted": _Part([], []), "file.found": _Part([], [])}
+        self._looks: dict[str, list[tuple[str, Seen]]] = {}
+        self._waiting = 0
+        self._directory, self._fd = "", os.dup(bank.root.fd)
+        self._room = versions.room(bank)
+
+    def digest(self, path: str) -> str | None:
+        """Nothing stands in a new bank."""
+        del path
+        return None
+
+    def put(self, given: Given) -> int:
+        """Write a file, and keep what was seen of it."""
+        directory, _, name = given.path.rpartition("/")
+        if directory != self._directory:
+            self._enter(directory)
+        content = (given.content,) if isinstance(given.content, bytes) else given.content
+        info = files.write_new(self._fd, unescape(name), content, given.mode, given.mtime_ns)
+        if given.seen is not None and isinstance(given.content, bytes):
+            self._row(given, given.seen, given.content)
+            self._look(directory, name, given.seen, info)
+        return info.st_size
+
+    def _enter(self, directory: str) -> None:
+        files.make_dirs(self.bank.root, directory, self.bank.directory_mode, durable=False)
+        with self.bank.root.directory(directory) as fd:
+            os.close(self._fd)
+            self._directory, self._fd = directory, os.dup(fd)
+
+    def _row(self, given: Given, seen: Seen, content: bytes) -> None:
+        where = layout.place(given.path)
+        self._fitting.see(seen)
+        rules = recorded_rules(where, seen, frozenset({seen.kind}))
+        op = "file.found" if rules and not is_good(rules) else "file.adopted"
+        part = self._parts[op]
+        part.rows.append(FileRow(given.path, seen.sha, seen.size, given.mode & 0o7777, rules, seen.kind, None))
+        self.adopted += 1
+        part.contents.append(content if seen.size <= versions.LARGEST else None)
+        if len(part.rows) >= ROWS:
+            self._close_part(op)
+
+    def _close_part(self, op: str) -> None:
+        part = self._parts[op]
+        if part.rows:
+            packed = versions.pack(part.contents) if self._room > 0 else None
+            self._room -= len(packed["zstd"]) if packed else 0
+            self._files.add(Entry(op, {"files": [list(row) for row in part.rows]}, packed))
+            self._parts[op] = _Part([], [])
+
+    def _look(self, directory: str, name: str, seen: Seen, info: os.stat_result) -> None:
+        looked = seen._replace(
+            mtime=fitting(info.st_mtime_ns),
+            ctime=fitting(info.st_ctime_ns),
+            inode=info.st_ino & MOST,
+            mode=info.st_mode,
+            hashed=clock.now_ns(),
+        )
+        self._looks.setdefault(directory, []).append((name, looked))
+        self._waiting += 1
+        if self._waiting >= BATCH:
+            self._keep_looks()
+
+    def _keep_looks(self) -> None:
+        with self.bank.catalog.writing():
+            for directory, looks in self._looks.items():
+                self.bank.catalog.remember(directory, looks)
+        self._looks.clear()
+        self._waiting = 0
+
+    def accounts(self) -> list[str]:
+        """A new bank has none."""
+        return []
+
+    def create(self, account: str) -> None:
+        """Wait for the baseline."""
+        self._entries.add(Entry(CREATED, {"account": account}))
+
+    def add(self, entries: list[Entry]) -> int:
+        """Wait for the baseline; which are new is found then."""
+        for entry in entries:
+            self._entries.add(entry)
+        return 0
+
+    def keep(self, pieces: Iterable[bytes]) -> str:
+        """Keep refused bytes in quarantine."""
+        place, fresh = _keep(self.bank, pieces)
+        self.refused += fresh
+        return place
+
+    def finish(self, told: list[Entry]) -> int:
+        """Write the journal: what the bank is, its files, its messages."""
+        os.close(self._fd)
+        self._keep_looks()
+        for op in self._parts:
+            self._close_part(op)
+        bound = frozenset(self._fitting.kinds())
+        baseline.create(self.bank, sorted(bound))
+        for entry in self._files:
+            self.bank.commit([_settled(entry, bound)])
+        added = sum(self._commit(batch) for batch in batched(self._entries, BATCH))
+        for entry in told:
+            self.bank.commit([entry])
+        files.remove_tree(self.bank.root, layout.SCRATCH)
+        return added
+
+    def _commit(self, batch: list[Entry]) -> int:
+        """Creations stand before what they create: an account is there before it is asked what it holds."""
+        created = [entry for entry in batch if entry.op == CREATED]
+        for entry in created:
+            self.bank.commit([entry])
+        lines = self.bank.commit(entry for entry in batch if entry.op != CREATED)
+        return sum(line.op == STORED for line in lines)
+
+
+def _settled(entry: Entry, bound: frozenset[str]) -> Entry:
+    """A line of files now that it is known which kinds are bound: a misfit of any other is only told."""
+    for row in entry.fields["files"]:
+        path, rules, kind = row[0], row[4], row[5]
+        if rules == [MISFIT] and kind not in bound and not layout.place(path).bound:
+            row[4] = ["MB202"]
+    return entry
+
+
+class _Once:
+    """Leaves out messages that a bank holds, or that were given already."""
+
+    def __init__(self, bank: Bank | None) -> None:
+        self.bank = bank
+        self.fresh: set[str] = set()
+        """Accounts that do not exist yet: nothing can be twice in them but what is given."""
+        self._given: set[int] = set()
+
+    def new(self, entries: list[Entry]) -> list[Entry]:
+        """Those that are new. Hashes are remembered, of 64 bits: a million messages cost little."""
+        first = [entry for entry in entries if self._is_first(entry)]
+        if self.bank is None:
+            return first
+        known = [entry for entry in first if entry.fields["account"] not in self.fresh]
+        if not known:
+            return first
+        others = [entry for entry in first if entry.fields["account"] in self.fresh]
+        return others + self.bank.admitted(known)
+
+    def _is_first(self, entry: Entry) -> bool:
+        mark = hash((entry.fields["account"], entry.fields["record"]))
+        if mark in self._given:
+            return False
+        self._given.add(mark)
+        return True
+
+
+def batched(entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
+    """Lists of at most so many."""
+    waiting: list[Entry] = []
+    for entry in entries:
+        waiting.append(entry)
+        if len(waiting) >= size:
+            yield waiting
+            waiting = []
+    if waiting:
+        yield waiting
+
+
+def _standing(root: Root, path: str) -> str | None:
+    """The digest of the file at a path; '' for anything else there, or a file where a directory would have to be."""
+    if root.stat(path) is None:
+        head = path.rpartition("/")[0]
+        while head and root.stat(head) is None:
+            head = head.rpartition("/")[0]
+        return None if root.is_dir(head) else ""
+    try:
+        fd = root.open(path)
+    except OSError:
+        return ""
+    try:
+        return digests.of_fd(fd)[0]
+    finally:
+        os.close(fd)
+
+
+def _keep(bank: Bank, pieces: Iterable[bytes]) -> tuple[str, bool]:
+    """Put refused bytes into quarantine; where they are, and whether they were not there before."""
+    stage = f"{layout.SCRATCH}/refused"
+    files.make_dirs(bank.root, layout.SCRATCH)
+    files.make_dirs(bank.root, layout.QUARANTINE)
+    digest = sha256()
+
+    def read() -> Iterator[bytes]:
+        for piece in pieces:
+            digest.update(piece)
+            yield piece
+
+    files.replace(bank.root, stage, read())
+    place = layout.quarantine_file(clock.now(), digest.hexdigest())
+    known = next((one.name for one in bank.root.listing(layout.QUARANTINE) if one.name[-16:] == place[-16:]), None)
+    if known is not None:
+        files.remove(bank.root, stage)
+        return f"{layout.QUARANTINE}/{known}", False
+    files.rename(bank.root, stage, place)
+    return place, True
