@@ -54,7 +54,7 @@ def test_exact_json_of_a_thousand_trades(benchmark: BenchmarkFixture) -> None:
 def test_examining_a_thousand_trades(benchmark: BenchmarkFixture) -> None:
     examiner, where = Examiner(Registry()), place("trades/one.json")
     found = benchmark(lambda: [examiner.content(data, where) for data in TRADES])
-    assert set(found) == {("trade", (), 1)}
+    assert {one[:3] for one in found} == {("trade", (), 1)}
 
 
 def test_framing_a_line_and_reading_it(benchmark: BenchmarkFixture) -> None:

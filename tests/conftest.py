@@ -116,7 +116,7 @@ def run() -> Run:
 def trade(number: int) -> dict[str, Any]:
     """A trade as a bot writes it."""
     return {
-        "timestamp": f"2025-03-31T{number // 60 % 24:02d}:{number % 60:02d}:26.100831",
+        "timestamp": f"2025-03-31T{number // 60 % 24:02d}:{number % 60:02d}:26.100831Z",
         "opportunity": {
             "token_pair": "WETH-DAI",
             "dex_1": "aerodrome",

@@ -25,6 +25,7 @@ def bot(place: Path) -> None:
 def listonian(place: Path) -> None:
     """The like of a public bot's memory, 463 files; the three damaged ones end where those of the original do."""
     where = memory(place, 459, zone=False)
+    (where / "LICENSE").write_text("All rights reserved.\n")
     padded(where / "metrics" / "metrics.json", {"gas_price": 35.5}, 2_021, 1_046_457)
     padded(where / "state" / "metrics.json", {"uptime": 86_400}, 83, 1_048_493)
     padded(where / "trades" / "recent_trades.json", {"trades": []}, 9_318, 2_087_480)

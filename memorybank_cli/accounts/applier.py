@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from memorybank_cli.accounts.identities import Identities
+from memorybank_cli.accounts.recorded import record_of
 from memorybank_cli.accounts.replay import CREATED, STORED
 from memorybank_cli.accounts.segments import index_text, parse_index
-from memorybank_cli.accounts.sources import record_of, renderings
+from memorybank_cli.accounts.sources import renderings
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.layout import account_of, place

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 
+from memorybank_cli.accounts.recorded import RENDERED
 from memorybank_cli.accounts.replay import STORED
-from memorybank_cli.accounts.sources import RENDERED, read_history
+from memorybank_cli.accounts.sources import read_history
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.framing import Line

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple
 
+from memorybank_cli.accounts.recorded import record_of
 from memorybank_cli.accounts.segments import index_text
 from memorybank_cli.accounts.shelf import FileShelf, Find
-from memorybank_cli.accounts.sources import Way, followed, from_version, record_of, ways
+from memorybank_cli.accounts.sources import Way, followed, from_version, ways
 from memorybank_cli.accounts.tiers import render
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.layout import account_file, history_index, history_segment

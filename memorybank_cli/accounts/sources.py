@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple
 
-from memorybank_cli.accounts import replay
-from memorybank_cli.accounts.history import History, Message
+from memorybank_cli.accounts import heads, replay
+from memorybank_cli.accounts.history import History
+from memorybank_cli.accounts.recorded import Base, Record, record_of
 from memorybank_cli.accounts.shelf import FileShelf, Find, nowhere
 from memorybank_cli.accounts.tiers import head, index_digest, render, sealed
 from memorybank_cli.bank.bank import Bank
@@ -20,34 +21,9 @@ from memorybank_cli.bank.layout import account_file, history_segment
 from memorybank_cli.bank.rendering import Rendering
 from memorybank_cli.base import digests
 from memorybank_cli.base.errors import AccountDamaged
-from memorybank_cli.base.exact_json import FlawedJSON, loads
 
-RENDERED = "files.rendered"
 TRIES = 3
 WHOLE = "the journal holds every message"
-
-
-class Base(NamedTuple):
-    """What the line of a rendering remembers of the sealed part; see `History`."""
-
-    line: int
-    sealed: int
-    digest: str
-    created_at: str
-
-
-class Record(NamedTuple):
-    """What the journal says last of an account's head: its digest, in which line, and what it was made from."""
-
-    sha: str
-    seq: int
-    after: int
-    """The line from which on the journal is to be laid over the head."""
-    base: Base | None
-    rendered: bool
-    """Whether it is a rendering of ours, so that its `seq` is a line of this journal."""
-    proves: bool
-    """Whether a history from the journal must give this very head: not where an older program rendered it."""
 
 
 class Way(NamedTuple):
@@ -64,47 +40,13 @@ class Way(NamedTuple):
     """What is said of a file that was made again this way."""
 
 
-def shown_by(bank: Bank, seq: int, account: str) -> int:
-    """The line from which on the journal is to be laid over a head that line `seq` recorded."""
-    core = _core(bank, seq)
-    if core.get("txn", [""])[0]:  # fields of an act of several lines stand in its first one
-        core = _core(bank, seq - int(core["txn"][1]))
-    shown = core.get("shown")
-    after = shown.get(account) if isinstance(shown, dict) else None
-    return after if type(after) is int and 0 <= after < seq else seq
+def read_history(bank: Bank, account: str, *, indexed: bool = False) -> History:
+    """An account's messages as of now; the sealed ones are read when they are asked for.
 
-
-def record_of(bank: Bank, account: str) -> Record | None:
-    """What the journal says of an account's head; None where it says nothing."""
-    expected = bank.catalog.row(account_file(account, "whole_history")).expected
-    if expected is None:
-        return None
-    core = _core(bank, expected.seq)
-    after = expected.seq if core.get("op") == RENDERED else shown_by(bank, expected.seq, account)
-    rendered = core.get("op") == RENDERED
-    return Record(expected.sha, expected.seq, after, _base(core.get("base")), rendered, not rendered or "base" in core)
-
-
-def _core(bank: Bank, seq: int) -> dict[str, Any]:
-    line = next(bank.journal.lines(seq - 1), None)
-    return line.core if line is not None and line.seq == seq else {}
-
-
-def _base(value: Any) -> Base | None:
-    if not isinstance(value, dict):
-        return None
-    parts: list[Any] = [value.get(name) for name in Base._fields]
-    return Base(*parts) if [type(part) for part in parts] == [int, int, str, str] else None
-
-
-def read_history(
-    bank: Bank, account: str, upto: int | None = None, *, indexed: bool = False, find: Find = nowhere
-) -> History:
-    """An account's messages as of a journal line, by default the last one; the sealed ones are read when asked for.
-
-    With `indexed` their index is read now. Raises AccountDamaged where they cannot be had whole.
+    Never past what was read of the journal: behind that an append may stand that was not finished. With `indexed`
+    the index of the sealed ones is read now. Raises AccountDamaged where they cannot be had whole.
     """
-    for way in ways(bank, account, limit(bank, upto), find):
+    for way in ways(bank, account, bank.end.seq):
         try:
             for _ in followed(way, way.seals):
                 pass
@@ -116,12 +58,12 @@ def read_history(
     raise replay.not_whole(account)
 
 
-def renderings(bank: Bank, account: str, upto: int, find: Find = nowhere) -> Iterator[Rendering | dict[str, Any]]:
+def renderings(bank: Bank, account: str, upto: int) -> Iterator[Rendering | dict[str, Any]]:
     """The account's files as of a line, of the sealed part what is new; last what the journal is to remember of it.
 
     Raises AccountDamaged, also after some were given: what was sealed is right then, but not all.
     """
-    for way in ways(bank, account, upto, find):
+    for way in ways(bank, account, upto):
         try:
             yield from followed(way, seals=True)
             if way.history.exists:
@@ -135,33 +77,11 @@ def renderings(bank: Bank, account: str, upto: int, find: Find = nowhere) -> Ite
     raise replay.not_whole(account)
 
 
-def rebuild_history(bank: Bank, account: str, upto: int | None = None) -> History | None:
-    """An account's messages from the journal alone, None where it does not hold them all."""
-    try:
-        way = _from_journal(bank, account, limit(bank, upto))
-        for _ in followed(way, seals=True):
-            pass
-    except AccountDamaged:
-        return None
-    return way.history
-
-
-def history_from(bank: Bank, account: str, whole: bytes, seq: int, find: Find = nowhere) -> History | None:
-    """An account's messages from a version of its whole_history.json, recorded in line `seq`, and what came later."""
-    try:
-        way = from_version(bank, account, whole, seq, bank.end.seq, find)
-        for _ in followed(way, seals=False):
-            pass
-    except AccountDamaged:
-        return None
-    return way.history if way.history.exists else None
-
-
 def from_version(bank: Bank, account: str, whole: bytes, seq: int, upto: int, find: Find) -> Way:
     """A version of the head that line `seq` recorded, and what came later. Raises AccountDamaged for what is none."""
-    history = _parsed(FileShelf(bank, account, find), whole)
+    history = heads.parsed(FileShelf(bank, account, find), whole)
     try:
-        history.created_at = _created_at(bank, account)
+        history.created_at = heads.created_at(bank, account)
     except AccountDamaged:
         history.created_at = next(_times(history), "")
     record = record_of(bank, account)
@@ -183,11 +103,6 @@ def _unrecorded(bank: Bank, history: History) -> Iterator[Rendering]:
         if data is not None and digests.of(data) == segment.sha256:
             history.index_changed = True
             yield Rendering(path, "history_segment", data)
-
-
-def limit(bank: Bank, upto: int | None) -> int:
-    """Never past what was read of the journal: behind it an append may stand that was not finished."""
-    return bank.end.seq if upto is None else min(upto, bank.end.seq)
 
 
 def _remembered(history: History) -> dict[str, Any] | None:
@@ -221,7 +136,7 @@ def _prove(history: History, sha: str) -> None:
 # The ways
 
 
-def ways(bank: Bank, account: str, upto: int, find: Find) -> Iterator[Way]:
+def ways(bank: Bank, account: str, upto: int, find: Find = nowhere) -> Iterator[Way]:
     """The ways that can be tried, the cheapest first; `find` is asked for what is damaged of the sealed part."""
     makers: tuple[Callable[[], Way], ...] = (
         lambda: _from_files(bank, account, upto, find),
@@ -244,10 +159,10 @@ def _from_files(bank: Bank, account: str, upto: int, find: Find) -> Way:
         if data is None and record is None:
             break
         if data is not None and (bank.is_empty if record is None else digests.of(data) == record.sha):
-            history = _parsed(FileShelf(bank, account, find), data)
+            history = heads.parsed(FileShelf(bank, account, find), data)
             if record is not None and upto < record.seq and not (record.rendered and history.seq <= upto):
                 break
-            history.created_at = record.base.created_at if record and record.base else _created_at(bank, account)
+            history.created_at = record.base.created_at if record and record.base else heads.created_at(bank, account)
             if record and record.base:
                 history.sealed_line = record.base.line
             return Way(history, _waiting(bank, account, record, upto))
@@ -305,54 +220,10 @@ def _from_newer_files(bank: Bank, account: str, upto: int, find: Find) -> Way:
     record, data = record_of(bank, account), bank.root.content(account_file(account, "whole_history"))
     if record is None or data is None or upto < record.seq:
         raise replay.not_whole(account)
-    history = _parsed(FileShelf(bank, account, find), data)
+    history = heads.parsed(FileShelf(bank, account, find), data)
     since = [line.value for line in replay.lines_about(bank, account, record.after, history.seq) if line.data]
     kept = [{**one, "seq": history.total - len(since) + number} for number, one in enumerate(since, 1)]
     if not since or history.seq > upto or history.newest(len(since)) != kept:
         raise replay.not_whole(account)
-    history.created_at = _created_at(bank, account)
+    history.created_at = heads.created_at(bank, account)
     return Way(history, replay.lines_about(bank, account, history.seq, upto), unrecorded=True)
-
-
-# Files
-
-
-def _parsed(shelf: FileShelf, whole: bytes) -> History:
-    """A history as a head tells it; its `created_at` is not there. Raises AccountDamaged for what is no head."""
-    history = History(shelf.account, shelf=shelf)
-    try:
-        value = loads(whole)
-        messages, digest = value["messages"], value["index"]
-        if digest is not None:
-            history.stand_on(int(value["total"]) - len(messages), str(digest), None)
-        elif value["total"] != len(messages):
-            raise ValueError("it names no index for the messages that it lacks")
-        for message in messages:
-            _take(history, message, renumber=digest is None)
-        history.seq, history.last_update = int(value["seq"]), str(value["status"]["last_update"])
-    except (FlawedJSON, KeyError, TypeError, ValueError, AttributeError):
-        raise replay.not_whole(shelf.account) from None
-    return history
-
-
-def _take(history: History, message: Message, renumber: bool) -> None:
-    """One message of a head. Before anything is sealed positions are only counted; later they are what was sealed."""
-    if not isinstance(message["id"], str) or not isinstance(message["timestamp"], str):
-        raise TypeError("a message has an id and a time")
-    if not renumber and message["seq"] != history.total + 1:
-        raise ValueError("the order is broken")
-    history.add(message, 0, "", known_line=False)
-
-
-def _created_at(bank: Bank, account: str) -> str:
-    """When the account was made, by the files that say so and are what was recorded. Raises AccountDamaged."""
-    for kind in ("account", "history_context"):
-        path = account_file(account, kind)
-        data, expected = bank.root.content(path), bank.catalog.row(path).expected
-        if data is None or not (bank.is_empty if expected is None else digests.of(data) == expected.sha):
-            continue
-        try:
-            return str(loads(data)["created_at"])
-        except (FlawedJSON, KeyError, TypeError):
-            continue
-    raise replay.not_whole(account)

@@ -1,1 +1,1 @@
-"""Floor 2: one bank. Its layout, schemas, journal, catalog and the transaction that every write passes."""
+"""Floor 2: one bank. Its layout, schemas, journal, catalog and the commit that every write passes."""

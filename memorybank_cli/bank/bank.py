@@ -1,6 +1,6 @@
 """The bank: one directory of records, opened, with its journal, catalog, schemas and settings.
 
-Every change passes `commit` (or `transaction`, which ends in it): gates → lock → what others wrote → the appliers'
+Every change passes `commit`: gates → lock → what others wrote → the appliers'
 admission → one journal append with fdatasync, which is the acknowledgement → catalog → high-water mark. The files of
 managed sections are rendered from the journal at `close`, or by whoever opens the bank next.
 """
@@ -13,14 +13,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from itertools import chain
-from operator import itemgetter
 from typing import Any, Protocol
 
 from memorybank_cli.bank import layout, rendering
 from memorybank_cli.bank.catalog import Catalog, is_busy
 from memorybank_cli.bank.chain import CHECKPOINT, START, Break, Position, Reading, Tail
 from memorybank_cli.bank.framing import Line
-from memorybank_cli.bank.home import Home
+from memorybank_cli.bank.home import Home, user_name
 from memorybank_cli.bank.identity import of_another_format, read_aggregates, read_document, read_registry, read_settings
 from memorybank_cli.bank.journal import CHECKPOINT_LINES, CHECKPOINT_SECONDS, Entry, Group, Journal
 from memorybank_cli.bank.measures import Aggregates
@@ -29,7 +28,6 @@ from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base import clock, digests, files, locks
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import AccountDamaged, JournalDamaged, Locked, OperationFailed, from_os_error
-from memorybank_cli.base.records import Finding
 from memorybank_cli.base.walk import Listing, Root
 
 
@@ -87,7 +85,7 @@ class Bank:
         self.owner = self.root.stat("").st_uid  # type: ignore[union-attr]  # the root is open
         self.home = Home(self.bank_id, self.owner, aside)
         self.settings = read_settings(self.root, self.home, self.context)
-        self.journal.actor = self.settings["actor"] or _user()
+        self.journal.actor = self.settings["actor"] or user_name()
         self.catalog = Catalog(self.root)
         self.tail: Tail | None = None
         self._depth = 0
@@ -210,16 +208,7 @@ class Bank:
 
     def walk(self, path: str = "", inner: list[str] | None = None) -> Iterator[Listing]:
         """Every directory of the bank, without what the settings exclude; banks inside it are put into `inner`."""
-        patterns = self.settings["exclude"]
-
-        def shape(listing: Listing) -> Listing | None:
-            if listing.path and layout.BANK in map(itemgetter(0), listing.files):
-                if inner is not None:
-                    inner.append(listing.path)
-                return None
-            return layout.without(listing, patterns) if patterns else listing
-
-        return self.root.walk(path, shape)
+        return self.root.walk(path, layout.shaping(self.settings["exclude"], inner))
 
     # Writing
 
@@ -238,14 +227,6 @@ class Bank:
                 yield
             finally:
                 self._depth = 0
-
-    @contextmanager
-    def transaction(self) -> Iterator[list[Entry]]:
-        """Collect entries; they are committed as one group when the block ends without an error."""
-        entries: list[Entry] = []
-        yield entries
-        if entries:
-            self.commit(entries)
 
     def commit(self, entries: Iterable[Entry]) -> list[Line]:
         """Acknowledge entries as one group: when this returns they are durable. The lines written, duplicates left out.
@@ -362,18 +343,6 @@ class Bank:
 
     # Files
 
-    def quarantine(self, data: bytes) -> str:
-        """Keep bytes that are about to be replaced or were refused; where they wait."""
-        return rendering.quarantine(self.root, data)
-
-    def quarantine_file(self, path: str, digest: str) -> str:
-        """Move a file into quarantine as it is; where it waits."""
-        return rendering.quarantine_file(self.root, path, digest)
-
-    def make_way(self, path: str) -> str:
-        """Move a file that stands where a directory above `path` must be into quarantine; where it waits, or ''."""
-        return rendering.make_way(self.root, path)
-
     def render(self) -> None:
         """Write the files of accounts that the journal knows more of; the next opener does it if it cannot be now."""
         try:
@@ -424,21 +393,3 @@ class Bank:
         if done.foreign:
             self.context.progress.note(f"{one.path} was changed by somebody else; those bytes are in {done.kept}")
         return [] if done.row is None else [list(done.row)]
-
-    def journal_findings(self) -> list[Finding]:
-        """What is wrong with the journal, as far as it was read."""
-        hint = "memorybank log --verify shows the place; memorybank repair starts a segment that names the gap"
-        return [
-            Finding(one.rule, f"after line {one.after}: {one.reason}", layout.segment_file(one.segment or 1), hint)
-            for one in self.breaks()
-        ]
-
-
-def _user() -> str:
-    import getpass
-    import os
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"

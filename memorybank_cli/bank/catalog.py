@@ -41,6 +41,7 @@ _PROBES = (
     "SELECT dir,signature,counts,findings,facts FROM dirs LIMIT 0",
     "SELECT account,since FROM unrendered LIMIT 0",
 )
+_FORGET = "DELETE FROM dirs WHERE 1"
 REBOOT_DOUBT_NS = 120 * clock.SECOND_NS
 FILE_OPS = frozenset(
     {
@@ -271,11 +272,11 @@ class Catalog:
         self.db.executemany("DELETE FROM files WHERE dir=? AND name=? AND sha IS NULL", gone)
         self.db.executemany("UPDATE files SET s_sha=NULL WHERE dir=? AND name=?", gone)
 
-    def forget_seen(self) -> None:
-        """Let every file be read again; call it within `writing`."""
-        self.db.execute("UPDATE files SET s_sha=NULL")
-        self.db.execute("DELETE FROM files WHERE sha IS NULL")
-        self.db.execute("DELETE FROM dirs")
+    def forget_seen(self, section: str = "") -> None:
+        """Let every file be read again, or those of one section; call it within `writing`."""
+        part, values = " AND (dir=? OR (dir>? AND dir<?))", (section, f"{section}/", f"{section}0")
+        for change in ("UPDATE files SET s_sha=NULL WHERE 1", "DELETE FROM files WHERE sha IS NULL", _FORGET):
+            self.db.execute(change + (part if section else ""), values if section else ())
 
     def doubt_seen(self) -> None:
         """After a crash of the machine: files changed shortly before the last entry are unknown again."""
@@ -293,9 +294,10 @@ class Catalog:
         query = "SELECT dir,signature,counts,findings,facts FROM dirs"
         return {row[0]: (row[1], row[2], row[3], row[4]) for row in self.db.execute(query)}
 
-    def set_unchanged(self, directory: str, signature: str, *look: str) -> None:
+    def set_unchanged(self, directory: str, signature: str, counts: str, findings: str, facts: str = "") -> None:
         """Keep the signature of a settled directory, and what the look gave; call it within `writing`."""
-        self.db.execute("INSERT OR REPLACE INTO dirs VALUES (?,?,?,?,?)", (directory, signature, *look))
+        row = (directory, signature, counts, findings, facts)
+        self.db.execute("INSERT OR REPLACE INTO dirs VALUES (?,?,?,?,?)", row)
 
     # What documents say of each other
 

@@ -11,6 +11,8 @@ from collections.abc import Generator, Iterator
 from typing import NamedTuple, Protocol
 
 from memorybank_cli.bank.framing import GENESIS, Line, link, unframe
+from memorybank_cli.bank.layout import segment_file
+from memorybank_cli.base.records import Finding
 
 GAP = "journal.gap"
 CHECKPOINT = "checkpoint"
@@ -37,6 +39,11 @@ class Break(NamedTuple):
     offset: int
     rule: str
     reason: str
+
+    def finding(self) -> Finding:
+        """The break as it is told to people."""
+        hint = "memorybank log --verify shows the place; memorybank repair starts a segment that names the gap"
+        return Finding(self.rule, f"after line {self.after}: {self.reason}", segment_file(self.segment or 1), hint)
 
 
 class Tail(NamedTuple):
@@ -65,6 +72,7 @@ class Segments(Protocol):
         """The bytes of a segment from `offset` on, line by line."""
 
 
+HELD = 4 << 20  # bytes of a group that wait in memory until its last line is met
 _VOUCHING = (CHECKPOINT, "snapshot.created", GAP)
 
 
@@ -109,17 +117,36 @@ class Reader:
 
     def _follow(self, items: Iterator[_Item]) -> Generator[Line, None, list[_Item]]:
         group: list[_Item] = []
+        before, whole, held = None, None, 0  # type: Line | None, bool | None, int
         for item in items:
-            if not self._fits(item, group):
+            if not self._fits(item, before):
                 return [*group, item, *items]
             group.append(item)
-            if _is_last(item.line):
-                yield from self._accept(group)
-                group = []
+            before, held = item.line, held + item.end - item.start
+            if _is_last(before):
+                before, whole, held = None, None, 0
+            else:
+                if whole is None and held > HELD:
+                    whole = self._is_whole(item)
+                if not whole:
+                    continue
+            yield from self._accept(group)
+            group = []
         return group
 
-    def _fits(self, item: _Item, group: list[_Item]) -> bool:
-        before = group[-1].line if group else None
+    def _is_whole(self, item: _Item) -> bool:
+        """Whether the rest of the group that `item` belongs to follows it: a long group is not held in memory."""
+        before = item.line
+        for later in self._items(Position(0, "", item.segment, item.end)):
+            if not self._fits(later, before):
+                return False
+            if _is_last(later.line):
+                return True
+            before = later.line
+        return False
+
+    def _fits(self, item: _Item, before: Line | None) -> bool:
+        """Whether an item follows `before`, a line of its own group, or where that is None begins one after the end."""
         line, seq, digest = item.line, before.seq if before else self.end.seq, before.hash if before else self.end.hash
         if line is None:
             return False

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from memorybank_cli.bank import measures, times
+from memorybank_cli.bank import adding, times
+from memorybank_cli.bank.claims import of_document as claims_of
 from memorybank_cli.bank.layout import AGENTS, SECTIONS, Place
 from memorybank_cli.bank.measures import LISTED, SINGLE, VIEW, Aggregates, getter
 from memorybank_cli.bank.misfits import shorten
@@ -86,11 +87,11 @@ class Extractor:
         directory, _, name = path.rpartition("/")
         records = records_of(kind, value, name)
         found: dict[str, Any] = {}
-        measures.take(self.aggregates.of(directory, name), records.values, records.role, found)
+        adding.take(self.aggregates.of(directory, name), records.values, records.role, found)
         if not judged:
             return "", packed(found)
         single = records.role == SINGLE
-        times.gather(name, value, () if single else records.values, records.pointer[1:], found)
+        times.gather(name, kind, value, () if single else records.values, records.pointer[1:], found)
         if self.ids.references(records.kind):
             self._refer(records, found)
         if directory in _CLAIMING or path in self.aggregates.by_file:
@@ -112,7 +113,7 @@ class Extractor:
             claims.append([at, number, None if isinstance(there, dict | list) else there])
         if directory in _CLAIMING:
             taken = {claim[0] for claim in claims}
-            claims += [one for one in measures.built_in_claims(name[:-5], value) if one[0] not in taken]
+            claims += [one for one in claims_of(name[:-5], value) if one[0] not in taken]
         if claims:
             found["claims"] = claims
 

@@ -183,3 +183,13 @@ def user_config(owner: int) -> dict[str, Any]:
             f"{escape(path)} is damaged: {error}", path=path, hint="correct it or move it away"
         ) from None
     return value if isinstance(value, dict) else {}
+
+
+def user_name() -> str:
+    """Who runs this, by the OS; the uid where it has no name."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -10,7 +10,7 @@ from memorybank_cli.base.records import Finding
 
 Pending = Literal["", "new", "changed", "removed", "found"]
 ROT = "MB115"
-OLDER = "MB209"
+MISFIT, OLDER = "MB201", "MB209"
 _MIB = 1 << 20
 # `{}` and a line break: a placeholder says nothing yet about the shape that will be kept there.
 EMPTY_OBJECT = "ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356"
@@ -124,7 +124,8 @@ def _shape(path: str, where: Place, expected: Expected | None, seen: Seen, rules
 
 
 def _shape_hint(rule: str, kind: str) -> str:
-    return "memorybank migrate" if rule == OLDER else f"memorybank explain {rule}; the schema's name is {kind}"
+    hints = {MISFIT: f"memorybank schema show {kind} says what is expected", OLDER: "memorybank migrate"}
+    return hints.get(rule, f"memorybank explain {rule}")
 
 
 def recorded_rules(where: Place, seen: Seen, bound: frozenset[str]) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from functools import cache
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
 from memorybank_cli.base.names import check_id, is_id
@@ -169,6 +171,19 @@ def without(listing: Listing, patterns: tuple[str, ...]) -> Listing:
     return listing._replace(
         files=list(filter(stays, listing.files)), directories=list(filter(stays, listing.directories))
     )
+
+
+def shaping(patterns: tuple[str, ...], inner: list[str] | None = None) -> Callable[[Listing], Listing | None]:
+    """What a walk over a bank leaves out: what a pattern fits, and banks inside it, which are put into `inner`."""
+
+    def shape(listing: Listing) -> Listing | None:
+        if listing.path and BANK in map(itemgetter(0), listing.files):
+            if inner is not None:
+                inner.append(listing.path)
+            return None
+        return without(listing, patterns) if patterns else listing
+
+    return shape
 
 
 def is_excluded(path: str, patterns: tuple[str, ...]) -> bool:

@@ -1,39 +1,16 @@
-"""What is counted over records so that totals can be held against them: the rules of a bank, and their measures.
-
-A measure is a monoid: what the files of a directory contribute is kept as one value, and the values of directories
-are added up. Sums are exact for integers; of floats the magnitude is kept too, which says how far sums may differ.
-"""
+"""What is counted over records, so that totals can be held against them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from math import fsum
-from sys import float_info
 from typing import Any, Literal, NamedTuple
 
-from memorybank_cli.bank.moments import TIME_MEMBERS, of_value
+from memorybank_cli.bank.moments import TIME_MEMBERS
 from memorybank_cli.base.exact_json import dumps, loads
 
 Is = Literal["count", "sum", "span"]
 TRADES = "trades"
-MEMBERS: dict[str, str] = {
-    **dict.fromkeys(("total_trades", "trade_count", "trades_count", "num_trades"), "count"),
-    "failed_trades": "failed",
-    "successful_trades": "successful",
-    **dict.fromkeys(("first_trade_time", "first_trade_at", "first_trade_timestamp", "first_trade_date"), "first"),
-    **dict.fromkeys(("last_trade_time", "last_trade_at", "last_trade_timestamp", "last_trade_date"), "last"),
-}
-"""Members of metrics and state documents that are totals over all trades, and what they are."""
-OBJECTS = ("performance", "metrics", "statistics", "stats", "summary", "trading", "totals")
-"""Members of the document that may hold them, beside the root."""
-_SCOPES = frozenset(
-    {
-        *("strategy", "strategy_id", "symbol", "pair", "token_pair", "token", "venue", "exchange", "dex", "account"),
-        *("account_id", "agent", "agent_id", "session", "session_id", "period", "window", "day", "date", "since"),
-        *("from", "start", "end", "start_time", "end_time"),
-    }
-)
 # Records are counted in single-record files; where there are none in lists, and only then in lists of the newest.
 SINGLE, LISTED, VIEW = "", "l", "v"
 ROLES = (SINGLE, LISTED, VIEW)
@@ -74,26 +51,50 @@ FAILED = Measure(TRADES, "count", (), (("/success", "false"),))
 SUCCESSFUL = Measure(TRADES, "count", (), (("/success", "true"),))
 TIMES = Measure(TRADES, "span", tuple(f"/{name}" for name in TIME_MEMBERS))
 BUILT_IN = (COUNT, FAILED, SUCCESSFUL, TIMES)
+_SUCCESS = (COUNT, FAILED, SUCCESSFUL)
+_NEEDED: dict[str, tuple[Measure, ...]] = {
+    "count": (COUNT,),
+    "failed": _SUCCESS,
+    "successful": _SUCCESS,
+    "first": (COUNT, TIMES),
+    "last": (COUNT, TIMES),
+}
+"""By what a document claims: the measures that it is held against."""
 
 
 class Applied(NamedTuple):
-    """One measure as it is taken of records: its filter, and what takes a record's value; None where it has none."""
+    """One measure as it is taken of records: its filter, and what takes a record's value; None where it has none.
+
+    A filter by one member that is true, false or null, as most are, is that `member` and `wanted`.
+    """
 
     key: str
     what: Is
+    member: str
+    wanted: bool | None
     fits: Callable[[Any], bool] | None
     value: Callable[[Any], Any] | None
 
 
 class Aggregates:
-    """The measures of a bank, and the rules its config declares."""
+    """The measures of a bank, and the rules its config declares.
 
-    def __init__(self, declared: Sequence[Mapping[str, Any]] = ()) -> None:
+    Built-in measures are taken only for what some document claims: trades whose total nobody states cost nothing.
+    """
+
+    def __init__(self, declared: Sequence[Mapping[str, Any]] = (), claimed: Iterable[str] = ()) -> None:
+        self._declared = declared
         self.rules = tuple(_rule(one) for one in declared)
-        needed = (one for rule in self.rules for one in (rule.measure, rule.measure.matching, rule.measure.present))
-        self.measures = tuple(dict.fromkeys((*BUILT_IN, *needed)))
-        self.keys = {measure: str(number) for number, measure in enumerate(self.measures)}
+        rules = [one for rule in self.rules for one in (rule.measure, rule.measure.matching, rule.measure.present)]
+        measures = dict.fromkeys((*BUILT_IN, *rules))
+        self.keys = {measure: str(number) for number, measure in enumerate(measures)}
+        taken = {*rules, *(measure for what in claimed for measure in _NEEDED.get(what, ()))}
+        self._taken = [one for one in measures if one in taken]
         self._applied: dict[str, tuple[Applied, ...]] = {}
+
+    def claiming(self, claimed: Iterable[str]) -> Aggregates:
+        """The same, with the built-in measures for what is claimed."""
+        return Aggregates(self._declared, claimed)
 
     @cached_property
     def digest(self) -> str:
@@ -112,7 +113,7 @@ class Aggregates:
 
     @cached_property
     def _files(self) -> frozenset[str]:
-        return frozenset(measure.of for measure in self.measures if measure.of.endswith(".json"))
+        return frozenset(measure.of for measure in self._taken if measure.of.endswith(".json"))
 
     def of(self, directory: str, name: str) -> tuple[Applied, ...]:
         """The measures that are taken of the records in a file."""
@@ -127,7 +128,7 @@ class Aggregates:
         return self._at(lambda of: directory.startswith(f"{of}/"))
 
     def _at(self, wanted: Callable[[str], bool]) -> tuple[Applied, ...]:
-        return tuple(_applied(one, key) for one, key in self.keys.items() if wanted(one.of))
+        return tuple(_applied(one, self.keys[one]) for one in self._taken if wanted(one.of))
 
 
 def _rule(declared: Mapping[str, Any]) -> Rule:
@@ -144,14 +145,19 @@ def _pointer(name: str) -> str:
 
 def _applied(measure: Measure, key: str) -> Applied:
     value = getter(measure.members[0]) if len(measure.members) == 1 else _first_member(measure.members)
-    return Applied(key, measure.what, _filter(measure.where), value if measure.members else None)
+    where = [(pointer, loads(wanted.encode())) for pointer, wanted in measure.where]
+    if len(where) == 1 and _is_plain(where[0][0]) and (where[0][1] is None or isinstance(where[0][1], bool)):
+        [(member, wanted)] = where
+        return Applied(key, measure.what, member[1:], wanted, None, value if measure.members else None)
+    return Applied(key, measure.what, "", None, _filter(where), value if measure.members else None)
 
 
-def _filter(where: Sequence[tuple[str, str]]) -> Callable[[Any], bool] | None:
-    wanted = [(getter(pointer), loads(value.encode())) for pointer, value in where]
-    if len(wanted) == 1:
-        [(get, value)] = wanted
-        return lambda record: same(get(record), value)
+def _is_plain(pointer: str) -> bool:
+    return pointer.count("/") == 1 and len(pointer) > 1 and "~" not in pointer
+
+
+def _filter(where: Sequence[tuple[str, Any]]) -> Callable[[Any], bool] | None:
+    wanted = [(getter(pointer), value) for pointer, value in where]
     return (lambda record: all(same(get(record), value) for get, value in wanted)) if wanted else None
 
 
@@ -193,129 +199,3 @@ def getter(pointer: str) -> Callable[[Any], Any]:
 def same(one: Any, other: Any) -> bool:
     """Whether two JSON scalars are the same: true is not 1, and what is not there is null."""
     return one is other or bool(one == other and isinstance(one, bool) == isinstance(other, bool))
-
-
-# Values of the monoid, by what they are. `count` a number; `sum` [have, odd, whole, floats, magnitude], `have` records
-# having the member, `odd` of them no number there, `floats` terms that add up to the sum of floats without rounding;
-# `times` [naive, first, last] of times written as text; `numbers` [least, most].
-
-
-def take(measures: Sequence[Applied], records: Sequence[Any], role: str, found: dict[str, Any]) -> None:
-    """Put what records add to each measure into `found`; nothing where they add nothing."""
-    for record in records:
-        for name, what, fits, value_of in measures:
-            if fits is not None and not fits(record):
-                continue
-            if value_of is None:
-                _extend(found, "count", role + name, 1)
-            elif (value := value_of(record)) is not None:
-                _add(found, what, value, role + name)
-
-
-def _add(found: dict[str, Any], what: Is, value: Any, key: str) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if what == "count":
-        _extend(found, "count", key, 1)
-    elif what == "sum":
-        whole = value if number and isinstance(value, int) else 0
-        floats = [value] if isinstance(value, float) else []
-        _extend(found, "sum", key, [1, 0 if number else 1, whole, floats, abs(value) if floats else 0.0])
-    elif number:
-        _extend(found, "numbers", key, [value, value])
-    elif (moment := of_value(value)) is not None:
-        _extend(found, "times", key, [int(moment[1]), moment[0], moment[0]])
-
-
-def _extend(found: dict[str, Any], sort: str, key: str, value: Any) -> None:
-    known = found.get(sort)
-    if known is None:
-        found[sort] = {key: value}
-    else:
-        known[key] = JOINED[sort](known[key], value) if key in known else value
-
-
-def joined_counts(one: int, other: int) -> int:
-    """Both counts as one."""
-    return one + other
-
-
-def joined_sums(one: Sequence[Any], other: Sequence[Any]) -> list[Any]:
-    """Both sums as one."""
-    floats = list(one[3])
-    for number in other[3]:
-        _grow(floats, number)
-    return [one[0] + other[0], one[1] + other[1], one[2] + other[2], floats, add((one[4], other[4]))]
-
-
-def _grow(terms: list[float], number: float) -> None:
-    """Add a float to terms that don't overlap, without rounding (Shewchuk 1997)."""
-    kept = 0
-    for term in terms:
-        larger, smaller = (number, term) if abs(number) >= abs(term) else (term, number)
-        total = add((larger, smaller))
-        rest = smaller - (total - larger)
-        if rest:
-            terms[kept] = rest
-            kept += 1
-        number = total
-    terms[kept:] = [number]
-
-
-def joined_times(one: Sequence[int], other: Sequence[int]) -> list[int]:
-    """Both spans of time as one."""
-    return [one[0] | other[0], min(one[1], other[1]), max(one[2], other[2])]
-
-
-def joined_numbers(one: Sequence[Any], other: Sequence[Any]) -> list[Any]:
-    """Both spans of numbers as one."""
-    return [min(one[0], other[0]), max(one[1], other[1])]
-
-
-JOINED: dict[str, Callable[[Any, Any], Any]] = {
-    "count": joined_counts,
-    "sum": joined_sums,
-    "times": joined_times,
-    "numbers": joined_numbers,
-}
-"""How two values of each sort become one."""
-
-
-def add(values: Iterable[float]) -> float:
-    """The sum of floats, rounded once; beyond the range of floats the largest there is."""
-    try:
-        return fsum(values)
-    except OverflowError:
-        return float_info.max
-
-
-# What metrics and state documents claim
-
-
-def built_in_claims(stem: str, value: Any) -> list[list[Any]]:
-    """What a document of metrics or state says of all trades: [pointer, what, value]; those of a part are no totals."""
-    if not isinstance(value, dict) or sum(map(str.isdecimal, stem)) > 3 or _is_part(value):
-        return []
-    found = _claims("", value)
-    for name in OBJECTS:
-        inner = value.get(name)
-        if isinstance(inner, dict) and not _is_part(inner):
-            found += _claims(f"/{name}", inner)
-    return found
-
-
-def _claims(pointer: str, value: dict[str, Any]) -> list[list[Any]]:
-    return [
-        [f"{pointer}/{name}", what, value[name]]
-        for name, what in MEMBERS.items()
-        if name in value and _can_be(what, value[name])
-    ]
-
-
-def _can_be(what: str, value: Any) -> bool:
-    if what in ("first", "last"):
-        return of_value(value) is not None
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_part(value: dict[str, Any]) -> bool:
-    return any(isinstance(value[name], str | int | float) for name in _SCOPES & value.keys())

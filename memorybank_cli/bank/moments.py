@@ -62,8 +62,8 @@ def parse(text: str) -> datetime | None:
 
 def of_datetime(time: datetime) -> int:
     """Microseconds since the epoch, exactly."""
-    since = (time if time.tzinfo else time.replace(tzinfo=UTC)) - _START
-    return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds
+    # A float holds the microseconds of some 285 years exactly.
+    return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * SECOND)
 
 
 def of_epoch(number: float) -> int | None:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from memorybank_cli.bank import layout, versions
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Entry
+from memorybank_cli.bank.rendering import make_way, quarantine_file
 from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.bank.spool import Spool
 from memorybank_cli.base import clock, digests, files
-from memorybank_cli.base.names import uuid7
+from memorybank_cli.base.names import unescape, uuid7
+from memorybank_cli.base.walk import component, components
 
 BEGIN = "restore.begin"
 END = "restore.end"
@@ -56,7 +58,7 @@ def replace_files(
     """
     with replacing(bank, reason, keep, **fields) as act:
         for one in wanted:
-            act.put(one)
+            act.put(one, digest_there(bank, one.path))
         return act.carry_out()
 
 
@@ -70,9 +72,10 @@ def replacing(bank: Bank, reason: str, keep: bool = True, **fields: object) -> I
         bank.check_writable()
         act = Act(bank, {"id": uuid7(), "reason": reason}, keep, fields)
         try:
-            files.make_dirs(bank.root, act.stage)
+            act.open()
             yield act
         finally:
+            act.close()
             if not act.begun or act.ended:  # else a failure leaves the stage: the next opening goes on with it
                 files.remove_tree(bank.root, act.stage)
 
@@ -91,14 +94,30 @@ class Act:
         self._methods: dict[str, str] = {}
         self._done = Replaced([], [], {})
         self._parts = self._staged = 0
+        self._fd = -1
+        self._directories: set[str] = set()
         self._room = versions.room(bank)
 
-    def put(self, one: Replacement) -> FileRow:
-        """Stage one file; what the journal will say of it. Raises OSError."""
-        before = digest_there(self.bank, one.path)
+    def open(self) -> None:
+        """Make the stage."""
+        files.make_dirs(self.bank.root, self.stage)
+        with self.bank.root.directory(self.stage) as fd:
+            self._fd = os.dup(fd)
+
+    def close(self) -> None:
+        """Give the stage's descriptor back."""
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    def put(self, one: Replacement, before: str | None) -> FileRow:
+        """Stage one file where something of the digest `before` stands now; what the journal will say of it.
+
+        Raises OSError.
+        """
         if one.content is None:
             row, kept = FileRow(one.path, None, 0, 0, [], one.kind, before), None
         else:
+            self._check_names(one.path)
             digest, size, kept = self._write(one)
             row = FileRow(one.path, digest, size, one.mode & 0o7777, list(one.rules), one.kind, before)
         (self._done.removed if one.content is None else self._done.restored).append(one.path)
@@ -140,9 +159,17 @@ class Act:
                 size += len(piece)
                 yield piece
 
-        with self.bank.root.directory(self.stage) as fd:
-            files.write_new(fd, name, pieces(), one.mode & 0o7777, mtime)
+        files.write_new(self._fd, name, pieces(), one.mode & 0o7777, mtime)
         return digest.hexdigest(), size, data if isinstance(data, bytes) and size <= versions.LARGEST else None
+
+    def _check_names(self, path: str) -> None:
+        """Raise OSError for a name that this file system cannot hold: once the act is begun it would be too late."""
+        directory, _, name = path.rpartition("/")
+        parts = [component(name), *(() if directory in self._directories else components(directory))]
+        for part in parts:
+            with suppress(FileNotFoundError):
+                os.stat(part, dir_fd=self._fd, follow_symlinks=False)
+        self._directories.add(directory)
 
     def _close_part(self) -> None:
         if not self._rows:
@@ -203,11 +230,52 @@ def swap(bank: Bank, rows: Iterable[FileRow], stage: str, keep: bool) -> dict[st
     """Exchange what is staged with what stands there, durably; the kept bytes by path."""
     kept: dict[str, str] = {}
     changed: set[str] = set()
-    for index, row in enumerate(rows):
-        if place := swap_in(bank, row, f"{stage}/{index}", keep, changed):
-            kept[row.path] = place
+    with bank.root.directory(stage) as staged, closing(_Directory(bank, changed)) as directory:
+        for index, row in enumerate(rows):
+            if row.after is not None and row.before is None:
+                place, fd = directory.of(row.path)
+                if files.move_in(staged, str(index), fd, unescape(row.path.rpartition("/")[2])):
+                    if place:
+                        kept[row.path] = place
+                    continue
+            if place := swap_in(bank, row, f"{stage}/{index}", keep, changed):
+                kept[row.path] = place
     files.sync_paths(bank.root, changed)
     return kept
+
+
+class _Directory:
+    """The directory into which new files come, kept open from one file to the next."""
+
+    def __init__(self, bank: Bank, changed: set[str]) -> None:
+        self.bank, self.changed = bank, changed
+        self._path, self._fd = "", os.dup(bank.root.fd)
+        changed.add("")
+
+    def of(self, path: str) -> tuple[str, int]:
+        """A descriptor of the directory of `path`, made where it is missing, and where a file in its way is kept."""
+        directory, place = path.rpartition("/")[0], ""
+        if directory != self._path:
+            place = _way(self.bank, path, self.changed)
+            with self.bank.root.directory(directory) as fd:
+                os.close(self._fd)
+                self._path, self._fd = directory, os.dup(fd)
+        return place, self._fd
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self._fd)
+
+
+def _way(bank: Bank, path: str, changed: set[str]) -> str:
+    """Have a directory for `path`; where a file that stood in its way is kept, '' for none."""
+    directory = path.rpartition("/")[0]
+    if directory in changed:
+        return ""
+    place = make_way(bank.root, path)
+    files.make_dirs(bank.root, directory)
+    changed.add(directory)
+    return place
 
 
 def swap_in(bank: Bank, row: FileRow, staged: str, keep: bool, changed: set[str]) -> str:
@@ -216,14 +284,9 @@ def swap_in(bank: Bank, row: FileRow, staged: str, keep: bool, changed: set[str]
     Directories that the caller then has to sync go into `changed`; those in it were made already.
     """
     there = bank.root.stat(row.path)
-    directory = row.path.rpartition("/")[0]
     if row.after is None:  # a directory there now was made for files of this very replacement
         return "" if there is None or stat.S_ISDIR(there.st_mode) else put_away(bank, row.path, row, keep)
-    place = ""
-    if directory not in changed:
-        place = bank.make_way(row.path)
-        files.make_dirs(bank.root, directory)
-        changed.add(directory)
+    place = _way(bank, row.path, changed)
     if there is None:
         files.rename(bank.root, staged, row.path, durable=False)
         return place
@@ -240,4 +303,4 @@ def put_away(bank: Bank, path: str, row: FileRow, keep: bool) -> str:
     if not keep and digest is not None and expected is not None and digest == row.before == expected.sha:
         files.remove(bank.root, path)
         return ""
-    return bank.quarantine_file(path, digest or f"no-file-{os.urandom(4).hex()}")
+    return quarantine_file(bank.root, path, digest or f"no-file-{os.urandom(4).hex()}")

@@ -18,6 +18,7 @@ from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.examine import Changing, Examiner
 from memorybank_cli.bank.judge import ROT, Pending, Rules, judge
 from memorybank_cli.bank.layout import Place
+from memorybank_cli.bank.oddities import inner_bank, no_file
 from memorybank_cli.bank.rows import Content, Expected, Row, Seen
 from memorybank_cli.bank.settled import Counts, Settled, read, signature
 from memorybank_cli.bank.tally import Tally
@@ -67,8 +68,8 @@ class Scanner:
     def __init__(self, bank: Bank, progress: Progress = QUIET) -> None:
         self.bank, self.catalog, self.progress = bank, bank.catalog, progress
         self.scan = Scan()
-        self.examiner = Examiner(bank.registry, bank.aggregates)
         self.facts = Tally()
+        self._use(frozenset(self.catalog.meta("claimed", [])))
         self.rules = judging_rules(bank)
         self.full = False
         self.fresh: set[str] = set()
@@ -94,7 +95,7 @@ class Scanner:
             self._directory(listing)
         for directory in sorted(known - visited):
             self._gone(directory)
-        self.scan.findings += [_inner_bank(path) for path in inner]
+        self.scan.findings += [inner_bank(path) for path in inner]
         self._keep(files=self.scan.checked, facts=self.facts.value())
         return self.scan
 
@@ -155,17 +156,35 @@ class Scanner:
     # Versions and rolling re-hash
 
     def _check_version(self) -> None:
-        from memorybank_cli import __version__
-
-        version = f"{__version__} {self.bank.registry.digest} {facts.VERSION}{self.bank.aggregates.digest}"
         boot = [clock.boot_id()]
         with self.catalog.writing():
-            if self.catalog.meta("version") != version:
+            if self.catalog.meta("version") != self.version:
                 self.catalog.forget_seen()
-                self.catalog.set_meta("version", version)
+                self.catalog.set_meta("version", self.version)
             if self.catalog.meta("boot", boot) != boot:
                 self.catalog.doubt_seen()
             self.catalog.set_meta("boot", boot)
+
+    def _use(self, claimed: frozenset[str]) -> None:
+        from memorybank_cli import __version__
+
+        registry, aggregates = self.bank.registry, self.bank.aggregates
+        self.claimed = claimed
+        self.version = " ".join((__version__, registry.digest, str(facts.VERSION), aggregates.digest, *sorted(claimed)))
+        self.examiner = Examiner(registry, aggregates.claiming(claimed))
+
+    def _claim(self, found: dict[str, Any]) -> None:
+        """Measure trades, which are walked after metrics and state, for what these say for the first time."""
+        claimed = self.claimed.union(claim[2] for claim in found.get("claims", ()) if isinstance(claim[2], str))
+        if claimed == self.claimed:
+            return
+        self._keep()
+        self._use(claimed)
+        self.unchanged = {path: look for path, look in self.unchanged.items() if not f"{path}/".startswith("trades/")}
+        with self.catalog.writing():
+            self.catalog.forget_seen("trades")
+            self.catalog.set_meta("claimed", sorted(claimed))
+            self.catalog.set_meta("version", self.version)
 
     def _rolling(self) -> list[str]:
         total = self.catalog.meta("files", 0)
@@ -192,6 +211,7 @@ class Scanner:
         self._remember(listing.path, seen, vanished)
         found = tally.value()
         self.facts.merge(found)
+        self._claim(found)
         if listing.path and settled and self.scan.pending == mark[1] and listing.path not in self._troubled:
             section, newest = _section(listing.path), max((entry.mtime_ns for entry in listing.files), default=0)
             checked, size, records = (now - then for now, then in zip(self._mark()[2:], mark[2:], strict=True))
@@ -222,7 +242,8 @@ class Scanner:
 
     def _keep(self, **values: Any) -> None:
         with self.catalog.writing():
-            for write in self._written:
+            # Looks by other schemas or rules than another process uses meanwhile are not kept.
+            for write in self._written if self.catalog.meta("version", self.version) == self.version else ():
                 write()
             for name, value in values.items():
                 self.catalog.set_meta(name, value)
@@ -348,7 +369,7 @@ class Scanner:
             if entry.name.endswith(".json"):
                 self.scan.findings.append(Finding("MB112", "a directory named like a JSON file", prefix + entry.name))
         for entry in listing.others:
-            self.scan.findings.append(_no_file(prefix + entry.name, entry))
+            self.scan.findings.append(no_file(prefix + entry.name, entry))
             if stat.S_ISDIR(entry.mode):
                 self._unreadable_directories.append(prefix + entry.name)
 
@@ -357,22 +378,6 @@ def judging_rules(bank: Bank) -> Rules:
     """What `judge` needs to know of a bank."""
     bound = frozenset(bank.catalog.meta("bound", [])) | bank.registry.own
     return Rules(bound, layout.limits(bank.settings), bank.settings["open_patterns"], not bank.is_empty)
-
-
-def _inner_bank(path: str) -> Finding:
-    message = "a bank inside this bank; it is checked and backed up on its own"
-    return Finding("MB112", message, path, f"memorybank status --bank {path}")
-
-
-def _no_file(path: str, entry: Entry) -> Finding:
-    if stat.S_ISDIR(entry.mode):
-        what = "the directory cannot be read, or is nested too deep"
-        return Finding("MB307", what, path, "correct its owner and mode, or move it up")
-    if stat.S_ISLNK(entry.mode):
-        return Finding("MB305", "a symbolic link; it is not followed", path, "replace it with the file itself")
-    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
-    what = kinds.get(stat.S_IFMT(entry.mode), "a device")
-    return Finding("MB305", f"{what}, no file", path, "remove it")
 
 
 def _same(entry: Entry, seen: Seen, settled: int = SETTLED_NS) -> bool:

@@ -9,8 +9,8 @@ import sqlite3
 from hashlib import sha256
 from typing import Any
 
+from memorybank_cli.bank.adding import JOINED
 from memorybank_cli.bank.facts import unpacked
-from memorybank_cli.bank.measures import JOINED
 from memorybank_cli.bank.rows import Seen
 
 
@@ -28,10 +28,7 @@ class Tally:
         self.zones: dict[str, dict[str, list[int]]] = {}
         self.apart: dict[str, dict[str, list[Any]]] = {}
         self.claims: list[list[Any]] = []
-        self.count: dict[str, int] = {}
-        self.sum: dict[str, list[Any]] = {}
-        self.times: dict[str, list[int]] = {}
-        self.numbers: dict[str, list[Any]] = {}
+        self._sorts: dict[str, dict[str, Any]] = {name: {} for name in JOINED}
         self.refs = 0
         self._ids: list[str] = []
         self._lists: list[str] = []
@@ -49,13 +46,13 @@ class Tally:
 
     def _take(self, path: str, section: str, seen: Seen) -> None:
         facts = unpacked(seen.facts)
-        for name in facts:
+        for name, fact in facts.items():
             if name in JOINED:
-                _join(getattr(self, name), facts[name], JOINED[name])
+                _join(self._sorts[name], fact, JOINED[name])
             elif name == "listed":
                 self._lists.append(seen.sha)
             else:
-                getattr(self, f"_add_{name}")(path, section, facts[name])
+                getattr(self, f"_add_{name}")(path, section, fact)
 
     def _add_naive(self, path: str, section: str, fact: list[Any]) -> None:
         times, pointer, text = fact
@@ -80,8 +77,9 @@ class Tally:
 
     def merge(self, other: dict[str, Any]) -> None:
         """Add what another tally says, in the form of `value`."""
-        for name, joined in _JOINED.items():
-            _join(getattr(self, name), other.get(name, {}), joined)
+        for name, joined in JOINED.items():
+            _join(self._sorts[name], other.get(name, {}), joined)
+        _join(self.naive, other.get("naive", {}), _joined_counts)
         for name in ("zones", "apart"):
             for section, rows in other.get(name, {}).items():
                 _join(getattr(self, name).setdefault(section, {}), rows, _joined_counts)
@@ -92,8 +90,8 @@ class Tally:
 
     def value(self) -> dict[str, Any]:
         """All of it as JSON, what is empty left out; the same for the same files in the same order."""
-        names = ("zones", "apart", "claims", *_JOINED, "refs")
-        found = {name: getattr(self, name) for name in names}
+        names = ("naive", "zones", "apart", "claims", "refs")
+        found = {**{name: getattr(self, name) for name in names}, **self._sorts}
         found |= {"ids": _digest(self._ids), "lists": _digest(self._lists)}
         return {name: value for name, value in found.items() if value}
 
@@ -110,6 +108,3 @@ def _join(into: dict[str, Any], more: dict[str, Any], joined: Any) -> None:
 
 def _joined_counts(one: list[Any], other: list[Any]) -> list[Any]:
     return [one[0] + other[0], one[1] + other[1], *one[2:]]
-
-
-_JOINED = {**JOINED, "naive": _joined_counts}

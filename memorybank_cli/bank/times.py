@@ -13,14 +13,15 @@ NAMES, MEMBERS = 0, 1
 _Chain = Any  # the way to a value, innermost first: None, or a pair of a way and a key
 
 
-def gather(name: str, value: Any, records: Sequence[Any], member: str, found: dict[str, Any]) -> None:
+def gather(name: str, kind: str, value: Any, records: Sequence[Any], member: str, found: dict[str, Any]) -> None:
     """Put what is to be said of a document's times under `naive`, `zones` and `apart`; nothing where all is well.
 
     `records` are those of a list: the document's, or its `member`'s. Of any other list the first item stands for all:
-    one writer wrote them.
+    one writer wrote them. A trade whose own time has a zone is taken at its word for the times further inside.
     """
     times = _Times(found)
     if isinstance(value, dict):
+        times.inside = kind != "trade" or not _has_zone(value)
         times.walk({key: inner for key, inner in value.items() if key != member} if member else value, None)
         moment = moments.in_name(name)
         if moment is not None:
@@ -30,9 +31,18 @@ def gather(name: str, value: Any, records: Sequence[Any], member: str, found: di
         times.item(record, number, chain)
 
 
+def _has_zone(record: dict[str, Any]) -> bool:
+    for member in TIME_MEMBERS:
+        value = record.get(member)
+        if type(value) is str:
+            return value[-1:] == "Z" or (moments.of_value(value) or (0, True))[1] is False
+    return False
+
+
 class _Times:
     def __init__(self, found: dict[str, Any]) -> None:
         self.found = found
+        self.inside = True
 
     def walk(self, value: Any, chain: _Chain) -> None:
         """Look at the texts and numbers of a record. The hot path: a few comparisons for each."""
@@ -44,9 +54,9 @@ class _Times:
             elif kind is float or kind is int:
                 if inner >= LEAST:
                     self._number(inner, key, value, chain)
-            elif kind is dict:
+            elif kind is dict and self.inside:
                 self.walk(inner, (chain, key))
-            elif kind is list and inner:
+            elif kind is list and inner and self.inside:
                 self.item(inner[0], 0, (chain, key))
 
     def item(self, value: Any, number: int, chain: _Chain) -> None:
@@ -74,8 +84,7 @@ class _Times:
             return
         for partner in moments.partners(key):
             text = value.get(partner)
-            time = moments.parse(text) if isinstance(text, str) else None
-            if time is not None:
+            if isinstance(text, str) and (time := moments.parse(text)) is not None:
                 apart = moments.of_datetime(time) - epoch
                 if time.tzinfo is None:
                     self._zone(apart, MEMBERS)
@@ -84,22 +93,17 @@ class _Times:
 
     def compare_name(self, epoch: int, record: dict[str, Any]) -> None:
         """Hold the epoch in a file's name against the record's times: one of them is meant, the first by itself."""
-        first: tuple[int, str, str] | None = None
-        nearest = SAME_DAY
-        for member in TIME_MEMBERS:
-            value = record.get(member)
-            moment = moments.of_value(value) if value is not None else None
-            if moment is None:
-                continue
-            apart = moment[0] - epoch
-            if first is None:
-                first = (apart, f"/{member}", str(value))
-                if moment[1]:
-                    self._zone(apart, NAMES)
-            nearest = min(nearest, abs(apart))
-        # A number more than a day from every time of the record is none of its times, perhaps no time at all.
-        if first is not None and QUARTER - MINUTE < nearest < SAME_DAY and abs(first[0]) < SAME_DAY:
-            self._apart(first[0], NAMES, first[1], epoch, first[2])
+        rows = ((member, record.get(member)) for member in TIME_MEMBERS)
+        times = [(member, value, found) for member, value in rows if (found := moments.of_value(value)) is not None]
+        if not times:
+            return
+        member, value, (moment, without_zone) = times[0]
+        if without_zone:
+            self._zone(moment - epoch, NAMES)
+        # A number more than a day from the record's time is not that time, perhaps no time at all.
+        nearest = min(abs(one[2][0] - epoch) for one in times)
+        if nearest > QUARTER - MINUTE and abs(moment - epoch) < SAME_DAY:
+            self._apart(moment - epoch, NAMES, f"/{member}", epoch, str(value))
 
     def _zone(self, apart: int, source: int) -> None:
         minutes = moments.zone_of(apart)

@@ -204,6 +204,19 @@ def rename(root: Root, source: str, target: str, durable: bool = True) -> None:
             sync(source_fd)
 
 
+def move_in(source: int, name: str, target: int, target_name: str) -> bool:
+    """Move a file from one open directory to a free name in another, unsynced; False where something stands there.
+
+    Names are the system's.
+    """
+    try:
+        os.stat(target_name, dir_fd=target, follow_symlinks=False)
+    except FileNotFoundError:
+        os.rename(name, target_name, src_dir_fd=source, dst_dir_fd=target)
+        return True
+    return False
+
+
 def exchange(root: Root, one: str, other: str, durable: bool = True) -> bool:
     """Swap two files in one step where the system can (Linux); says whether it did."""
     with root.parent(one) as (one_fd, one_name), root.parent(other) as (other_fd, other_name):

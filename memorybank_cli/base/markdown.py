@@ -7,7 +7,13 @@ import re
 from memorybank_cli.base.names import escape_text
 
 # Character references never begin markup (CommonMark 0.31, 2.5), and every renderer knows them.
-_MARKUP = re.compile(r"[\\`*_\[\]<>|~&$@{}#!]|(?<=:)//|(?<=www)\.|^[-+=]|(?<=^[0-9])[.)]", re.IGNORECASE)
+_MARKUP = re.compile(
+    r"[\\`*\[\]<>|~&$@{}#!]"
+    r"|(?<![a-z0-9])_|_(?![a-z0-9])"  # between letters it is no emphasis
+    r"|(?<=:)//|(?<=www)\."  # what some renderers make links of
+    r"|^[-+=]|^[0-9](?=[0-9]{0,8}[.)])",  # what begins a list or underlines a heading
+    re.IGNORECASE,
+)
 _RUN = re.compile(r"`+")
 
 

@@ -173,7 +173,7 @@ RULES: dict[str, Rule] = {
         "info",
         "No schema fits this file.",
         "Only its bytes are checked, not its meaning.",
-        "Write one to config/schemas/, or leave it.",
+        "memorybank schema infer SECTION learns one from the files there; or write one to config/schemas/, or leave it.",
     ),
     "MB203": Rule(
         "schema-version",

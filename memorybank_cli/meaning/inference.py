@@ -13,7 +13,7 @@ from memorybank_cli.bank.validators import META
 from memorybank_cli.meaning.differences import differences
 from memorybank_cli.meaning.families import Family
 from memorybank_cli.meaning.formats import FORMS
-from memorybank_cli.meaning.names import are_data, in_words, is_moment
+from memorybank_cli.meaning.names import are_data, in_words, is_kind, is_moment
 from memorybank_cli.meaning.shapes import DEEPEST, Shape, merged
 
 CHOICE_SAMPLES = 20
@@ -21,6 +21,8 @@ CHOICE_SAMPLES = 20
 PER_WORD = 4
 WHOLE_SAMPLES = 3
 """So many numbers without a fraction, not all zero, are integers; fewer may be whole by chance."""
+TELLING_SAMPLES = 3
+"""A word such as `type: fill` tells a shape when so many documents have it."""
 MAP_KEYS = 12
 FIXED = 20
 """Members that are there in all of so many objects are no keys of a map, however alike their values are."""
@@ -34,11 +36,8 @@ def schema_of(kind: str, families: Sequence[Family], annotations: dict[str, Any]
 
     It is small enough to be used, whatever the documents are.
     """
-    for depth in range(DEEPEST, 0, -1):
-        schema = _document(kind, families, annotations, exclusive, depth)
-        if is_light(schema, LARGEST // 4):
-            return schema
-    return _document(kind, families, annotations, exclusive, 0)
+    drafts = (_document(kind, families, annotations, exclusive, depth) for depth in range(DEEPEST, -1, -1))
+    return next(draft for draft in drafts if is_light(draft, LARGEST // 4))
 
 
 def distinct(families: Sequence[Family]) -> list[Family]:
@@ -73,16 +72,17 @@ def _document(
         KEYWORD: annotations,
     }
     if len(families) == 1:
-        return head | _schema(families[0].shape, depth)
-    named = dict(zip(_titles(families), families, strict=True))
-    definitions = {
-        name: {
-            "title": in_words(name),
-            "description": f"{family.count:,} of {_files(count)}{_such_as(family)}.",
-            **({"type": "object", "maxProperties": 0} if family.is_empty else _schema(family.shape, depth)),
-        }
-        for name, family in named.items()
-    }
+        return head | _whole(families[0], depth)
+    telling, words = _telling(families)
+    definitions: dict[str, Any] = {}
+    for number, family in enumerate(families):
+        name = _title(family, words[number]) or "shape"
+        name = name if name != "shape" and name not in definitions else f"shape_{number + 1}"
+        body = _whole(family, depth)
+        if words[number] and telling in body.get("properties", {}):
+            body["properties"][telling] = _choice(words[number])
+        told = f"{family.count:,} of {_files(count)}{_such_as(family)}."
+        definitions[name] = {"title": in_words(name), "description": told, **body}
     return head | {
         "oneOf" if exclusive else "anyOf": [{"$ref": f"#/$defs/{name}"} for name in definitions],
         "$defs": definitions,
@@ -98,16 +98,45 @@ def _such_as(family: Family) -> str:
     return (", such as " if family.count > len(family.examples) else ": ") + paths
 
 
-def _titles(families: Sequence[Family]) -> list[str]:
-    """A name for each family: what the names of its files have in common, else its number."""
-    names: list[str] = []
-    for number, family in enumerate(families, 1):
-        stems = [path.rpartition("/")[2].removesuffix(".json") for path in family.examples]
-        common = os.path.commonprefix(stems)  # noqa: RUF071 - of names, by characters
-        common = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in common)
-        name = "empty" if family.is_empty else common.strip("_0123456789").lower()
-        names.append(name if len(name) > 2 and name not in names else f"shape_{number}")
-    return names
+def _whole(family: Family, depth: int) -> dict[str, Any]:
+    """The keywords for whole documents."""
+    if family.is_empty:
+        return {"type": "object", "maxProperties": 0}
+    return {"type": "null"} if _types(family.shape) == ["null"] else _schema(family.shape, depth)
+
+
+def _telling(families: Sequence[Family]) -> tuple[str, list[list[str]]]:
+    """A member such as `type` by whose words the families can be told apart, and the words of each; '' for none."""
+    names = dict.fromkeys(name for family in families for name in family.shape.members if is_kind(name))
+    for name in names:
+        words = [_words(family, name) for family in families]
+        flat = [word for one in words for word in one]
+        if sum(map(bool, words)) > 1 and len(set(flat)) == len(flat):
+            return name, words
+    return "", [[] for _ in families]
+
+
+def _words(family: Family, name: str) -> list[str]:
+    """The few words that a member has in all of a family's documents, once these are enough to tell."""
+    found = family.shape.members.get(name)
+    if found is None or not found.words or not found.texts == found.count == family.count >= TELLING_SAMPLES:
+        return []
+    return sorted(found.words)
+
+
+def _choice(words: list[str]) -> dict[str, Any]:
+    return {"const": words[0]} if len(words) == 1 else {"enum": words}
+
+
+def _title(family: Family, words: list[str]) -> str:
+    """A name for a family: its word, else what the names of its files have in common; '' where that says nothing."""
+    if family.is_empty:
+        return "empty"
+    stems = [path.rpartition("/")[2].removesuffix(".json") for path in family.examples]
+    common = words[0] if len(words) == 1 else os.path.commonprefix(stems)  # noqa: RUF071 - by characters
+    name = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in common)
+    name = name.strip("_0123456789").lower()
+    return name if len(name) > 2 else ""
 
 
 def _schema(shape: Shape, depth: int, name: str = "") -> dict[str, Any]:

@@ -12,6 +12,7 @@ _DATA = re.compile(
     "|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]{4}-[0-9]{2}(-[0-9]{2}([T ][0-9:.,Z+-]+)?)?"
 )
 _MOMENT = re.compile("(.*_)?(time|timestamp|ts|date|at|updated?|since|until)(_(ms|millis|seconds|sec))?")
+_KIND = re.compile("(.*_)?(type|kind|event|action|op|category|class)(_of)?")
 _PARTS = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^A-Za-z0-9_. -]+")
 _WIDE = 60
 
@@ -24,6 +25,11 @@ def are_data(names: Collection[str]) -> bool:
 def is_moment(name: str) -> bool:
     """Whether a member of that name holds a moment: `timestamp`, `opened_at`, `lastUpdate`."""
     return bool(_MOMENT.fullmatch("_".join(_PARTS.findall(name)).lower()))
+
+
+def is_kind(name: str) -> bool:
+    """Whether a member of that name says what kind of thing a record is: `type`, `eventType`, `action`."""
+    return bool(_KIND.fullmatch("_".join(_PARTS.findall(name)).lower()))
 
 
 def in_words(name: str) -> str:

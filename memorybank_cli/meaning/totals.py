@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from memorybank_cli.bank import moments
-from memorybank_cli.bank.measures import add
+from memorybank_cli.bank.adding import add
 from memorybank_cli.base import clock
 
 SHARE = 1e-9

@@ -62,7 +62,7 @@ class Conversation:
 
     def __init__(self, source: Source, account: str) -> None:
         self._source, self._account = source, account
-        self._overlap, self._ids = _Overlap(), _Ids()
+        self._overlap, self._ids = _Overlap(), Ids()
         self._assumed: Counter[str] = Counter()
 
     def tier(self, paths: Sequence[str], beside: str = "") -> Iterator[Item]:
@@ -224,7 +224,7 @@ def _identity(given: Any, parts: list[str], place: Place) -> tuple[str, bytes]:
     return id.hex()[:32], same
 
 
-class _Ids:
+class Ids:
     """Which message has which id, as far as it is not too long ago: some programs count anew with each session."""
 
     def __init__(self) -> None:

@@ -19,8 +19,9 @@ from memorybank_cli.base import clock
 from memorybank_cli.base.exact_json import FlawedJSON, dumps
 from memorybank_cli.base.names import escape_text
 from memorybank_cli.migrations.account_names import AccountNames
-from memorybank_cli.migrations.conversations import LARGEST_MESSAGE, MOST_BESIDE
+from memorybank_cli.migrations.conversations import LARGEST_MESSAGE, MOST_BESIDE, Ids
 from memorybank_cli.migrations.items import AccountItem, Assumption, FileItem, Item, MessageItem, Rejected
+from memorybank_cli.migrations.naming import Names
 from memorybank_cli.migrations.pieces import Path, Piece, encoding, pieces
 from memorybank_cli.migrations.source import Source
 
@@ -58,9 +59,9 @@ def takes(source: Source, path: str) -> bool:
 
 def read(source: Source, paths: Sequence[str]) -> Iterator[Item]:
     """The conversations of everybody, person by person and day by day."""
-    names = AccountNames()
+    names, places, ids = AccountNames(), Names(), Ids()
     for path in paths:
-        yield from _Document(path, names).items(source)
+        yield from _Document(path, names, places, ids).items(source)
     yield from names.assumptions()
 
 
@@ -75,8 +76,8 @@ def _enter(path: Path) -> bool:
 class _Document:
     """One document while it is read."""
 
-    def __init__(self, origin: str, names: AccountNames) -> None:
-        self._origin, self._names = origin, names
+    def __init__(self, origin: str, names: AccountNames, places: Names, ids: Ids) -> None:
+        self._origin, self._names, self._places, self._ids = origin, names, places, ids
         self._person: str | None = None
         self._account = ""
         self._said_of: dict[str, Any] = {}
@@ -125,7 +126,8 @@ class _Document:
         """What is said of a person, once all of it is read."""
         said = {name: value for name, value in self._said_of.items() if value not in ("", None, [], {})}
         if self._person is not None and (said.keys() - {"name"} or said.get("name", self._account) != self._account):
-            yield FileItem(f"state/dialogues/{self._account}.json", self._origin, dumps(said, indent=True) + b"\n")
+            place = self._places.fresh(f"state/dialogues/{self._account}", ".json")
+            yield FileItem(place, self._origin, dumps(said, indent=True) + b"\n")
         self._person = None
 
     def _keep(self, piece: Piece) -> Iterator[Item]:
@@ -149,6 +151,8 @@ class _Document:
             if text:
                 time = clock.show(start + timedelta(seconds=self._second)) if start else ""
                 id = f"{day}-{number}-{role}" if start else _digest(self._account, day, str(number), role)
+                if not self._ids.is_free(*(bytes.fromhex(_digest(*one)) for one in ((self._account, id), (text,)))):
+                    id = _digest(self._account, day, str(number), role, text)  # another document has that turn too
                 yield MessageItem(self._account, role, text, id, time, others, self._origin)
                 self._second += 1
                 self._taken += 1

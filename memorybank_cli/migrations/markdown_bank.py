@@ -66,11 +66,6 @@ def read(source: Source, paths: Sequence[str]) -> Iterator[Item]:
         yield Assumption("documents that begin with a byte order mark were written as UTF-8 without one", recoded)
 
 
-def place(source: Source, path: str) -> str:  # noqa: ARG001
-    """Where a document comes to stand, unless another one stands there."""
-    return path if path.startswith("docs/") else f"docs/{path}"
-
-
 def _places(paths: Sequence[str]) -> dict[str, str]:
     """Where each document comes to stand; those that stand below docs/ already stay there."""
     names = Names()

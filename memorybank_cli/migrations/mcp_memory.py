@@ -6,7 +6,6 @@ what is whole in a line comes in, the rest is rejected. The first version of the
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -15,8 +14,8 @@ from typing import Any, NamedTuple
 
 from memorybank_cli.base.exact_json import dumps
 from memorybank_cli.base.names import escape_text
-from memorybank_cli.base.strict_json import MEMORY_BUDGET, decode, parse_cost, too_deep
 from memorybank_cli.migrations.items import Assumption, FileItem, Item, Rejected
+from memorybank_cli.migrations.json_lines import documents
 from memorybank_cli.migrations.naming import Names, safe_path
 from memorybank_cli.migrations.source import LONGEST_LINE, Source
 
@@ -100,41 +99,10 @@ def _records(source: Source, path: str) -> Iterator[tuple[int, dict[str, Any] | 
                 Rejected(path, f"line {number:,}: longer than {LONGEST_LINE >> 20} MiB; its beginning is kept", line),
             )
             continue
-        for found in _documents(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line):
+        for found in documents(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line):
             wrong = found.wrong or _misfit(found.value)
             rejected = Rejected(path, f"line {number:,}: {wrong}", found.data) if wrong else None
             yield len(found.data), rejected or found.value
-
-
-class _Document(NamedTuple):
-    """One document of a line and its bytes, or what is left of the line and why it is none."""
-
-    value: Any
-    data: bytes
-    wrong: str = ""
-
-
-def _documents(line: bytes) -> Iterator[_Document]:
-    if parse_cost(line) > MEMORY_BUDGET:
-        yield _Document(None, line, f"{len(line):,} bytes that may take too much memory to parse")
-        return
-    try:
-        text, at = line.decode(), 0
-    except UnicodeDecodeError as error:
-        yield _Document(None, line, f"byte {error.start + 1:,} is not UTF-8")
-        return
-    while at < len(text) and not (at == 0 and text.isspace()):
-        start = at
-        try:
-            value, end = decode(text, at)
-        except json.JSONDecodeError as error:
-            yield _Document(None, text[start:].encode(), f"{error.msg} at character {error.pos + 1:,}")
-            return
-        except (ValueError, RecursionError) as error:
-            yield _Document(None, text[start:].encode(), str(error))
-            return
-        at = len(text) if end is None else end
-        yield _Document(value, text[start:at].encode(), "nested too deeply" if too_deep(value) else "")
 
 
 def _misfit(record: Any) -> str:

@@ -104,7 +104,7 @@ class _Places:
     def of(self, path: str, kind: Kind) -> str:
         """The place of a document in the bank; a directory of the section's name is that of the bank."""
         stem = f"{kind}/{_tidy(path).removeprefix(f'{kind}/')}".removesuffix(_ENDING)
-        while (place := self._names.fresh(stem) + _ENDING) in self._source and place != path:
+        while (place := self._names.fresh(stem, _ENDING)) in self._source and place != path:
             pass
         return place
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import BankNotFound, UsageError
@@ -43,8 +43,8 @@ class ValidateReport:
         return not at_least(self.findings, self.fail_on)
 
     def as_dict(self) -> dict[str, Any]:
-        """The contract's fields."""
-        return {
+        """The contract's fields; with `--report -` those of the whole report."""
+        return self.document or {
             "ok": self.ok,
             "checked": self.checked,
             "pending": self.pending,
@@ -76,11 +76,11 @@ class ValidateReport:
 
     def text(self) -> str | None:
         """The lines that GitHub's log understands for `--format github`, Markdown for `--report -`."""
-        if self.style not in ("github", "markdown"):
+        if self.style != "github" and not self.document:
             return None
         from memorybank_cli.operations.reports import github_lines, markdown
 
-        if self.style == "markdown":
+        if self.document:
             return markdown(self.document)
         return github_lines((one.as_dict() for one in self.findings), self.place)
 
@@ -120,40 +120,59 @@ def validate(
         memorybank validate trades --only MB1 --json
         memorybank validate --schema trade ./new/*.json
     """
-    started = time.perf_counter()
     if bank is None and schema is None:
         with _bank_of(context, paths) as found:
             return validate(
                 found, context, *paths, only=only, fail_on=fail_on, format_=format_, report=report, full=full
             )
-    scan: Scan | None = None
-    if schema is not None:
-        from memorybank_cli.operations.anywhere import check_files
-
-        checked, findings = check_files(paths, schema, bank, context.progress)
-        pending, place = 0, ""
-    else:
-        from memorybank_cli.operations.paths import bank_paths
-        from memorybank_cli.operations.probes import look
-
-        assert bank is not None
-        scan, findings = look(bank, bank_paths(bank, paths), context.progress, full)
-        checked, pending, place = scan.checked, scan.pending, _place(bank)
-    style = "markdown" if report == "-" and format_ == "text" else format_
-    chosen = tuple(_only(findings, only))
-    result = ValidateReport(checked, pending, chosen, time.perf_counter() - started, fail_on, style, place)
-    if report is None or (report == "-" and style != "markdown"):
+    if report == "-" and format_ == "github":
+        raise UsageError("--report - and --format github both write to stdout", hint="--report FILE")
+    started = time.perf_counter()
+    looked = _anywhere(bank, context, paths, schema) if schema is not None else _in_bank(bank, context, paths, full)
+    chosen = tuple(_only(looked.findings, only))
+    seconds = time.perf_counter() - started
+    result = ValidateReport(looked.checked, looked.pending, chosen, seconds, fail_on, format_, looked.place)
+    if report is None:
         return result
     from memorybank_cli.operations.validation import Asked, validation_document
 
-    asked = Asked(paths, only, full, fail_on, schema)
-    document = validation_document(with_groups(result.as_dict()), chosen, asked, bank, scan)
+    asked = Asked(looked.within, only, full, fail_on, schema)
+    document = validation_document(with_groups(result.as_dict()), chosen, asked, bank, looked.scan)
     if report == "-":
         return replace(result, document=document)
     from memorybank_cli.operations.reports import write_report
 
     write_report(report, document)
     return result
+
+
+class _Looked(NamedTuple):
+    """What a look came to: `within` are the paths of the bank that it was kept to."""
+
+    checked: int
+    pending: int
+    findings: list[Finding]
+    place: str = ""
+    within: Sequence[str] = ()
+    scan: Scan | None = None
+
+
+def _anywhere(bank: Bank | None, context: Context, paths: tuple[str, ...], schema: str) -> _Looked:
+    from memorybank_cli.operations.anywhere import check_files
+
+    checked, findings = check_files(paths, schema, bank, context.progress)
+    return _Looked(checked, 0, findings)
+
+
+def _in_bank(bank: Bank | None, context: Context, paths: tuple[str, ...], full: bool) -> _Looked:
+    from memorybank_cli.operations.paths import bank_paths
+    from memorybank_cli.operations.probes import look
+
+    assert bank is not None
+    within = bank_paths(bank, paths)
+    within = [] if "" in within else within  # '' is the whole bank
+    scan, findings = look(bank, within, context.progress, full)
+    return _Looked(scan.checked, scan.pending, findings, _place(bank), within, scan)
 
 
 def _place(bank: Bank) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from memorybank_cli.accounts.rebuilding import Rebuilt, rebuild
-from memorybank_cli.accounts.sources import shown_by
+from memorybank_cli.accounts.recorded import shown_by
 from memorybank_cli.bank import baseline, layout, versions
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.judge import ROT

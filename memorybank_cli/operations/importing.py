@@ -21,6 +21,7 @@ from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding, Progress
 from memorybank_cli.base.settings import Settings, flatten
 from memorybank_cli.base.walk import Root
+from memorybank_cli.base.words import counted
 from memorybank_cli.migrations.choosing import Part, choose
 from memorybank_cli.migrations.source import Source
 from memorybank_cli.operations.intake import Intake, Tally
@@ -69,7 +70,11 @@ class Imported:
             "accounts": sorted(tally.accounts),
             "assumptions": [{"text": text, "count": count} for text, count in tally.assumptions.items()],
             "skipped": [{"path": path, "reason": reason} for path, reason in self.skipped],
-            "plan": [{**dict(zip(names, key, strict=True)), "count": count} for key, count in tally.plan.items()],
+            "plan": [
+                {**dict(zip(names, key, strict=True)), "count": count}
+                for key, count in tally.plan.items()
+                if (*key[:2], "messages", key[3], f"{key[4]}/") not in tally.plan  # its messages say it all
+            ],
             "dry_run": self.dry_run,
             "steps": [],
             "lifted": [],
@@ -78,8 +83,8 @@ class Imported:
     def summary(self) -> str:
         """How many of what."""
         tally, verb = self.tally, "would be imported" if self.dry_run else "imported"
-        kinds = ((tally.files, "files"), (tally.messages, "messages"))
-        counts = " and ".join(f"{count:,} {name}" for count, name in kinds if count) or "nothing"
+        kinds = ((tally.files, "file"), (tally.messages, "message"))
+        counts = " and ".join(counted(count, name) for count, name in kinds if count) or "nothing"
         more = [(tally.present, "there already"), (len(tally.rejected), "rejected"), (len(self.skipped), "left behind")]
         return ", ".join([f"{counts} {verb}", *(f"{count:,} {what}" for count, what in more if count)])
 
@@ -118,7 +123,7 @@ def fill(what: Chosen, bank: Bank, progress: Progress) -> Imported:
 
 def bring(what: Chosen, bank: Bank, progress: Progress, refuse: bool = False) -> Imported:
     """Import into a standing bank as one act. A file in the way is rejected, or with `refuse` raises Refused."""
-    with replacing(bank, "import") as act:
+    with replacing(bank, "import", keep=False) as act:
         target = Standing(bank, act)
         done = _run(what, Intake(what.source, target, bank, progress, refuse))
     return Imported(what.path, *done, tuple(target.findings), done[0].files)

@@ -199,7 +199,11 @@ def _proved(
 ) -> list[_Draft]:
     """Every document held against what was learnt of its kind; `named` kinds were asked for by name."""
     schemas = {kind: schema_of(kind, families, {}, exclusive=True) for kind, families in learnt.items()}
-    checks = {kind: [_matches(one) for one in alternatives_of(schema)] for kind, schema in schemas.items()}
+    alone: dict[str, Any] = {}  # what was learnt refers to no other schema
+    checks = {
+        kind: [build(one, alone.__getitem__).matches for one in alternatives_of(schema)]
+        for kind, schema in schemas.items()
+    }
     for kind, other in _others(bank, schemas, named).items():
         checks[kind].append(other)
     members = {kind: identities(kind, families) for kind, families in learnt.items()}
@@ -229,13 +233,6 @@ def _others(bank: Bank, schemas: dict[str, dict[str, Any]], named: frozenset[str
     if {"trade", "trade_list"} <= schemas.keys():
         others["trade_list"] = partial(Registry({"trade": schemas["trade"]}).matches, "trade_list")
     return others
-
-
-def _matches(schema: dict[str, Any]) -> Callable[[Any], bool]:
-    def nothing(uri: str) -> Any:
-        raise LookupError(uri)
-
-    return build(schema, nothing).matches
 
 
 def _compared(bank: Bank, draft: _Draft, replace: bool) -> LearntSchema:

@@ -280,7 +280,7 @@ def _complete(bank: Bank, created: list[str], wish: _Wish, imported: Imported | 
     if bank.root.stat(layout.BANK) is None:
         created.append(layout.BANK)
     scan, adopted = baseline.establish(bank, bank.context.progress)
-    findings = [*bank.journal_findings(), *scan.findings]
+    findings = [*(one.finding() for one in bank.breaks()), *scan.findings]
     created += [layout.account_section(one) for one in wish.accounts if create_account(bank, one)]
     cured = None
     if wish.repair and at_least(findings, "error"):

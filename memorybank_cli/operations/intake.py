@@ -13,6 +13,7 @@ from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.examine import Examiner
 from memorybank_cli.bank.journal import Entry
+from memorybank_cli.bank.judge import EMPTY_OBJECT
 from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base import clock, digests, walk
 from memorybank_cli.base.errors import MemorybankError, OperationFailed, Refused, from_os_error
@@ -25,6 +26,7 @@ from memorybank_cli.migrations.source import Source
 from memorybank_cli.operations.targets import BATCH, Given, Target
 
 _OURS = (layout.BANK, layout.README)
+_PLACEHOLDERS = frozenset(layout.PLACEHOLDERS.values())  # as `init` made them, they are in nobody's way
 _IN_THE_WAY = "another content stands there"
 _SAME_PLACE = "another file of the source came to this place"
 # What a place cannot hold by its name; anything else, as a full disk, hits every file and ends the import.
@@ -115,7 +117,8 @@ class Intake:
         elif isinstance(item, MessageItem):
             self._message(part, item)
         elif isinstance(item, AccountItem):
-            if self._has_account(item):
+            before = self._created
+            if self._has_account(item) and self._created > before:
                 self._plan(part, "accounts", item.origin, layout.account_section(item.account))
         else:
             self._reject(item)
@@ -139,7 +142,7 @@ class Intake:
                 return
             given = self._given(item)
             standing = self.target.digest(item.path)
-            if standing is None:
+            if standing is None or (standing == EMPTY_OBJECT and item.path in _PLACEHOLDERS):
                 self._put(part, item, given)
             elif standing == self._digest(given):
                 self.tally.present += 1

@@ -24,7 +24,7 @@ Probe = Callable[[Bank], Iterable[Finding]]
 
 def journal(bank: Bank) -> Iterable[Finding]:
     """MB120, MB121: the chain, as far as it was followed; MB123: what cannot vouch for it."""
-    yield from bank.journal_findings()
+    yield from (one.finding() for one in bank.breaks())
     for path in sorted(bank.home.damaged):
         yield Finding("MB123", f"{escape(path)} is damaged and counts as missing", "", f"rm '{escape(path)}'")
 

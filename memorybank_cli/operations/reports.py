@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
 from memorybank_cli.base import files
 from memorybank_cli.base.exact_json import dumps
-from memorybank_cli.base.groups import Group, group
+from memorybank_cli.base.groups import EXAMPLES, Group, group
 from memorybank_cli.base.markdown import code, plain
 from memorybank_cli.base.names import escape, escape_text
 from memorybank_cli.base.words import counted
@@ -19,7 +19,7 @@ ANNOTATIONS = 10
 GROUPS = 200
 """So many groups stand in a Markdown report; the JSON one has all."""
 _LEVELS = {"info": "notice", "warning": "warning", "error": "error", "critical": "error"}
-_DASH = "–"
+_NOTHING = "-"
 
 
 def github_lines(findings: Iterable[Mapping[str, Any]], prefix: str = "") -> str:
@@ -69,11 +69,7 @@ def markdown(report: Mapping[str, Any]) -> str:
 def _head(report: Mapping[str, Any]) -> Iterator[str]:
     bank = report["bank"]
     yield from ("# Validation of a memory bank" if bank else "# Validation", "")
-    counts = [
-        counted(number, severity) for severity, number in report["counts"].items() if number and severity != "info"
-    ]
-    found = ", ".join([*counts, f"{report['counts']['info']:,} for information"])
-    yield from (f"**{report['verdict'].capitalize()}**: {found} in {counted(report['checked'], 'file')}.", "")
+    yield from (f"**{report['verdict'].capitalize()}**: {_counts(report)}.", "")
     rows = [("checked at", plain(report["checked_at"])), ("program", plain(report["program"]))]
     if bank:
         head = bank["head"]
@@ -90,12 +86,24 @@ def _head(report: Mapping[str, Any]) -> Iterator[str]:
     yield from _table(("", ""), rows)
 
 
+def _counts(report: Mapping[str, Any]) -> str:
+    """`3 errors and 1 warning in 450 files`."""
+    words = {"info": "piece of information", "critical": "critical finding"}
+    plurals = {"info": "pieces of information"}
+    found = [
+        counted(number, words.get(severity, severity), plurals.get(severity, ""))
+        for severity, number in report["counts"].items()
+        if number
+    ]
+    return f"{' and '.join(found) or 'nothing found'} in {counted(report['checked'], 'file')}"
+
+
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """A table of cells that are safe already, with an empty line below."""
     yield f"| {' | '.join(columns)} |"
     yield f"|{'|'.join('---' for _ in columns)}|"
     for row in rows:
-        yield f"| {' | '.join(cell or _DASH for cell in row)} |"
+        yield f"| {' | '.join(cell or _NOTHING for cell in row)} |"
     yield ""
 
 
@@ -119,29 +127,44 @@ def _findings(report: Mapping[str, Any]) -> Iterator[Iterator[str] | list[str]]:
     yield ["## Findings", ""]
     if not groups:
         yield ["None.", ""]
-    for one in groups[:GROUPS]:
-        yield _group(one)
+    for _, alike in groupby(groups[:GROUPS], lambda one: (one.first["severity"], one.first["rule"])):
+        yield _of_rule(list(alike))
     if len(groups) > GROUPS:
         yield [f"And {len(groups) - GROUPS:,} more kinds of findings; a report with a name in .json has all.", ""]
 
 
-def _group(found: Group) -> Iterator[str]:
-    first, count = found.first, len(found.findings)
-    place = plain(f"in {found.where}") if found.where and count > 1 else ""
-    where = " ".join(part for part in (counted(count, "time"), place) if part)
-    yield from (f"### {first['severity']} {first['rule']} {plain(first['name'])}: {where}", "")
-    yield f"- {plain(first['message'])}"
-    if found.pointer:
-        yield f"- at {code(found.pointer)}"
-    if first.get("expected"):
-        yield f"- expected: {plain(first['expected'])}; found: {plain(first.get('found', '')) or _DASH}"
-    if paths := [one for one in found.examples if one]:
-        more = f" and {found.files - len(paths):,} more" if found.files > len(paths) else ""
-        line = f", line {first['line']}" if first["line"] and count == 1 else ""
-        yield f"- in {', '.join(map(code, paths))}{line}{more}"
-    if found.hint:
-        yield f"- cure: {code(found.hint)}"
+def _of_rule(groups: Sequence[Group]) -> Iterator[str]:
+    first = groups[0].first
+    yield from (f"### {first['severity']} {first['rule']} {plain(first['name'])}", "")
+    for one in groups:
+        if len(one.findings) <= EXAMPLES:
+            yield from (line for finding in one.findings for line in _item(_place(finding), finding, finding["hint"]))
+        else:
+            yield from _item(_many(one), one.first, one.hint, one)
     yield ""
+
+
+def _item(place: str, finding: Mapping[str, Any], hint: str, found: Group | None = None) -> Iterator[str]:
+    yield f"- {place}: {plain(finding['message'])}"
+    if finding["expected"] and finding["expected"] not in finding["message"]:
+        yield f"  - expected: {plain(finding['expected'])}; found: {plain(finding['found']) or _NOTHING}"
+    if found is not None:
+        yield f"  - such as {', '.join(map(code, found.examples))}"
+    if hint:
+        yield f"  - cure: {code(hint)}"
+
+
+def _place(finding: Mapping[str, Any]) -> str:
+    place = code(finding["path"]) if finding["path"] else "the bank"
+    place += f", line {finding['line']}" if finding["line"] else ""
+    return place + (f" at {code(finding['pointer'])}" if finding["pointer"] else "")
+
+
+def _many(found: Group) -> str:
+    count, files = len(found.findings), counted(found.files, "file")
+    place = f"**{files}**" if count == found.files else f"**{counted(count, 'time')}** in {files}"
+    place += f" in {code(found.where)}" if found.where else ""
+    return place + (f" at {code(found.pointer)}" if found.pointer else "")
 
 
 def _not_checked(report: Mapping[str, Any]) -> Iterator[list[str]]:

@@ -94,6 +94,7 @@ def rollback(
     scope = [bank_path(bank, one, must_exist=False) for one in path]
     if account is not None:
         scope.append(layout.account_section(account))
+    bank.render()  # what was stored and not rendered is part of what is replaced
     with open_repository(bank, repo) as repository:
         document = _chosen(repository, snapshot, at)
         plan = Plan(bank, repository, document, scope)

@@ -12,7 +12,7 @@ from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.misfits import Misfit
 from memorybank_cli.bank.scan import judging_rules
-from memorybank_cli.bank.schemas import SUFFIX, Registry
+from memorybank_cli.bank.schemas import REPLACEABLE, SUFFIX, Registry
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import NotFound, UsageError, from_os_error
 from memorybank_cli.base.exact_json import FlawedJSON, loads
@@ -36,6 +36,8 @@ class SchemaRow(NamedTuple):
     """How many files of that kind there are in the bank, by the last look that was recorded."""
     bound: bool
     """A file that does not match is an error; else it is only said that no schema fits."""
+    replaceable: bool
+    """A bank may bring its own; not so for what memorybank writes itself."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ def list_(bank: Bank | None) -> SchemaList:
                 _origin(registry, name),
                 files.get(name, 0),
                 name in bound,
+                name in REPLACEABLE or name in registry.own,
             )
             for name in registry.names()
         )

@@ -42,7 +42,7 @@ def chosen(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         )
     known = [*KINDS, *sorted({kind for kinds in KINDS.values() for kind in kinds})]
     raise NotFound(
-        f"there is no section {escape(name)}", hint=did_you_mean(name, known, f"there are {', '.join(KINDS)}")
+        f"there is no section '{escape(name)}'", hint=did_you_mean(name, known, f"there are {', '.join(KINDS)}")
     )
 
 

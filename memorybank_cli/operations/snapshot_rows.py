@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import cached_property, partial
 
 from memorybank_cli.bank import layout, versions
@@ -75,16 +75,14 @@ class Source:
 
     def _walk(self) -> Iterator[Listing]:
         """The bank's directories; nobody writes while those of an account are saved, so its files fit each other."""
-        section = ""
-        with ExitStack() as held:
-            for listing in self.bank.walk(inner=self.excluded):
-                top = listing.path.partition("/")[0]
-                if top != section:
-                    section = top
-                    held.close()
-                    if layout.account_of(top):
-                        held.enter_context(self.bank.locked())
+        for listing in self.bank.walk(inner=self.excluded):
+            top = listing.path.partition("/")[0]
+            if not layout.account_of(top):
                 yield listing
+            elif listing.path == top:  # what was listed before the lock was had may be old already
+                with self.bank.locked():
+                    self.bank.render()
+                    yield from self.bank.walk(top)
 
     def _stands_aside(self, path: str) -> bool:
         """Whether a directory is, or is in, one that stands where a file of the snapshot is."""

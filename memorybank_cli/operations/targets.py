@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
 from typing import NamedTuple, Protocol
 
 from memorybank_cli.accounts.replay import CREATED, STORED
@@ -20,11 +19,12 @@ from memorybank_cli.bank.replacing import ROWS, Act, Replacement
 from memorybank_cli.bank.rows import FileRow, Seen, is_good
 from memorybank_cli.bank.scan import Scanner, judging_rules
 from memorybank_cli.bank.spool import Spool
-from memorybank_cli.base import clock, digests, files
+from memorybank_cli.base import clock, files
 from memorybank_cli.base.names import unescape
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.walk import MOST, Root, fitting
 from memorybank_cli.operations.accounts import account_ids
+from memorybank_cli.operations.present import Kept, Once, There
 
 BATCH = 10_000  # messages that are admitted and written together
 
@@ -72,14 +72,15 @@ class Rehearsal:
     """Takes everything and writes nothing; `root` is what stands there already, None for nothing."""
 
     def __init__(self, root: Root | None = None, bank: Bank | None = None) -> None:
-        self.root, self.bank = root, bank
+        self.bank = bank
+        self._there = None if root is None else There(root)
         self.findings: list[Finding] = []
         self.refused = 0
-        self._once = _Once(bank)
+        self._once = Once(bank)
 
     def digest(self, path: str) -> str | None:
         """What stands there."""
-        return None if self.root is None else _standing(self.root, path)
+        return None if self._there is None else self._there.digest(path)
 
     def put(self, given: Given) -> int:
         """Only counted."""
@@ -113,14 +114,16 @@ class Standing:
 
     def __init__(self, bank: Bank, act: Act) -> None:
         self.bank, self.act = bank, act
+        self._there = There(bank.root)
         self.findings: list[Finding] = []
         self.refused = 0
+        self._kept = Kept(bank)
         self._rules = judging_rules(bank)._replace(recorded=False)
-        self._once = _Once(bank)
+        self._once = Once(bank)
 
     def digest(self, path: str) -> str | None:
         """What stands there."""
-        return _standing(self.bank.root, path)
+        return self._there.digest(path)
 
     def put(self, given: Given) -> int:
         """Stage a file."""
@@ -129,8 +132,8 @@ class Standing:
         if seen is not None:
             kind, rules = seen.kind, recorded_rules(where, seen, self._rules.bound)
             self.findings += judge(given.path, where, None, seen, self._rules).findings
-        row = self.act.put(Replacement(given.path, given.content, given.mode, given.mtime_ns, kind, tuple(rules)))
-        return row.size
+        one = Replacement(given.path, given.content, given.mode, given.mtime_ns, kind, tuple(rules))
+        return self.act.put(one, self._there.digest(given.path)).size
 
     def accounts(self) -> list[str]:
         """Ids of the accounts that exist."""
@@ -150,12 +153,13 @@ class Standing:
 
     def keep(self, pieces: Iterable[bytes]) -> str:
         """Keep refused bytes in quarantine."""
-        place, fresh = _keep(self.bank, pieces)
-        self.refused += fresh
+        place = self._kept.put(pieces)
+        self.refused = self._kept.fresh
         return place
 
     def finish(self, told: list[Entry]) -> int:
         """Carry out the act."""
+        self._kept.finish()
         for entry in told:
             self.act.add(entry)
         self.act.carry_out()
@@ -178,6 +182,7 @@ class Aside:
         self.refused = 0
         Scanner(bank).run()  # from now on the catalog keeps what is seen
         files.make_dirs(bank.root, layout.SCRATCH)
+        self._kept = Kept(bank)
         self.adopted = 0
         """Files that the journal tells of; one too large to be looked at on the way is left to the scan."""
         self._fitting = baseline.Fitting()
@@ -268,8 +273,8 @@ class Aside:
 
     def keep(self, pieces: Iterable[bytes]) -> str:
         """Keep refused bytes in quarantine."""
-        place, fresh = _keep(self.bank, pieces)
-        self.refused += fresh
+        place = self._kept.put(pieces)
+        self.refused = self._kept.fresh
         return place
 
     def finish(self, told: list[Entry]) -> int:
@@ -306,34 +311,6 @@ def _settled(entry: Entry, bound: frozenset[str]) -> Entry:
     return entry
 
 
-class _Once:
-    """Leaves out messages that a bank holds, or that were given already."""
-
-    def __init__(self, bank: Bank | None) -> None:
-        self.bank = bank
-        self.fresh: set[str] = set()
-        """Accounts that do not exist yet: nothing can be twice in them but what is given."""
-        self._given: set[int] = set()
-
-    def new(self, entries: list[Entry]) -> list[Entry]:
-        """Those that are new. Hashes are remembered, of 64 bits: a million messages cost little."""
-        first = [entry for entry in entries if self._is_first(entry)]
-        if self.bank is None:
-            return first
-        known = [entry for entry in first if entry.fields["account"] not in self.fresh]
-        if not known:
-            return first
-        others = [entry for entry in first if entry.fields["account"] in self.fresh]
-        return others + self.bank.admitted(known)
-
-    def _is_first(self, entry: Entry) -> bool:
-        mark = hash((entry.fields["account"], entry.fields["record"]))
-        if mark in self._given:
-            return False
-        self._given.add(mark)
-        return True
-
-
 def batched(entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
     """Lists of at most so many."""
     waiting: list[Entry] = []
@@ -344,42 +321,3 @@ def batched(entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
             waiting = []
     if waiting:
         yield waiting
-
-
-def _standing(root: Root, path: str) -> str | None:
-    """The digest of the file at a path; '' for anything else there, or a file where a directory would have to be."""
-    if root.stat(path) is None:
-        head = path.rpartition("/")[0]
-        while head and root.stat(head) is None:
-            head = head.rpartition("/")[0]
-        return None if root.is_dir(head) else ""
-    try:
-        fd = root.open(path)
-    except OSError:
-        return ""
-    try:
-        return digests.of_fd(fd)[0]
-    finally:
-        os.close(fd)
-
-
-def _keep(bank: Bank, pieces: Iterable[bytes]) -> tuple[str, bool]:
-    """Put refused bytes into quarantine; where they are, and whether they were not there before."""
-    stage = f"{layout.SCRATCH}/refused"
-    files.make_dirs(bank.root, layout.SCRATCH)
-    files.make_dirs(bank.root, layout.QUARANTINE)
-    digest = sha256()
-
-    def read() -> Iterator[bytes]:
-        for piece in pieces:
-            digest.update(piece)
-            yield piece
-
-    files.replace(bank.root, stage, read())
-    place = layout.quarantine_file(clock.now(), digest.hexdigest())
-    known = next((one.name for one in bank.root.listing(layout.QUARANTINE) if one.name[-16:] == place[-16:]), None)
-    if known is not None:
-        files.remove(bank.root, stage)
-        return f"{layout.QUARANTINE}/{known}", False
-    files.rename(bank.root, stage, place)
-    return place, True

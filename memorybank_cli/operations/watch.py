@@ -60,6 +60,8 @@ class _Watch:
         self.bank, self.context, self.adopts = bank, context, adopt
         self.adopter = Adopter(bank)
         self.open: dict[str, Finding] = {}
+        # Those of them that only a look at the whole bank finds: a look at some files neither tells nor resolves them.
+        self.wide: set[str] = set()
         self.told: dict[str, str | None] = {}
         self.health = ""
         self.settle = float(bank.settings["settle_ms"]) / 1000
@@ -104,6 +106,7 @@ class _Watch:
         if self.adopts and self.bank.is_empty:
             yield from self._guarded(lambda: baseline.establish(self.bank)[1])
         scan, findings = look(self.bank)
+        self.wide = {one.fingerprint for one in findings} - {one.fingerprint for one in scan.findings}
         yield from self._tell(scan, findings, lambda _finding: True)
         if self.adopts and time.monotonic() >= self.documents_due:
             self.documents_due = time.monotonic() + DOCUMENTS_SECONDS
@@ -124,7 +127,8 @@ class _Watch:
             scan = Scanner(self.bank).run_on(sorted(paths))
 
         def about(finding: Finding) -> bool:
-            return any(finding.path == one or finding.path.startswith(f"{one}/") for one in paths)
+            here = any(finding.path == one or finding.path.startswith(f"{one}/") for one in paths)
+            return here and finding.fingerprint not in self.wide
 
         yield from self._tell(scan, scan.findings, about)
 
@@ -133,7 +137,8 @@ class _Watch:
         found = {finding.fingerprint: finding for finding in findings}
         for name, finding in found.items():
             known = self.open.get(name)
-            if known is None or known.message != finding.message:
+            # What counts many records says another number after each: that is no news.
+            if known is None or (known.message != finding.message and name not in self.wide):
                 yield _line("finding", path=finding.path, finding=finding.as_dict())
         for name in [name for name, known in self.open.items() if about(known) and name not in found]:
             finding = self.open.pop(name)

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from memorybank_cli.accounts import replay
 from memorybank_cli.accounts.applier import AccountApplier
 from memorybank_cli.accounts.messages import Message
-from memorybank_cli.accounts.sources import history_from, read_history, rebuild_history
+from memorybank_cli.accounts.rebuilding import Rebuilt, rebuild
+from memorybank_cli.accounts.shelf import nowhere
+from memorybank_cli.accounts.sources import read_history
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.rendering import Rendering
 from memorybank_cli.base.context import Context
@@ -68,6 +71,14 @@ def account_files(path: Path) -> dict[str, bytes]:
 
 def rendered(bank: Bank, upto: int) -> dict[str, bytes]:
     return {one.path: one.data for one in AccountApplier().render(bank, "a", upto) if isinstance(one, Rendering)}
+
+
+def in_the_journal(bank: Bank) -> bool:
+    """Whether the journal alone gives the account's messages."""
+    try:
+        return bool(list(replay.messages(bank, "a", bank.end.seq)))
+    except AccountDamaged:
+        return False
 
 
 def cut_last_line(path: Path) -> dict[str, Any]:
@@ -292,7 +303,7 @@ def test_an_imported_history_that_is_damaged_is_not_taken_for_a_shorter_one(
     assert whole(target) == ["one", "two", "three", "four"]
     (target / WHOLE).write_bytes(b"{")
     with opened(target) as bank:
-        assert rebuild_history(bank, "a") is None
+        assert not in_the_journal(bank)
         with pytest.raises(AccountDamaged, match="does not hold all of it"):
             read_history(bank, "a")
     refused = run("message", "add", "five", "--account", "a", "--role", "user", "--bank", target, "--json")
@@ -310,7 +321,7 @@ def test_an_imported_history_that_was_rolled_back(run: Run, path: Path, tmp_path
     say(target, "five")
     (target / WHOLE).write_bytes(b"{")
     with opened(target) as bank:
-        assert rebuild_history(bank, "a") is None
+        assert not in_the_journal(bank)
     assert repaired(target).repaired
     assert held(target) == whole(target) == ["one", "two", "three", "five"]
 
@@ -333,16 +344,24 @@ def test_an_account_that_cannot_be_had_whole_is_not_rendered(path: Path, tmp_pat
     assert held(target) == ["one", "two", "three", "four"]
 
 
-def test_a_version_of_a_history_and_what_came_later(path: Path) -> None:
-    data = (path / WHOLE).read_bytes()
-    seq = journal(path)[-1]["seq"]
-    say(path, "four")
-    with opened(path) as bank:
-        found = history_from(bank, "a", data, seq)
-        assert found is not None
-        assert [one["content"] for one in found.messages] == ["one", "two", "three", "four"]
-        for bad in (b"{", b"{}", b'{"messages": [1]}', b'{"messages": []}'):
-            assert history_from(bank, "a", bad, seq) is None
+def test_a_version_of_a_history_and_what_came_later(path: Path, tmp_path: Path) -> None:
+    target = imported(path, tmp_path)
+    data = (target / WHOLE).read_bytes()
+    say(target, "four")
+    good = account_files(target)
+    (target / WHOLE).write_bytes(b"{")
+    with opened(target) as bank:
+        seq = next(line.seq for line in bank.journal.lines() if line.op == "file.adopted")
+
+        def rebuilt(*versions: bytes) -> Rebuilt:
+            return rebuild(bank, "a", {WHOLE, SHORT}, lambda: [(one, seq) for one in versions], nowhere)
+
+        for bad in (b"{", b"{}", b'{"messages": [1]}', b'{"messages": []}', data[:-3]):
+            assert rebuilt(bad).files == {}
+        assert not rebuilt(data.replace(b"two", b"2wo")).proved
+        assert rebuilt(b"{", data) == rebuilt(data)
+        assert rebuilt(data).files == {WHOLE: good[WHOLE], SHORT: good[SHORT]}
+        assert rebuilt(data).proved
 
 
 def test_files_of_an_agent_in_an_accounts_place(path: Path) -> None:

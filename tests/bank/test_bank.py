@@ -12,7 +12,7 @@ import pytest
 
 from memorybank_cli.bank import bank as bank_module
 from memorybank_cli.bank import journal as journal_module
-from memorybank_cli.bank import layout
+from memorybank_cli.bank import layout, rendering
 from memorybank_cli.bank.bank import Applier, Bank, Gate
 from memorybank_cli.bank.chain import CHECKPOINT, GAP, START, Reading
 from memorybank_cli.bank.journal import CUT, Entry
@@ -221,24 +221,12 @@ def test_what_is_committed_is_there_for_everybody(make: Open, bank: Bank) -> Non
 
 def test_nothing_is_committed_when_there_is_nothing(bank: Bank) -> None:
     assert bank.commit([]) == []
-    with bank.transaction():
-        pass
     assert bank.is_empty
 
 
-def test_a_transaction_is_one_group_or_nothing(bank: Bank) -> None:
-    with bank.transaction() as entries:
-        entries += [Entry("a", {}), Entry("b", {})]
+def test_entries_are_committed_as_one_group(bank: Bank) -> None:
+    bank.commit([Entry("a", {}), Entry("b", {})])
     assert [line.core["txn"][1:] for line in bank.journal.lines()] == [[0, 2], [1, 2]]
-
-    def fail() -> None:
-        with bank.transaction() as entries:
-            entries.append(Entry("c", {}))
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fail()
-    assert ops(bank) == ["a", "b"]
 
 
 def test_gates_come_before_the_lock_and_appliers_under_it(make: Open) -> None:
@@ -424,7 +412,7 @@ def test_writing_is_refused_while_the_journal_is_broken(
         bank.rebuild_catalog()  # what was read once is proved again by `log --verify` only
     again = make()
     assert [one.rule for one in again.breaks()] == [rule]
-    (finding,) = again.journal_findings()
+    (finding,) = [one.finding() for one in again.breaks()]
     assert (finding.rule, finding.path.startswith(layout.JOURNAL)) == (rule, True)
     before = [one.read_bytes() for one in sorted((Path(bank.root.path) / layout.PRIVATE).glob("journal/*"))]
     with pytest.raises(JournalDamaged, match="the journal is damaged after line") as caught:
@@ -579,11 +567,11 @@ def test_walking_leaves_out_banks_and_what_is_excluded(bank: Bank, monkeypatch: 
 
 
 def test_quarantine_keeps_bytes_once(bank: Bank, path: Path) -> None:
-    place = bank.quarantine(b"bad")
+    place = rendering.quarantine(bank.root, b"bad")
     assert (path / place).read_bytes() == b"bad"
     assert digests.of(b"bad")[:16] in place
     files.replace(bank.root, "odd", b"other")
-    moved = bank.quarantine_file("odd", digests.of(b"other"))
+    moved = rendering.quarantine_file(bank.root, "odd", digests.of(b"other"))
     assert (path / moved).read_bytes() == b"other"
     assert not (path / "odd").exists()
 
@@ -725,4 +713,4 @@ def test_what_is_no_file_makes_way_for_a_rendering(make: Open, path: Path, kind:
     (line,) = [one for one in bank.journal.lines() if one.op == "files.rendered"]
     place = path / line.core["kept"][ACCOUNT]
     assert place.is_symlink() if "link" in kind else place.exists()
-    assert bank.make_way(ACCOUNT) == bank.make_way("top.json") == ""
+    assert rendering.make_way(bank.root, ACCOUNT) == rendering.make_way(bank.root, "top.json") == ""

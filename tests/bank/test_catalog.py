@@ -152,6 +152,7 @@ def test_accounts_are_unrendered_until_they_are_rendered(catalog: Catalog) -> No
     apply(catalog, line(1, "record.stored", account="b"), line(2, "record.stored", account="a"), end(2))
     apply(catalog, line(3, "record.stored", account="b"), end(3))
     assert catalog.unrendered() == ["b", "a"]
+    assert [catalog.unrendered_since(one) for one in ("a", "b", "c")] == [2, 1, None]
     apply(catalog, line(4, "files.rendered", account="b", upto=3, files=[row("account_b/x.json")]), end(4))
     assert catalog.unrendered() == ["a"]
     apply(catalog, line(5, "files.rendered", account="a", upto=1, files=[]), end(5))

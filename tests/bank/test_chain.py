@@ -2,14 +2,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memorybank_cli.bank import layout
 from memorybank_cli.bank.chain import CHECKPOINT, GAP, START, Break, Position, Reader, Reading, Tail
 from memorybank_cli.bank.framing import GENESIS, Line, frame
+from memorybank_cli.bank.journal import Entry, Journal
+from memorybank_cli.base import files
+from memorybank_cli.base.walk import Root
 
 NO_MARK = (0, "")
 
@@ -350,3 +355,26 @@ def test_any_damage_is_read_without_a_failure(data: st.DataObject) -> None:
     assert len(seqs) <= len(pieces)
     if b"".join(pieces) == b"".join(raws) and cut in {0, len(pieces)}:
         assert not reading.breaks
+
+
+@pytest.mark.parametrize("held", [0, 1, 400, 1 << 20])
+def test_a_long_group_is_read_without_holding_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int) -> None:
+    monkeypatch.setattr("memorybank_cli.bank.chain.HELD", held)
+    root = Root(tmp_path)
+    files.make_dirs(root, layout.JOURNAL)
+    journal = Journal(root, "")
+    one = journal.append(START, [[Entry("a", {})]])[1]
+    end = journal.append(one, [[Entry("b", {"n": number}) for number in range(20)], [Entry("c", {})]])[1]
+    *lines, reading = journal.read(START)
+    assert [line.op for line in lines if isinstance(line, Line)] == ["a", *["b"] * 20, "c"]
+    assert reading == Reading(end, (), None)
+    segment = tmp_path / layout.segment_file(1)
+    whole = segment.read_bytes()
+    for cut in (whole.rindex(b'{"core"') - 1, whole.rindex(b'"b"'), whole.index(b'"b"') + 3):
+        segment.write_bytes(whole[:cut])
+        *lines, reading = journal.read(START)
+        assert [line.op for line in lines if isinstance(line, Line)] == ["a"]
+        assert isinstance(reading, Reading)
+        assert reading.tail is not None
+        assert (reading.end, reading.tail.offset, reading.tail.size) == (one, one.offset, cut - one.offset)
+    root.close()

@@ -219,3 +219,19 @@ def test_the_users_settings(home: Path) -> None:
     with pytest.raises(OperationFailed, match=r"config.json is damaged: ") as caught:
         user_config(0)
     assert caught.value.path == str(path)
+
+
+def test_of_a_bank_that_is_built_aside_nothing_is_kept_before_it_settles(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "bank").mkdir()
+    root = Root(tmp_path / "bank")
+    aside = Home("id", os.getuid(), aside=True)
+    aside.set_mark(7, "hash")
+    assert (aside.mark(), aside.place(), aside.trusted()) == ((7, "hash"), {}, {})
+    assert (aside.remember_place(root), aside.is_copy(root)) == ("", "")
+    assert not home.exists()
+    aside.settle(root)
+    aside.close()
+    known = Home("id", os.getuid())
+    assert (known.mark(), known.place()["path"]) == ((7, "hash"), root.path)
+    known.close()
+    root.close()

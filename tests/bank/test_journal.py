@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from memorybank_cli.bank import journal as journal_module
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.chain import START, Position, Reading, Tail
-from memorybank_cli.bank.framing import Line
+from memorybank_cli.bank.framing import Line, unframe
 from memorybank_cli.bank.journal import CUT, Entry, Journal
 from memorybank_cli.base import digests, files
 from memorybank_cli.base.walk import Root
@@ -249,3 +249,62 @@ def test_a_line_that_is_being_written_ends_the_reading(journal: Journal) -> None
     with open(path, "ab") as file:
         file.write(whole[half:])
     assert list(lines) == []
+
+
+# From any line on
+
+
+def long(journal: Journal, count: int = 300) -> list[Line]:
+    """Lines of some 2 kB in three segments."""
+    lines: list[Line] = []
+    end = START
+    for start in range(0, count, 10):
+        group = [Entry("even" if number % 2 else "odd", {"text": "x" * 2_000}) for number in range(start, start + 10)]
+        written, end = journal.append(end, [group])
+        lines += written
+    return lines
+
+
+@pytest.mark.parametrize("near", [100, 5_000, 20_000, 1 << 16])
+def test_lines_from_any_line_on(journal: Journal, near: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "NEAR", near)
+    monkeypatch.setattr(journal_module, "SEGMENT_LINES", 100)
+    lines = long(journal)
+    assert len(journal.segments()) == 3
+    for after in (0, 1, 2, 57, 99, 100, 101, 150, 298, 299, 300, 301):
+        assert [line.seq for line in journal.lines(after)] == [line.seq for line in lines if line.seq > after]
+
+
+def test_only_what_lies_near_is_read(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    long(journal)
+    parsed: list[bytes] = []
+
+    def counted(raw: bytes) -> tuple[Line, bytes] | None:
+        parsed.append(raw)
+        return unframe(raw)
+
+    monkeypatch.setattr(journal_module, "unframe", counted)
+    assert [line.seq for line in journal.lines(290)] == list(range(291, 301))
+    assert len(parsed) < 60
+    parsed.clear()
+    assert [line.seq for line in journal.lines(0, (b'"seq":17,', b'"seq":44,'))] == [17, 44]
+    assert len(parsed) == 2
+
+
+@pytest.mark.parametrize("place", [0.3, 0.5, 0.75])
+@pytest.mark.parametrize("size", [10, 200_000])
+def test_damage_on_the_way_hides_no_line(journal: Journal, place: float, size: int) -> None:
+    long(journal)
+    [path] = (Path(journal.root.path) / layout.JOURNAL).iterdir()
+    data = path.read_bytes()
+    cut = int(len(data) * place)
+    path.write_bytes(data[:cut] + b"?" * size + data[cut + size :])
+    whole = [line.seq for line in journal.lines()]
+    assert size == 10 or len(whole) < 300
+    for after in range(0, 301, 25):
+        assert [line.seq for line in journal.lines(after)] == [seq for seq in whole if seq > after]
+
+
+def test_a_segment_that_went_away_meanwhile(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "segments", lambda: [1])
+    assert list(journal.lines(5)) == []

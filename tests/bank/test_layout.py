@@ -143,6 +143,21 @@ def test_other_files_are_no_segments(name: str) -> None:
     assert layout.segment_first(name) is None
 
 
+@given(st.integers(1, 999_999_999_999))
+def test_a_sealed_segment_is_named_by_its_first_message(first: int) -> None:
+    path = layout.history_segment("a", first)
+    assert (layout.history_first(path), layout.place(path).kind) == (first, "history_segment")
+    assert layout.place(layout.history_index("a")).kind == "history_index"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["account_a/history/index.json", "account_a/history/1.json", "account_a/000000000001.json", "history/x.json", ""],
+)
+def test_other_files_are_no_sealed_segments(path: str) -> None:
+    assert layout.history_first(path) is None
+
+
 def test_the_same_bytes_in_the_same_second_are_kept_once() -> None:
     digest = "ab" * 32
     one = layout.quarantine_file("2026-11-20T14:00:00.000001Z", digest)

@@ -8,6 +8,7 @@ import pytest
 
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.recovery import finish_replacements
 from memorybank_cli.bank.replacing import BEGIN, END
@@ -152,3 +153,41 @@ def test_on_a_full_disk_the_stage_waits(bank: Bank) -> None:
     finish_replacements(bank)
     assert bank.root.read(STATE) == NEW
     assert old in kept(bank)
+
+
+def test_the_lines_of_one_act_are_joined(bank: Bank) -> None:
+    names = [f"state/n{number}.json" for number in range(5)]
+    rows: list[list[object]] = [[name, digests.of(NEW), len(NEW), 0o600, [], "state", None] for name in names]
+    first = {"id": "one", "reason": "test", "snapshot": "s", "files": rows[:2]}
+    parts = [
+        first,
+        {"id": "one", "reason": "test", "files": rows[2:4]},
+        {"id": "one", "reason": "x", "files": rows[4:]},
+    ]
+    bank.commit([Entry(BEGIN, part) for part in parts])
+    files.make_dirs(bank.root, STAGE)
+    for number in (0, 2, 3, 4):
+        files.replace(bank.root, f"{STAGE}/{number}", NEW)
+    files.replace(bank.root, names[1], NEW)
+    assert finish_replacements(bank) == [BEGIN]
+    assert [bank.root.read(name) for name in names] == [NEW] * 5
+    assert [[row[0] for row in end["files"]] for end in ends(bank)] == [names[:2], names[2:4], names[4:]]  # type: ignore[attr-defined]
+    assert [end.get("snapshot") for end in ends(bank)] == ["s", None, None]
+    assert len({tuple(end["txn"][:1]) for end in ends(bank)}) == 1  # type: ignore[index]
+    assert all(bank.catalog.row(name).expected is not None for name in names)
+    assert finish_replacements(bank) == []
+
+
+def test_acts_of_other_kinds_have_their_own_finisher(bank: Bank) -> None:
+    old = begin(bank)
+    bank.commit([Entry("migrate.begin", {"id": "two", "step": [1, 2], "snapshot": "s", "repository": "r"})])
+    files.make_dirs(bank.root, f"{layout.SCRATCH}/two")
+    calls: list[tuple[str, bytes]] = []
+
+    def finish(_bank: Bank, act: str, begun: list[Line]) -> None:
+        calls.append((act, bank.root.read(STATE)))
+        bank.commit([Entry("migrate.end", {"id": act, "files": [], "of": begun[0].core["step"]})])
+
+    assert finish_replacements(bank, {"migrate.begin": finish}) == ["migrate.begin", BEGIN]
+    assert calls == [("two", old)]
+    assert bank.root.listing(layout.SCRATCH) == []

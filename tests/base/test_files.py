@@ -325,3 +325,33 @@ def test_the_system_with_its_own_way_to_sync(root: Root, monkeypatch: pytest.Mon
     files.sync(root.fd)
     files.sync_data(root.fd)
     assert asked == [51, 51]
+
+
+def test_a_file_is_moved_to_a_free_name_only(root: Root) -> None:
+    files.make_dirs(root, "one")
+    files.make_dirs(root, "other")
+    files.replace(root, "one/a", NEW)
+    with root.directory("one") as one, root.directory("other") as other:
+        assert files.move_in(one, "a", other, "b")
+        files.replace(root, "one/a", OLD)
+        assert not files.move_in(one, "a", other, "b")
+    assert tree(root) == {"one/a": OLD, "other/b": NEW}
+
+
+def test_many_paths_are_synced_in_one_call(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abc":
+        files.replace(root, name, NEW)
+    monkeypatch.setattr(files, "SYNCED_SINGLY", 2)
+    with broken() as calls:
+        files.sync_paths(root, ["a", "b"])
+        assert calls.calls == ["fsync"] * 2
+        files.sync_paths(root, ["a", "b", "c"])
+    assert calls.calls == ["fsync"] * 2
+
+
+def test_a_scratch_directory_is_emptied(root: Root) -> None:
+    files.make_dirs(root, "x/y")
+    files.replace(root, "x/y/a", NEW)
+    files.replace(root, "b", NEW)
+    files.empty(root)
+    assert os.listdir(root.path) == []

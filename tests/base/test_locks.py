@@ -103,3 +103,15 @@ def test_what_is_no_busy_lock_is_raised(root: Root, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(fcntl, "flock", unsupported)
     with pytest.raises(OSError, match=os.strerror(errno.ENOLCK)), locks.hold(root, "lock"):
         pass
+
+
+def test_a_directory_is_held_wherever_it_goes(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    one, other = Root(tmp_path / "a"), Root(tmp_path / "a")
+    locks.hold_root(one)
+    (tmp_path / "a").rename(tmp_path / "b")
+    with pytest.raises(Locked):
+        locks.hold_root(other, timeout=0)
+    one.close()
+    locks.hold_root(other, timeout=0)
+    other.close()

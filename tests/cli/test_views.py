@@ -9,9 +9,19 @@ import pytest
 from memorybank_cli.base.records import Finding
 from memorybank_cli.cli.blocks import Block, Fields, Findings, Table, Text
 from memorybank_cli.cli.commands import COMMANDS
-from memorybank_cli.cli.views import checks, generic, health, snapshots, table
+from memorybank_cli.cli.views import checks, generic, health, migrations, snapshots, table
 
 FINDING = Finding("MB102", "padded", "trades/a.json").as_dict()
+
+
+IMPORTED = {
+    "imported": 3,
+    "dry_run": False,
+    "plan": [{"importer": "plain_json", "score": 10, "kind": "files", "count": 3, "from": ".", "to": "state/"}] * 21,
+    "assumptions": [{"text": "times are UTC", "count": 2}],
+    "rejected": [{"path": "a", "reason": "cut", "kept": "q/a"}, {"path": "b", "reason": "gone", "kept": ""}],
+    "skipped": [{"path": "c", "reason": "a link"}],
+}
 
 
 @pytest.mark.parametrize("name", [*table.VIEWS, "NoSuchReport"])
@@ -50,10 +60,30 @@ def test_repair_shows_cures_and_what_has_none() -> None:
 
 
 def test_init_shows_import_and_repair() -> None:
-    blocks = checks.init({"findings": [], "imported": {"files": 3}, "repaired": REPAIR})
-    assert "imported" in texts(blocks)
-    assert any(isinstance(block, Table) for block in blocks)
+    blocks = checks.init({"findings": [], "imported": IMPORTED, "repaired": REPAIR})
+    [told] = [block for block in blocks if isinstance(block, Table) and block.title == "imported"]
+    assert told.rows[0] == ["plain_json", 10, "files", 3, ".", "state/"]
+    assert texts(blocks)[:7] == [
+        "... and 1 more parts (--json shows all)",
+        "assumed times are UTC (2)",
+        "rejected a: cut",
+        "    kept in q/a",
+        "rejected b: gone",
+        "left behind c: a link",
+        "unrepaired MB104 b: nothing is left",
+    ]
     assert checks.init({"findings": []}) == [Findings([])]
+
+
+def test_a_migration_shows_steps_and_lifted_documents() -> None:
+    step = {"from": 1, "to": 2, "description": "fewer files", "snapshot": "s1"}
+    lifted = {"path": "a", "kind": "trade", "from": 1, "to": 2}
+    stays = {"path": "b", "kind": "trade", "reason": "no way"}
+    nothing: dict[str, Any] = {"plan": [], "assumptions": [], "rejected": [], "skipped": []}
+    report = {"findings": [], **nothing, "steps": [step], "lifted": [lifted] * 21, "unliftable": [stays]}
+    blocks = migrations.migrate(report)
+    assert [block.title for block in blocks if isinstance(block, Table)] == ["format steps", "lifted documents"]
+    assert texts(blocks) == ["... and 1 more lifted documents (--json shows all)", "unliftable b: no way"]
 
 
 def test_accepted_paths() -> None:

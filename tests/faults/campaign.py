@@ -61,7 +61,8 @@ class Lab:
 
     def start(self, story: Story) -> subprocess.Popen[bytes]:
         """The operation of a story, under way."""
-        command = [*PROGRAM, *story.command, "--bank", str(self.bank)]
+        words = (word.replace("{place}", str(self.place)) for word in story.command)
+        command = [*PROGRAM, *words, "--bank", str(self.bank)]
         pipe = subprocess.PIPE
         process = subprocess.Popen(command, env=self.env, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
         assert process.stdin is not None
@@ -157,13 +158,109 @@ def _is_all_or_nothing(lab: Lab) -> None:
     assert not [one for one in found["findings"] if one["path"].startswith("account_a")]
 
 
+LONG_BATCH = b"".join(b'{"role": "user", "id": "l%d", "content": "message %d"}\n' % (n, n) for n in range(2_500))
+
+
+def _long_account(lab: Lab) -> None:
+    lab.run("init", "--account", "a")
+    lab.run(
+        "message",
+        "add",
+        "--stdin",
+        "--account",
+        "a",
+        stdin=LONG_BATCH[: LONG_BATCH.index(b'{"role": "user", "id": "l900"')],
+    )
+
+
+def _is_sealed(lab: Lab) -> None:
+    """Head, index and segments hold each message once, whatever was written of them when the kill came."""
+    expected = [f"l{n}" for n in range(2_500)]
+    ids = [json.loads(line)["id"] for line in lab.run("message", "list", "--account", "a", "--json").splitlines()]
+    assert ids in (expected[:900], expected), len(ids)
+    lab.run("message", "add", "--stdin", "--account", "a", stdin=LONG_BATCH)
+    account = lab.bank / "account_a"
+    files = [*sorted((account / "history").glob("0*.json")), account / "whole_history.json"]
+    assert [one["id"] for path in files for one in json.loads(path.read_bytes())["messages"]] == expected
+    found = json.loads(lab.run("validate", "--json", codes=(0, 1)))
+    assert not [one for one in found["findings"] if one["path"].startswith("account_a")]
+    assert not (lab.bank / ".memorybank/quarantine").exists()
+
+
+IMPORTED = {f"trades/{number:03}.json": trade(number) for number in range(150)}
+TALK = b"".join(
+    b'{"role": "user", "id": "t%d", "content": "message %d", "timestamp": 17000000%02d}\n' % (n, n, n)
+    for n in range(60)
+)
+
+
+def _source(lab: Lab) -> None:
+    """What is to be imported, beside the bank: trades, and a conversation."""
+    source = lab.place / "source"
+    (source / "trades").mkdir(parents=True)
+    for name, data in IMPORTED.items():
+        (source / name).write_bytes(data)
+    messages = b",\n".join(TALK.splitlines())
+    (source / "short_term.json").write_bytes(b"[" + messages + b"]")
+
+
+def _fresh(lab: Lab) -> None:
+    """A source, and no bank yet."""
+    _source(lab)
+    shutil.rmtree(lab.bank)
+
+
+def _standing(lab: Lab) -> None:
+    _source(lab)
+    lab.run("init")
+
+
+def _taken(lab: Lab, before: int) -> int:
+    """How many of the source's files stand in the bank, each wholly; a bank is without all of them or has all."""
+    there = {name: lab.bank / name for name in IMPORTED if (lab.bank / name).exists()}
+    for name, path in there.items():
+        assert path.read_bytes() == IMPORTED[name], name
+    accounts = json.loads(lab.run("account", "list", "--json"))["accounts"]
+    counts = {one["account"]: one["messages"] for one in accounts}
+    assert len(there) in (before, len(IMPORTED)), len(there)
+    assert counts == ({"default": 60} if len(there) == len(IMPORTED) else {}), (counts, len(there))
+    return len(there)
+
+
+def _is_imported_anew(lab: Lab) -> None:
+    source = str(lab.place / "source")
+    if lab.bank.exists():
+        assert _taken(lab, len(IMPORTED)) == len(IMPORTED)
+    lab.run("init", "--from", source)
+    _taken(lab, len(IMPORTED))
+    assert [one.name for one in lab.place.iterdir() if one.name.startswith(".")] == []
+    found = json.loads(lab.run("validate", "--json"))
+    assert found["pending"] == 0
+
+
+def _is_migrated(lab: Lab) -> None:
+    source = str(lab.place / "source")
+    lab.run("status")  # the next opening finishes what was begun
+    _taken(lab, 0)
+    again = json.loads(lab.run("migrate", "--from", source, "--json"))
+    assert again["rejected"] == []
+    _taken(lab, len(IMPORTED))
+    assert json.loads(lab.run("migrate", "--from", source, "--json"))["imported"] == 0
+    assert not list((lab.bank / ".memorybank/tmp").iterdir())
+    for number in range(TRADES):
+        assert (lab.bank / f"trades/trade_{number:04}.json").read_bytes() == trade(number)
+
+
 STORIES = (
     Story("init", _nothing, ("init",), b"", _is_initialised),
     Story("repair", _init, ("repair",), b"", _is_repaired),
     Story("backup", _repaired, ("backup",), b"", _is_saved),
     Story("rollback", _saved, ("rollback", "--path", "trades", "--yes"), b"", _is_rolled_back),
     Story("message", _account, ("message", "add", "--stdin", "--account", "a"), BATCH, _is_all_or_nothing),
+    Story("history", _long_account, ("message", "add", "--stdin", "--account", "a"), LONG_BATCH, _is_sealed),
     Story("watch", _init, ("watch", "--json"), b"", _is_initialised),
+    Story("import", _fresh, ("init", "--from", "{place}/source"), b"", _is_imported_anew),
+    Story("migrate", _standing, ("migrate", "--from", "{place}/source"), b"", _is_migrated),
 )
 
 
@@ -213,8 +310,13 @@ def _timed(story: Story, lab: Lab) -> float:
 
 def _reset(lab: Lab, saved: Path) -> None:
     """The prepared state again. The bank keeps its directory: a new one at the same path would be another bank."""
+    for left in lab.place.glob(".*"):
+        shutil.rmtree(left)
     for part in ("bank", "home"):
         target = lab.place / part
+        if part == "bank" and not (saved / part).exists():
+            shutil.rmtree(target, ignore_errors=True)
+            continue
         target.mkdir(exist_ok=True)
         for item in target.iterdir():
             shutil.rmtree(item) if item.is_dir() else item.unlink()

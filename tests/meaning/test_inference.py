@@ -139,6 +139,12 @@ def test_sparse_keys_become_a_map() -> None:
     assert "additionalProperties" in body(documents)["properties"]["by"]
 
 
+def test_very_many_keys_are_a_map() -> None:
+    schema = body([{"by": {f"user {number}": number for number in range(300)}}])
+    assert schema["properties"]["by"]["additionalProperties"] == {"type": "integer", "$comment": "0 to 299"}
+    assert body([{"by": {}, "a": 1}])["properties"]["by"] == {"type": "object"}
+
+
 def test_values_of_several_types_are_no_map() -> None:
     assert body([{"BTC": 1, "ETH": "text"}])["required"] == ["BTC", "ETH"]
 
@@ -155,6 +161,22 @@ def test_clearly_different_shapes_become_alternatives_that_exclude_each_other() 
     assert all(registry.matches("mine", one) for one in (TRADE, transfer, {}))
     assert not registry.matches("mine", {"price": 1})
     assert "anyOf" in inferred([TRADE, transfer])
+
+
+def test_a_word_that_tells_shapes_apart_is_part_of_them() -> None:
+    fills = [{"type": "fill", "order": 1, "px": 1, "venue": "x y"}] * 3
+    ends = [{"type": word, "order": 1, "reason": "x y"} for word in ("cancel", "expire", "cancel")]
+    schema = inferred([*fills, *ends, {"assets": {}}], exclusive=True)
+    fill, end, other = alternatives_of(schema)
+    assert list(schema["$defs"]) == ["fill", "shape_2", "shape_3"]
+    assert fill["properties"]["type"] == {"const": "fill"}
+    assert end["properties"]["type"] == {"enum": ["cancel", "expire"]}
+    assert "type" not in other["properties"]
+    assert not accepts(schema, {"type": "cancel", "order": 1, "px": 1, "venue": "x"})
+    same_word = alternatives_of(inferred([*fills, *[{"type": "fill", "reason": "x y"}] * 3]))
+    assert all(one["properties"]["type"] == {"type": "string"} for one in same_word)
+    too_few = alternatives_of(inferred([*fills, *ends[:2]]))
+    assert all("const" not in one["properties"]["type"] for one in too_few)
 
 
 def test_alternatives_are_named_by_their_files() -> None:
@@ -176,12 +198,24 @@ def test_maps_with_other_keys_are_one_alternative() -> None:
 
 def test_a_schema_is_small_enough_to_be_used_whatever_it_was_learnt_from() -> None:
     wide = {
-        f"a{one}": {f"b{two}": {f"c{three}": "x y" for three in range(5)} for two in range(20)} for one in range(60)
+        f"a{one}": {f"b{one}_{two}": {f"c{one}_{two}_{three}": "x y" for three in range(5)} for two in range(20)}
+        for one in range(60)
     }
     schema = inferred([wide, {**copy.deepcopy(wide), "more": 1}])
     assert is_light(schema, LARGEST)
     assert Registry().check(schema) == []
     assert accepts(schema, wide)
+    other = {name: {f"z{key}": value for key, value in inner.items()} for name, inner in wide.items()}
+    schema = inferred([wide, other], cut=1)
+    assert is_light(schema, LARGEST)
+    assert accepts(schema, wide)
+    assert accepts(schema, other)
+    assert not accepts(schema, {**wide, "a0": 1})
+
+
+def test_values_at_the_top() -> None:
+    schema = inferred([None, "text", 7.5, True], exclusive=True)
+    assert [one["type"] for one in alternatives_of(schema)] == ["null", "string", "number", "boolean"]
 
 
 def test_lists_at_the_top() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from memorybank_cli.meaning.names import are_data, in_words, is_moment
+from memorybank_cli.meaning.names import are_data, in_words, is_kind, is_moment
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,12 @@ def test_names_of_moments(name: str) -> None:
 @pytest.mark.parametrize("name", ["format", "state", "price", "attempts", "timeframe", ""])
 def test_names_of_other_things(name: str) -> None:
     assert not is_moment(name)
+
+
+@pytest.mark.parametrize("name", ["type", "eventType", "record_kind", "action", "kind_of"])
+def test_names_that_say_what_a_record_is(name: str) -> None:
+    assert is_kind(name)
+    assert not is_kind(f"{name}_count")
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,10 @@ def test_memory_is_bounded_whatever_comes() -> None:
     assert shape.partial
     assert depth_of(shape) <= DEEPEST + 1
     assert places_of(shape) <= PLACES + 1
+    lists: Any = []
+    for _ in range(60):
+        lists = [lists]
+    assert depth_of(shape_of(lists)) == DEEPEST + 1
 
 
 def depth_of(shape: Shape) -> int:

@@ -52,7 +52,7 @@ SOUND: dict[str, dict[str, Any]] = {
     "bank_layout": {
         "trades/trade_1.json": TRADE,
         "trades/recent.json": {"trades": [TRADE, TRADE]},
-        "metrics/metrics.json": {"total_trades": 2, "win_rate": 0.5},
+        "metrics/metrics.json": {"total_trades": 1, "win_rate": 0.5},
         "state/state.json": {"bot_status": "running"},
     },
     "memory_tree": {
@@ -68,7 +68,7 @@ SOUND: dict[str, dict[str, Any]] = {
             "strategy_comparison": [{"key": "S"}],
         },
         "backtest-result-1.meta.json": {"S": {"run_id": "430d", "backtest_start_time": 1_704_100_000}},
-        "export.json": [freqtrade_trade(1), freqtrade_trade(2), freqtrade_trade(2)],
+        "export.json": [freqtrade_trade(1), freqtrade_trade(2), freqtrade_trade(3)],
     },
     "dialogues": {"people.json": {"Ann": person(2), "Ben": person(1, "Ben")}},
     "markdown_bank": {

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import Run
 from tests.migrations.conftest import as_bytes, write_files
-from tests.migrations.shapes import SOUND
+from tests.migrations.shapes import SOUND, entity, lines
 from tests.migrations.test_hostile import DAMAGED, fingerprint
 
 EXPECTED = {
@@ -98,3 +98,17 @@ def test_a_damaged_source_comes_in_as_far_as_it_goes(tmp_path: Path, run: Run, n
     assert len(again.json["rejected"]) == len(report["rejected"])
     assert fingerprint(source) == before
     assert run("validate", "--bank", bank, "--json").returncode in (0, 1)
+
+
+def test_thousands_of_bad_records_are_each_kept(tmp_path: Path, run: Run) -> None:
+    source, bank = tmp_path / "source", tmp_path / "bank"
+    bad = [f'{{"type":"entity","name":{number}'.encode() for number in range(3000)]
+    write_files(source, {"memory.jsonl": b"\n".join([*lines(entity(1)).splitlines(), *bad, bad[0]])})
+    made = run("init", bank, "--from", source, "--json")
+    assert made.returncode == 0, made.stderr
+    rejected = made.json["imported"]["rejected"]
+    assert len(rejected) == 3001
+    assert sorted((bank / path).read_bytes() for path in {one["kept"] for one in rejected}) == sorted(bad)
+    again = run("migrate", "--from", source, "--bank", bank, "--json")
+    assert again.returncode == 1, again.stderr
+    assert [one["kept"] for one in again.json["rejected"]] == [one["kept"] for one in rejected]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -133,7 +134,8 @@ def test_each_trade_of_a_backtest_becomes_a_file_and_the_rest_metrics(make_sourc
     assert found[f"metrics/{folder}/Sample.json"]["total_trades"] == 179  # what contradicts the trades is not altered
     assert "trades" not in found[f"metrics/{folder}/Sample.json"]
     assert [row["key"] for row in found[f"metrics/{folder}/summary.json"]["strategy_comparison"]] == ["Sample", "Other"]
-    assert all(isinstance(item, FileItem) for item in items)
+    assert found[f"metrics/{folder}/Sample.json"]["backtest_start"] == "2024-01-01 10:00:00+00:00"
+    assert items[-1] == Assumption(freqtrade._ZONED, 2)
 
 
 def test_what_comes_in_fits_the_schemas(make_source: Make) -> None:
@@ -154,13 +156,24 @@ def test_trades_of_a_running_bot_are_called_by_their_number(make_source: Make, r
     assert found["trades/freqtrade/bots/a-b/2.json"]["status"] == "open"
     summary = {"metrics/freqtrade/bots/a-b/summary.json": {"trades_count": 3, "offset": 0, "total_trades": 7}}
     assert dict(list(found.items())[3:]) == (summary if rest else {})
-    assert not [item for item in items if not isinstance(item, FileItem)]
+    assert not [item for item in items if isinstance(item, Rejected)]
 
 
 def test_dates_without_a_zone_are_utc_and_that_is_said(make_source: Make) -> None:
     items = read(make_source({"t.json": [traded(1, open_timestamp=None, close_timestamp=None), traded(2)]}))
     assert files(items)["trades/freqtrade/t/1.json"]["opened_at"] == "2024-01-01T10:00:00.000000Z"
-    assert [item for item in items if isinstance(item, Assumption)] == [Assumption(freqtrade._NAIVE, 2)]
+    assert files(items)["trades/freqtrade/t/1.json"]["open_date"] == "2024-01-01 10:00:00+00:00"
+    assert [item for item in items if isinstance(item, Assumption)] == [Assumption(freqtrade._ZONED, 4)]
+
+
+def test_numbers_of_trades_are_told_apart_by_their_export(make_source: Make) -> None:
+    found = files(read(make_source({"a.json": [traded(1)], "b.json": [traded(1), traded(1), traded(10**20)]})))
+    assert [(path[17:], trade["trade_id"], trade.get("number")) for path, trade in found.items()] == [
+        ("a/1.json", "a/1", 1),
+        ("b/1.json", "b/1", 1),
+        ("b/1-2.json", "b/1", 1),
+        ("b/20240101T100000Z-ETH-USDT-USDT.json", 10**20, None),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -296,15 +309,31 @@ def test_an_export_among_many_trades_is_found(make_source: Make) -> None:
     ]
 
 
-def test_configurations_stay_behind(make_source: Make) -> None:
+def test_configurations_and_candles_stay_behind(make_source: Make) -> None:
     config = {
         "max_open_trades": 3,
         "stake_currency": "USDT",
         "dry_run": False,
         "exchange": {"name": "kraken", "key": "k"},
     }
-    source = make_source({"config.json": config, "backtest_results/backtest-result.json": [traded(1)]})
+    source = make_source(
+        {
+            "config.json": config,
+            "data/kraken/BTC_USDT-5m.json": b"[[1704103200000,1.0,2.0,0.5,1.5,100.0]]",
+            "data/kraken/futures/BTC_USDT_USDT-1h-futures.json": b"[[1704103200000,1.0,2.0,0.5,1.5,100.0]]",
+            "backtest_results/backtest-result.json": [traded(1)],
+        }
+    )
     assert [item.path for item in read(source) if isinstance(item, FileItem)] == [
         "trades/freqtrade/backtest_results/backtest-result/1.json"
     ]
-    assert source.skipped == [("config.json", freqtrade._KEYS)]
+    assert [reason for _, reason in source.skipped] == [freqtrade._KEYS, freqtrade._MARKET, freqtrade._MARKET]
+
+
+def test_a_file_that_goes_meanwhile_is_told(make_source: Make) -> None:
+    source = make_source({"export.json": [traded(1)]})
+    Path(source.root.path, "export.json").unlink()
+    (gone,) = freqtrade.read(source, source.paths)
+    assert gone == Rejected(
+        "export.json", "it changed or vanished while it was read; 0 trades that stand before it were taken"
+    )

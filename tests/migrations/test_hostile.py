@@ -103,6 +103,11 @@ def read(source: Source, name: str, paths: Sequence[str]) -> list[Item]:
         check(item, source)
     places = [item.path for item in items if isinstance(item, FileItem)]
     assert len(places) == len(set(places)), "two files for one place"
+    said: dict[tuple[str, str], tuple[str, str]] = {}
+    for item in items:
+        if isinstance(item, MessageItem):  # of two messages with one id a bank keeps the first
+            told = said.setdefault((item.account, item.id), (item.role, item.content))
+            assert told == (item.role, item.content), "two messages with one id"
     return items
 
 
@@ -331,12 +336,16 @@ def test_all_formats_in_one_folder_come_in_together(tmp_path: Path) -> None:
 
 REPEATED: dict[str, dict[str, Any]] = {
     "bank_layout": {"trades/a.json": {**TRADE, "id": 1}, "trades/b.json": {**TRADE, "id": 1}},
-    "memory_tree": {"memory/account_a/whole_history.json": [{**message(1), "id": "x"}, {**message(2), "id": "x"}] * 3},
+    "memory_tree": {
+        "memory/account_a/whole_history.json": [{**message(1), "id": "x"}, {**message(2), "id": "x"}] * 3,
+        "memory/account_a/short_term.json": [{**message(3), "id": "x"}],
+    },
     "mcp_memory": {"memory.jsonl": lines(*[entity(1), relation(1, 1)] * 50)},
     "freqtrade": {"export.json": [freqtrade_trade(7)] * 50, "sub/export.json": [freqtrade_trade(7)]},
     "dialogues": {
         "a.json": {"Ann": {"name": "Ann", "history": {"2024-01-01": [{"query": "a", "response": "b"}] * 9}}},
-        "b.json": {"Ann": {"name": "Ann", "history": {"2024-01-01": [{"query": "a", "response": "b"}]}}},
+        "b.json": {"Ann": {"name": "A", "history": {"2024-01-01": [{"query": "a", "response": "c"}]}}},
+        "c.json": {"Ann": {"name": "B", "history": {"day": [{"query": "x", "response": "c"}], "": [{"query": "y"}]}}},
     },
     "markdown_bank": {"README.md": "a", "readme.md": "b", "docs/README.md": "c", "docs/readme.md": "d"},
     "plain_json": {"x/chat.json": [message(1)] * 9, "y/chat.json": [message(1)], "x/a.json": TRADE, "X/a.json": TRADE},

@@ -121,14 +121,14 @@ def test_more_repetitions_than_memory_may_hold_are_rejected(make_source: Make, m
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('{"type": "entity", "name": "torn', "line 2: Unterminated string starting at at character 28"),
+        ('{"type": "entity", "name": "torn', "line 2: Unterminated string at character 28"),
         ('{"type": "entity", "name": "x"}', "line 2: an entity without name or observations"),
         ('{"type": "entity", "name": "", "observations": []}', "line 2: an entity without name or observations"),
         ('{"type": "relation", "from": "a", "to": 7}', "line 2: a relation without from, to or relationType"),
         ('{"type": "observation", "content": "x"}', "line 2: neither an entity nor a relation"),
         ('{"type": "entity", "name": "a", "name": "b"}', 'line 2: the key "name" stands twice in one object'),
         ('{"type": "entity", "name": NaN}', "line 2: NaN is not JSON"),
-        ("[" * 100_000, "line 2: maximum recursion depth exceeded"),
+        ("[" * 100_000, "line 2: nested too deeply"),
         ("[" * 80 + "]" * 80, "line 2: nested too deeply"),
         ("7", "line 2: neither an entity nor a relation"),
         ("\0\0\0", "line 2: Expecting value at character 1"),
@@ -206,3 +206,11 @@ def test_memory_holds_names_not_records(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
         source.close()
+
+
+def test_a_file_that_goes_meanwhile_is_told(make_source: Make) -> None:
+    source = make_source({"memory.jsonl": lines(ALICE)})
+    Path(source.root.path, "memory.jsonl").unlink()
+    assert list(mcp_memory.read(source, source.paths)) == [
+        Rejected("memory.jsonl", "it changed or vanished while it was read")
+    ]

@@ -70,6 +70,11 @@ def test_no_two_files_get_one_place(make_source: Make) -> None:
     assert len({path.lower() for path in found.values()}) == 5
 
 
+def test_a_place_that_another_importer_fills_is_left_to_it(make_source: Make) -> None:
+    source = make_source({"state/x.json": "{}", "state/x-2.json": "{}", "x.json": "{}"})
+    assert places(list(plain_json.read(source, ["x.json"]))) == {"x.json": "state/x-3.json"}
+
+
 def test_conversations_of_one_name_stay_apart(make_source: Make) -> None:
     source = make_source({"a/bob.json": MESSAGES, "b/bob.json": MESSAGES, "Zoë.json": MESSAGES})
     found = items(source)

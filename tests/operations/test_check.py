@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from memorybank_cli.base.context import Context
-from memorybank_cli.base.errors import BankNotFound, UsageError
+from memorybank_cli.base.errors import BankNotFound, MemorybankError, UsageError
 from memorybank_cli.operations.check import ValidateReport, validate
 from tests.conftest import MakeBank, Run, trade
 from tests.operations.banks import adopt, journal, opened, put
@@ -71,10 +71,13 @@ def test_for_people(run: Run, make_bank: MakeBank) -> None:
     done = run("validate", "--bank", path)
     assert done.returncode == 1
     assert f"error MB102 {PADDED}: valid JSON ends at byte" in done.stdout
-    assert "1 changes pending: 1 errors, 0 warnings. Next: memorybank repair --dry-run" in done.stdout
-    good = make_bank(2, padded=False, name="good")
-    done = run("validate", "--bank", good)
+    assert "1 change pending: 1 error, 0 warnings. Next: memorybank repair --dry-run" in done.stdout
+    good = make_bank(0, padded=False, name="good")
+    done = run("validate", "--bank", good, "--only", "MB1")
     assert (done.returncode, done.stdout.strip().endswith(": all good")) == (0, True)
+    put(good / "state/state.json", {"timestamp": []})
+    done = run("validate", "--bank", good, "--only", "MB201")
+    assert done.stdout.endswith("1 change pending: 1 error, 0 warnings. Next: memorybank explain MB201\n")
 
 
 def test_nothing_is_adopted(make_bank: MakeBank) -> None:
@@ -85,7 +88,7 @@ def test_nothing_is_adopted(make_bank: MakeBank) -> None:
     lines = journal(path)
     for _ in range(2):
         report = checked(path)
-        assert (report.ok, report.pending, report.findings) == (True, 3, ())
+        assert (report.ok, report.pending, [one.rule for one in report.findings]) == (True, 3, [])
         assert "3 changes pending: all good" in report.summary()
     assert journal(path) == lines
 
@@ -116,7 +119,7 @@ def test_from_which_severity_on_it_fails(run: Run, make_bank: MakeBank, fail_on:
     assert (done.returncode, done.json["ok"]) == (code, not code)
     assert [one["rule"] for one in done.json["findings"]] == ["MB301"]
     report = checked(path, fail_on=fail_on)
-    assert (report.exit_code(), report.summary().endswith("1 warnings")) == (code, True)
+    assert (report.exit_code(), report.summary().endswith("1 warning")) == (code, True)
 
 
 def test_a_severity_that_is_none(run: Run, make_bank: MakeBank) -> None:
@@ -132,7 +135,11 @@ def test_some_paths(run: Run, make_bank: MakeBank) -> None:
 
     def found(*paths: str, cwd: Path = path.parent) -> tuple[int, int, list[str]]:
         done = run("validate", *paths, "--bank", path, "--json", cwd=cwd)
-        return done.returncode, done.json["checked"], sorted(one["path"] for one in done.json["findings"])
+        return (
+            done.returncode,
+            done.json["checked"],
+            sorted(one["path"] for one in done.json["findings"]),
+        )
 
     assert found("trades") == (1, 4, [PADDED])
     assert found("trades/trade_1.json", "metrics") == (0, 2, [])
@@ -141,6 +148,40 @@ def test_some_paths(run: Run, make_bank: MakeBank) -> None:
     assert found(str(path / "state")) == (1, 1, ["state/state.json"])
     assert found(".", cwd=path)[2] == ["state/state.json", PADDED]
     assert found(".")[1] == found(".", cwd=path)[1]
+
+
+def test_files_as_tools_name_them_from_above(run: Run, make_bank: MakeBank, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    path = make_bank(2, name="data/memory-bank")
+    named = ["data/memory-bank/trades/trade_0.json", "data/memory-bank/trades/recent_trades.json"]
+    done = run("validate", *named, "--json", cwd=tmp_path)
+    assert (done.returncode, done.json["checked"]) == (1, 2)
+    assert [one["path"] for one in done.json["findings"]] == [PADDED]
+    assert run("validate", *named[:1], "--bank", path, cwd=tmp_path).returncode == 0
+    with opened(path) as bank:
+        assert validate(bank, Context(), str(path / "trades")).checked == 3
+    assert validate(None, Context(), str(path / "trades")).checked == 3
+    done = run("validate", "elsewhere/a.json", "--json", cwd=tmp_path)
+    assert (done.returncode, done.error["code"]) == (10, "bank_not_found")
+
+
+def test_lines_for_github_name_files_from_here(run: Run, make_bank: MakeBank, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    path = make_bank(1, name="data/bank")
+    done = run("validate", "data/bank/trades", "--format", "github", cwd=tmp_path)
+    assert done.stdout.startswith(f"::error file=data/bank/{PADDED},line=1,title=MB102::valid JSON ends at byte")
+    assert run("validate", "--format", "github", cwd=path).stdout.startswith(f"::error file={PADDED},line=1,")
+
+
+def test_a_bank_that_breaks_while_it_is_looked_at_is_explained(make_bank: MakeBank) -> None:
+    path = make_bank(1)
+    [catalog] = (path / ".memorybank").glob("catalog*.sqlite")
+    with opened(path) as bank, bank.catalog.writing():
+        bank.catalog.db.execute("UPDATE files SET s_content='[[1, 2, 3, 4, 5, 6, 7]]'")
+        bank.catalog.db.execute("UPDATE dirs SET signature=''")
+    assert catalog.exists()
+    with pytest.raises(MemorybankError):
+        validate(None, Context(), str(path / "trades"))
 
 
 def test_a_path_that_is_gone_or_outside(run: Run, make_bank: MakeBank) -> None:
@@ -170,16 +211,20 @@ def test_escaped_names(run: Run, make_bank: MakeBank) -> None:
 def test_reports(run: Run, make_bank: MakeBank, tmp_path: Path) -> None:
     path = make_bank(2)
     done = run("validate", "--bank", path, "--report", "found.json", "--json", cwd=tmp_path)
-    assert json.loads((tmp_path / "found.json").read_bytes()) == done.json
+    document = json.loads((tmp_path / "found.json").read_bytes())
+    assert {name: document[name] for name in done.json} == done.json
+    assert {"verdict", "bank", "components", "not_checked", "next_steps", "memory_bank_status"} <= document.keys()
     done = run("validate", "--bank", path, "--report", tmp_path / "deep/found.md")
     text = (tmp_path / "deep/found.md").read_text()
-    assert text.startswith("# Validation\n\n7 files checked, 0 changes pending: findings.\n")
-    assert f"| error | MB102 | `{PADDED}` | valid JSON ends" in text
+    assert text.startswith("# Validation of a memory bank\n\n**Failed**: 1 error in 7 files.\n")
+    assert f"- `{PADDED}`: valid JSON ends" in text
     assert done.returncode == 1
     done = run("validate", "--bank", path, "--report", "-", cwd=tmp_path)
-    assert done.stdout == text
+    assert done.stdout.startswith("# Validation of a memory bank\n\n**Failed**")
     done = run("validate", "--bank", path, "--report", "-", "--json", cwd=tmp_path)
-    assert done.json["ok"] is False
+    assert (done.json["ok"], done.json["verdict"], len(done.json["groups"])) == (False, "failed", 1)
+    done = run("validate", "--bank", path, "--report", "-", "--format", "github", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
     assert not (tmp_path / "-").exists()
 
 
@@ -188,7 +233,7 @@ def test_the_forms(run: Run, make_bank: MakeBank) -> None:
     assert run("validate", "--bank", path, "--format", "json").json["checked"] == 7
     done = run("validate", "--bank", path, "--format", "github")
     assert done.returncode == 1
-    assert done.stdout.startswith(f"::error file={PADDED},line=1,title=MB102::valid JSON ends at byte")
+    assert f"/{PADDED},line=1,title=MB102::valid JSON ends at byte" in done.stdout
     assert checked(path).text() is None
     assert checked(path, format_="github").text() == done.stdout
     assert run("validate", "--bank", path, "--format", "xml").returncode == 2
@@ -208,6 +253,8 @@ def test_without_a_bank(run: Run, tmp_path: Path) -> None:
     assert (done.returncode, done.error["code"]) == (10, "bank_not_found")
     with pytest.raises(BankNotFound):
         validate(None, Context())
+    with pytest.raises(BankNotFound):
+        validate(None, Context(), str(tmp_path))
 
 
 def test_a_schema_needs_no_bank(run: Run, tmp_path: Path) -> None:
@@ -221,6 +268,8 @@ def test_a_schema_needs_no_bank(run: Run, tmp_path: Path) -> None:
     ]
     assert run("validate", "--schema", "trade", "a.json", cwd=tmp_path).returncode == 0
     assert validate(None, Context(), str(tmp_path / "b.json"), schema="trade").exit_code() == 1
+    done = run("validate", "--schema", "trade", "a.json", "b.json", "--report", "-", cwd=tmp_path)
+    assert done.stdout.startswith("# Validation\n\n**Failed**: 1 error in 2 files.\n")
 
 
 @as_root

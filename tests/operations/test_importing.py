@@ -28,7 +28,7 @@ from memorybank_cli.operations.importing import Chosen, Imported, bring, buildin
 from memorybank_cli.operations.init import InitReport, init
 from memorybank_cli.operations.journal import prove
 from memorybank_cli.operations.migrate import MigrateReport, migrate
-from tests.broken_os import broken, failing
+from tests.broken_os import broken, failing, killed
 from tests.conftest import MakeBank, Run, trade
 from tests.operations.banks import contents, journal, opened, put, rules
 from tests.operations.owners import OWNER, as_root, own_ids_again, public_place
@@ -314,6 +314,19 @@ def test_another_content_is_rejected_and_kept_once(run: Run, source: Path, make_
     assert [one["rejected"][0][:2] for one in told] == [["trades/1.json", "another content stands there"]]
 
 
+def test_placeholders_are_in_nobodys_way(source: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bank"
+    init(Context(bank=str(path)))
+    data = put(source / "metrics/metrics.json", {"gas_price": 1.5})
+    put(source / "state/state.json", b"{}\n")
+    report = migrated(path, source)
+    assert (report.exit_code(), report.as_dict()["rejected"]) == (0, [])
+    assert (path / "metrics/metrics.json").read_bytes() == data
+    assert quarantined(path) == []
+    put(source / "metrics/metrics.json", {"gas_price": 2.5})
+    assert migrated(path, source).exit_code() == 1
+
+
 def test_what_no_bank_can_have_is_rejected(source: Path, make_bank: MakeBank) -> None:
     path = make_bank(0, padded=False)
     put(path / "docs", b"a file of the bank")
@@ -572,4 +585,74 @@ def test_more_files_than_are_synced_singly(source: Path, make_bank: MakeBank, mo
     assert [len(line["files"]) for line in begun] == [2, 2]
     assert len({line["id"] for line in begun}) == 1
     assert [line["op"] for line in journal(path)].count("restore.end") == 2
+    assert rules(path) == {}
+
+
+# Kills at every point
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_kill_while_a_new_bank_is_built_leaves_none_or_all(source: Path, tmp_path: Path, home: Path) -> None:
+    put(
+        source / "short_term.json", [{"role": "user", "content": "x", "timestamp": 1_700_000_000 + n} for n in range(3)]
+    )
+    path, outcomes, number = tmp_path / "bank", [], 1
+    while killed(lambda: made(path, source), number):
+        outcomes.append(path.exists())
+        if path.exists():
+            whole(path, source)
+        else:
+            assert list(home.glob("state/*")) == []
+        made(path, source)
+        whole(path, source)
+        assert not (tmp_path / ".bank.importing").exists()
+        for one in (path, home):
+            shutil.rmtree(one)
+        number += 4
+    assert number > 60
+    assert outcomes == sorted(outcomes)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_kill_while_things_come_in_leaves_none_or_all(
+    source: Path, make_bank: MakeBank, tmp_path: Path, home: Path
+) -> None:
+    put(
+        source / "short_term.json", [{"role": "user", "content": "x", "timestamp": 1_700_000_000 + n} for n in range(3)]
+    )
+    path = make_bank(0, padded=False)
+    places = {path: tmp_path / "store/bank", home: tmp_path / "store/home"}
+    for place, copy in places.items():
+        shutil.copytree(place, copy)
+    before, outcomes, number = contents(path), [], 1
+    while killed(lambda: migrated(path, source), number):
+        with opened(path) as bank:
+            assert prove(bank).ok
+        outcomes.append((path / "trades/1.json").exists())
+        if outcomes[-1]:
+            whole(path, source)
+        else:
+            found = contents(path)
+            assert {name for name in found if ".mb-" not in name} == set(before)
+        assert migrated(path, source).exit_code() == 0
+        whole(path, source)
+        for place, copy in places.items():
+            shutil.rmtree(place)
+            shutil.copytree(copy, place)
+        number += 3
+    assert number > 40
+    assert outcomes == sorted(outcomes)
+    assert set(outcomes) == {False, True}
+
+
+def whole(path: Path, source: Path) -> None:
+    """The bank holds everything of the source, proved and undamaged."""
+    there = contents(path)
+    assert {
+        name: data for name, data in contents(source).items() if name.startswith("trades/")
+    }.items() <= there.items()
+    with opened(path) as bank:
+        assert prove(bank).ok
+        assert list(bank.root.listing(layout.SCRATCH)) == []
+    assert len(messages(path, "default")) == 3
     assert rules(path) == {}

@@ -48,6 +48,27 @@ def test_relative_to_the_current_directory_inside_the_bank_else_to_its_root(
         assert bank_paths(bank, [given_path] * 2) == [meant] * 2
 
 
+def test_a_file_of_the_bank_as_tools_name_it_from_above(
+    make_bank: MakeBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    path = make_bank(1, name="data/memory-bank")
+    put(path / "data/memory-bank/trades/trade_0.json", trade(0))
+    (path / "trades/recent_trades.json").unlink()
+    monkeypatch.chdir(tmp_path)
+    with opened(path) as bank:
+        named = "data/memory-bank/state/state.json"
+        assert bank_path(bank, named) == "state/state.json"
+        assert bank_path(bank, f"./{named}") == "state/state.json"
+        assert bank_path(bank, "data/memory-bank") == "data/memory-bank"
+        assert bank_path(bank, "data/memory-bank/trades/recent_trades.json") == "trades/recent_trades.json"
+        assert bank_path(bank, "data/memory-bank/trades/trade_0.json") == "data/memory-bank/trades/trade_0.json"
+        assert bank_path(bank, "data/memory-bank/new.json", must_exist=False) == "data/memory-bank/new.json"
+        monkeypatch.chdir(tmp_path / "data")
+        assert bank_path(bank, "memory-bank") == ""
+        assert bank_path(bank, "../data/memory-bank/state") == "state"
+
+
 def test_absolute_and_through_links(make_bank: MakeBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_bank(1)
     (tmp_path / "link").symlink_to(path)

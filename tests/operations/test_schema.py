@@ -40,10 +40,10 @@ def test_the_list_says_what_is_in_force_where(make_bank: MakeBank) -> None:
     adopt(path)
     with opened(path) as bank:
         rows = {one.name: one for one in list_(bank).schemas}
-    assert rows["trade"] == ("trade", "Mine", 3, "bank", 3, True)
-    assert rows["decision"] == ("decision", "Decision", 1, "built-in", 1, False)
+    assert rows["trade"] == ("trade", "Mine", 3, "bank", 3, True, True)
+    assert rows["decision"] == ("decision", "Decision", 1, "built-in", 1, False, True)
     assert rows["metrics"].bound
-    assert rows["account"].files == 0
+    assert (rows["account"].files, rows["account"].replaceable) == (0, False)
 
 
 def test_without_a_bank_the_built_in_ones_are_listed(run: Run, tmp_path: Path) -> None:
@@ -52,13 +52,15 @@ def test_without_a_bank_the_built_in_ones_are_listed(run: Run, tmp_path: Path) -
     rows = done.json["schemas"]
     assert {one["origin"] for one in rows} == {"built-in"}
     assert {"decision", "pattern", "signal", "agent_state", "prediction"} <= {one["name"] for one in rows}
-    assert "built in: account, agent_state" in run("schema", "list", cwd=tmp_path).stdout
+    shown = run("schema", "list", cwd=tmp_path).stdout
+    assert shown.startswith("for what agents write: agent_state, corruption_event, decision, ")
+    assert "for memorybank's own files (--json)" in shown
 
 
 def test_people_see_first_what_matters_in_this_bank(make_bank: MakeBank, run: Run) -> None:
     shown = run("schema", "list", "--bank", make_bank(3)).stdout
     assert [line.split()[0] for line in shown.splitlines()[1:5]] == ["bank", "metrics", "state", "trade"]
-    assert "without files: account," in shown
+    assert "without files here: agent_state," in shown
 
 
 def test_a_schema_is_shown_as_its_file_would_be(run: Run, tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from memorybank_cli.cli.blocks import Block, Fields, Findings, Text
+from memorybank_cli.cli.blocks import Block, Findings, Text
 from memorybank_cli.cli.views.generic import PER_LIST, lines, table
+from memorybank_cli.cli.views.migrations import imported
 from memorybank_cli.cli.views.schemas import inferred
 
 
@@ -18,7 +19,7 @@ def init(report: dict[str, Any]) -> list[Block]:
     """Findings, and what was imported, repaired or learnt on the way."""
     blocks: list[Block] = [Findings(report["findings"])]
     if report.get("imported"):
-        blocks += [Text("imported", "strong"), Fields(list(report["imported"].items()))]
+        blocks += imported(report["imported"])
     if report.get("repaired"):
         blocks += repair(report["repaired"])
     for one in report.get("inferred", ()):

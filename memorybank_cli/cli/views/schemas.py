@@ -20,14 +20,15 @@ def listing(report: dict[str, Any]) -> list[Block]:
     """The schemas that matter here as a table: of the bank's own, and those that files have; others by name."""
     rows = report["schemas"]
     here = [one for one in rows if one["files"] or one["bound"] or one["origin"] == "bank"]
-    others = [one["name"] for one in rows if one not in here]
+    others = [one["name"] for one in rows if one not in here and one["replaceable"]]
+    rest = len(rows) - len(here) - len(others)
     columns = ("name", "title", "version", "origin", "files", "bound")
     blocks: list[Block] = []
     if here:
         cells = [[*(one[column] for column in columns[:-1]), "yes" if one["bound"] else ""] for one in here]
         blocks.append(Table(columns, cells))
-    if others:
-        blocks.append(Text(f"{'without files' if here else 'built in'}: {', '.join(others)}", "dim"))
+    what = "without files here" if here else "for what agents write"
+    blocks.append(Text(f"{what}: {', '.join(others)}; and {rest} for memorybank's own files (--json)", "dim"))
     return blocks
 
 

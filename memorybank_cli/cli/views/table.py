@@ -22,6 +22,7 @@ VIEWS: dict[str, str] = {
     "InferReport": f"{_AT}schemas:inferred",
     "InitReport": f"{_AT}checks:init",
     "ManifestCheck": f"{_AT}checks:findings",
+    "MigrateReport": f"{_AT}migrations:migrate",
     "Proof": f"{_AT}checks:findings",
     "RepairReport": f"{_AT}checks:repair",
     "Restored": f"{_AT}snapshots:restored",

@@ -1,0 +1,52 @@
+"""An account's head, read: whole_history.json, and when the account was made."""
+
+from __future__ import annotations
+
+from memorybank_cli.accounts import replay
+from memorybank_cli.accounts.history import History, Message
+from memorybank_cli.accounts.shelf import FileShelf
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.layout import account_file
+from memorybank_cli.base import digests
+from memorybank_cli.base.exact_json import FlawedJSON, loads
+
+
+def parsed(shelf: FileShelf, whole: bytes) -> History:
+    """A history as a head tells it; its `created_at` is not there. Raises AccountDamaged for what is no head."""
+    history = History(shelf.account, shelf=shelf)
+    try:
+        value = loads(whole)
+        messages, digest = value["messages"], value["index"]
+        if digest is not None:
+            history.stand_on(int(value["total"]) - len(messages), str(digest), None)
+        elif value["total"] != len(messages):
+            raise ValueError("it names no index for the messages that it lacks")
+        for message in messages:
+            _take(history, message, renumber=digest is None)
+        history.seq, history.last_update = int(value["seq"]), str(value["status"]["last_update"])
+    except (FlawedJSON, KeyError, TypeError, ValueError, AttributeError):
+        raise replay.not_whole(shelf.account) from None
+    return history
+
+
+def _take(history: History, message: Message, renumber: bool) -> None:
+    """One message of a head. Before anything is sealed positions are only counted; later they are what was sealed."""
+    if not isinstance(message["id"], str) or not isinstance(message["timestamp"], str):
+        raise TypeError("a message has an id and a time")
+    if not renumber and message["seq"] != history.total + 1:
+        raise ValueError("the order is broken")
+    history.add(message, 0, "", known_line=False)
+
+
+def created_at(bank: Bank, account: str) -> str:
+    """When the account was made, by the files that say so and are what was recorded. Raises AccountDamaged."""
+    for kind in ("account", "history_context"):
+        path = account_file(account, kind)
+        data, expected = bank.root.content(path), bank.catalog.row(path).expected
+        if data is None or not (bank.is_empty if expected is None else digests.of(data) == expected.sha):
+            continue
+        try:
+            return str(loads(data)["created_at"])
+        except (FlawedJSON, KeyError, TypeError):
+            continue
+    raise replay.not_whole(account)

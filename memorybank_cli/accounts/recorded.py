@@ -1,0 +1,66 @@
+"""What the journal says last of an account's head, and what the line of its rendering remembers of the sealed part."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.layout import account_file
+
+RENDERED = "files.rendered"
+
+
+class Base(NamedTuple):
+    """What the line of a rendering remembers of the sealed part; see `History`."""
+
+    line: int
+    sealed: int
+    digest: str
+    created_at: str
+
+
+class Record(NamedTuple):
+    """What the journal says last of an account's head: its digest, in which line, and what it was made from."""
+
+    sha: str
+    seq: int
+    after: int
+    """The line from which on the journal is to be laid over the head."""
+    base: Base | None
+    rendered: bool
+    """Whether it is a rendering of ours, so that its `seq` is a line of this journal."""
+    proves: bool
+    """Whether a history from the journal must give this very head: not where an older program rendered it."""
+
+
+def shown_by(bank: Bank, seq: int, account: str) -> int:
+    """The line from which on the journal is to be laid over a head that line `seq` recorded."""
+    core = _core(bank, seq)
+    if core.get("txn", [""])[0]:  # fields of an act of several lines stand in its first one
+        core = _core(bank, seq - int(core["txn"][1]))
+    shown = core.get("shown")
+    after = shown.get(account) if isinstance(shown, dict) else None
+    return after if type(after) is int and 0 <= after < seq else seq
+
+
+def record_of(bank: Bank, account: str) -> Record | None:
+    """What the journal says of an account's head; None where it says nothing."""
+    expected = bank.catalog.row(account_file(account, "whole_history")).expected
+    if expected is None:
+        return None
+    core = _core(bank, expected.seq)
+    after = expected.seq if core.get("op") == RENDERED else shown_by(bank, expected.seq, account)
+    rendered = core.get("op") == RENDERED
+    return Record(expected.sha, expected.seq, after, _base(core.get("base")), rendered, not rendered or "base" in core)
+
+
+def _core(bank: Bank, seq: int) -> dict[str, Any]:
+    line = next(bank.journal.lines(seq - 1), None)
+    return line.core if line is not None and line.seq == seq else {}
+
+
+def _base(value: Any) -> Base | None:
+    if not isinstance(value, dict):
+        return None
+    parts: list[Any] = [value.get(name) for name in Base._fields]
+    return Base(*parts) if [type(part) for part in parts] == [int, int, str, str] else None

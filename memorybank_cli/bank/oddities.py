@@ -1,0 +1,26 @@
+"""What is said of things in a bank that are no plain files of it."""
+
+from __future__ import annotations
+
+import stat
+
+from memorybank_cli.base.records import Finding
+from memorybank_cli.base.walk import Entry
+
+
+def inner_bank(path: str) -> Finding:
+    """MB112: a bank inside the bank."""
+    message = "a bank inside this bank; it is checked and backed up on its own"
+    return Finding("MB112", message, path, f"memorybank status --bank {path}")
+
+
+def no_file(path: str, entry: Entry) -> Finding:
+    """MB307 or MB305: a directory that cannot be gone into, a link, a pipe, a socket, a device."""
+    if stat.S_ISDIR(entry.mode):
+        what = "the directory cannot be read, or is nested too deep"
+        return Finding("MB307", what, path, "correct its owner and mode, or move it up")
+    if stat.S_ISLNK(entry.mode):
+        return Finding("MB305", "a symbolic link; it is not followed", path, "replace it with the file itself")
+    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    what = kinds.get(stat.S_IFMT(entry.mode), "a device")
+    return Finding("MB305", f"{what}, no file", path, "remove it")
