@@ -13,6 +13,11 @@ from memorybank_cli.cli import terminal
 from memorybank_cli.cli.blocks import Block, Bytes, Fields, Style, Table, Text
 
 PER_RULE = 20
+INDENT = "    "
+LEAST_WIDTH = 20
+Line = tuple[tuple[str, Style], ...]
+_Told = tuple[str, str, str]
+"""A finding in three parts: severity and rule, place, message."""
 _COLOURS: dict[str, str] = {
     "strong": "bold",
     "good": "green",
@@ -32,23 +37,38 @@ def show(blocks: Iterable[Block], *, live: bool, verbose: bool = False) -> None:
         if isinstance(block, Table) and live:
             _draw(block)
             continue
-        for text, style in _lines(block, verbose):
+        for line in _lines(block, verbose):
             if live:
-                terminal.console("stdout").print(printable(text), style=_COLOURS.get(style, ""), soft_wrap=True)
+                _print(line)
             else:
-                terminal.stream("stdout").write(printable(text) + "\n")
+                terminal.stream("stdout").write(printable("".join(text for text, _ in line)) + "\n")
     terminal.stream("stdout").flush()
 
 
-def _lines(block: Block, verbose: bool) -> Iterator[tuple[str, Style]]:
+def _print(line: Line) -> None:
+    """A line on a terminal, broken between words; what is indented is a command to copy, and stays one line."""
+    from rich.text import Text as Drawn
+
+    console = terminal.console("stdout")
+    text = Drawn.assemble(*((printable(part), _COLOURS.get(style, "")) for part, style in line))
+    if text.plain.startswith(INDENT):
+        console.print(text, soft_wrap=True)
+        return
+    hanging = INDENT if len(line) > 1 else ""
+    for number, part in enumerate(text.wrap(console, max(console.width - len(hanging), LEAST_WIDTH))):
+        part.rstrip()
+        console.print(hanging if number else "", part, sep="", soft_wrap=True)
+
+
+def _lines(block: Block, verbose: bool) -> Iterator[Line]:
     if isinstance(block, Text):
-        yield block.text, block.style
+        yield ((block.text, block.style),)
     elif isinstance(block, Fields):
         width = max((len(name) for name, _ in block.pairs), default=0)
         for name, value in block.pairs:
-            yield f"{name + ':':<{width + 1}}  {cell(value)}", ""
+            yield (f"{name + ':':<{width + 1}}", "dim"), (f"  {cell(value)}", "")
     elif isinstance(block, Table):
-        yield from ((line, "") for line in _aligned(block))
+        yield from (((line, ""),) for line in _aligned(block))
     else:
         yield from _findings(block.findings, verbose)
 
@@ -107,46 +127,56 @@ def _draw(table: Table) -> None:
     terminal.console("stdout").print(drawn)
 
 
-def _findings(findings: Iterable[Mapping[str, Any]], verbose: bool) -> Iterator[tuple[str, Style]]:
+def _findings(findings: Iterable[Mapping[str, Any]], verbose: bool) -> Iterator[Line]:
     for _, alike in groupby(group(findings), lambda one: (one.first["severity"], one.first["rule"])):
         of_rule = list(alike)
         first = of_rule[0].first
         style, count = _STYLES[first["severity"]], sum(len(one.findings) for one in of_rule)
         if first["severity"] == "info" and not verbose and count > 1:
-            yield f"info {first['rule']} {first['name']}: {count:,} (--verbose lists them)", style
+            yield ((f"info {first['rule']} {first['name']}: {count:,} (--verbose lists them)", style),)
             continue
         entries = [one for found in of_rule for one in _entries(found)]
-        for line, hint in entries[:PER_RULE]:
-            yield line, style
-            yield from ((f"    {escape_text(one)}", "dim") for one in hint)
+        for (head, place, message), hint in entries[:PER_RULE]:
+            yield (head, style), (place, "strong"), (message, "")
+            yield from (((f"{INDENT}{escape_text(one)}", "dim"),) for one in hint)
         if len(entries) > PER_RULE:
-            yield f"... and {len(entries) - PER_RULE:,} more of {first['rule']} (--json shows all)", "dim"
+            yield ((f"... and {len(entries) - PER_RULE:,} more of {first['rule']} (--json shows all)", "dim"),)
 
 
-def _entries(found: Group) -> Iterator[tuple[str, list[str]]]:
+def _entries(found: Group) -> Iterator[tuple[_Told, list[str]]]:
     """What is shown of findings that are alike, each with the lines below it: a few one by one, many as one."""
     if len(found.findings) > EXAMPLES:
-        yield group_line(found), [f"such as {', '.join(found.examples)}", *([found.hint] if found.hint else [])]
+        yield _told_group(found), [f"such as {', '.join(found.examples)}", *([found.hint] if found.hint else [])]
         return
     hints = [str(one["hint"]) for one in found.findings]
     for one, hint, following in zip(found.findings, hints, [*hints[1:], ""], strict=True):
-        yield finding_line(one), [hint] if hint and hint != following else []
+        yield _told(one), [hint] if hint and hint != following else []
 
 
-def group_line(found: Group) -> str:
-    """Many findings that are alike in one line, which speaks of the first: `error MB201 9 files in trades: message`."""
+def _told_group(found: Group) -> _Told:
+    """Many findings that are alike, told by the first: `error MB201 9 files in trades: message`."""
     first, count, files = found.first, len(found.findings), counted(found.files, "file")
     place = files if found.files == count else f"{counted(count, 'time')} in {files}"
     place = f"{place} in {found.where}" if found.where else place
     place = f"{place} at {found.pointer}" if found.pointer else place
-    return escape_text(f"{first['severity']} {first['rule']} {place}: {first['message']}")
+    return _escaped(first, place)
 
 
 def finding_line(finding: Mapping[str, Any]) -> str:
     """A finding in one line: `error MB102 trades/a.json: message`."""
+    return "".join(_told(finding))
+
+
+def _told(finding: Mapping[str, Any]) -> _Told:
     place = finding.get("path") or "the bank"
     if finding.get("line"):
         place = f"{place}:{finding['line']}"
     if finding.get("pointer"):
         place = f"{place} at {finding['pointer']}"
-    return escape_text(f"{finding['severity']} {finding['rule']} {place}: {finding['message']}")
+    return _escaped(finding, place)
+
+
+def _escaped(finding: Mapping[str, Any], place: str) -> _Told:
+    parts = (f"{finding['severity']} {finding['rule']} ", place, f": {finding['message']}")
+    head, where, message = map(escape_text, parts)
+    return head, where, message
