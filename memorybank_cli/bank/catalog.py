@@ -268,6 +268,8 @@ class Catalog:
             " s_id=excluded.s_id, s_facts=excluded.s_facts",
             [(directory, name, *one[:7], _content(one.content), *one[8:]) for name, one in seen],
         )
+        # What was looked at again settles anew.
+        self.db.execute("DELETE FROM dirs WHERE dir=?", (directory,))
         gone = [(directory, name) for name in vanished]
         self.db.executemany("DELETE FROM files WHERE dir=? AND name=? AND sha IS NULL", gone)
         self.db.executemany("UPDATE files SET s_sha=NULL WHERE dir=? AND name=?", gone)

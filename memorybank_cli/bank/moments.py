@@ -11,9 +11,10 @@ from typing import Any
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
 QUARTER = 15 * MINUTE
 FARTHEST_ZONE = 14 * 60  # minutes
-SAME_DAY = 26 * 60 * MINUTE
+SAME_DAY = 26 * HOUR
 LEAST = 1_000_000_000
 """The least number that is taken for an epoch, 2001-09-09 in seconds: below it stand prices and counts."""
 _UNTIL = 4_102_444_800  # 2100-01-01

@@ -26,6 +26,7 @@ from memorybank_cli.base.walk import component, components
 BEGIN = "restore.begin"
 END = "restore.end"
 ROWS = 1_000  # files that a line names at most
+SHORT = 100  # characters of ASCII that any file system takes as a name
 
 
 class Replacement(NamedTuple):
@@ -167,6 +168,8 @@ class Act:
         directory, _, name = path.rpartition("/")
         parts = [component(name), *(() if directory in self._directories else components(directory))]
         for part in parts:
+            if len(part) <= SHORT and part.isascii():
+                continue
             with suppress(FileNotFoundError):
                 os.stat(part, dir_fd=self._fd, follow_symlinks=False)
         self._directories.add(directory)
@@ -190,9 +193,7 @@ class Act:
         files.sync_paths(self.bank.root, [*staged, self.stage])
 
     def _begun_rows(self) -> Iterator[FileRow]:
-        for entry in self._spool:
-            if entry.op == BEGIN:
-                yield from (FileRow(*row) for row in entry.fields["files"])
+        return (FileRow(*row) for fields in self._spool.fields(BEGIN) for row in fields["files"])
 
 
 class _Endings:
@@ -205,7 +206,7 @@ class _Endings:
         return self._count
 
     def __iter__(self) -> Iterator[Entry]:
-        return (ending(entry.fields, self._kept) for entry in self._spool if entry.op == BEGIN)
+        return (ending(fields, self._kept) for fields in self._spool.fields(BEGIN))
 
 
 def ending(begun: dict[str, Any], kept: dict[str, str], **fields: object) -> Entry:

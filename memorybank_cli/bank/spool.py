@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.base import files
@@ -29,10 +30,26 @@ class Spool:
         return self._count
 
     def __iter__(self) -> Iterator[Entry]:
+        for lines in self._lines():
+            for line in lines:
+                op, fields = loads(line)
+                yield Entry(op, fields, loads(next(lines)))
+
+    def _lines(self) -> Iterator[Iterator[bytes]]:
+        """Lines by twos: operation and fields, then the value."""
         if self._spilled:
             with open(self.root.open(self.path), "rb", buffering=1 << 16) as file:
-                yield from _entries(file)
-        yield from _entries(iter(self._waiting))
+                yield file
+        yield iter(self._waiting)
+
+    def fields(self, op: str) -> Iterator[dict[str, Any]]:
+        """The fields of the entries of one operation, whose values are not looked at."""
+        for lines in self._lines():
+            for line in lines:
+                found, fields = loads(line)
+                next(lines)
+                if found == op:
+                    yield fields
 
     def add(self, entry: Entry) -> None:
         """One more entry. Raises OSError where there is no room for it."""
@@ -53,9 +70,3 @@ class Spool:
         self._spilled = True
         self._waiting.clear()
         self._size = 0
-
-
-def _entries(lines: Iterator[bytes]) -> Iterator[Entry]:
-    for line in lines:
-        op, fields = loads(line)
-        yield Entry(op, fields, loads(next(lines)))

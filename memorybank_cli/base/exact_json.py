@@ -103,15 +103,18 @@ def _dumps_exact(value: Any, indent: bool) -> bytes:
     return text.encode()
 
 
+_NO_NUMBER = frozenset({str, int, bool, type(None)})
+
+
 def _no_nan(value: Any) -> bool:
-    stack: list[Any] = [value]
+    stack: list[Any] = [(value,)]
     while stack:
-        item = stack.pop()
-        if isinstance(item, float):
-            if not isfinite(item):
+        inner = stack.pop()
+        for item in inner.values() if isinstance(inner, dict) else inner:
+            if type(item) in _NO_NUMBER:
+                continue
+            if isinstance(item, dict | list | tuple):
+                stack.append(item)
+            elif isinstance(item, float) and not isfinite(item):
                 return False
-        elif isinstance(item, dict):
-            stack.extend(item.values())
-        elif isinstance(item, list | tuple):
-            stack.extend(item)
     return True

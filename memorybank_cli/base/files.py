@@ -296,14 +296,16 @@ def write_new(fd: int, name: str, chunks: Iterable[bytes], mode: int, mtime_ns: 
     `name` is the system's. Raises OSError when something stands there; whatever else fails (also in
     `chunks`) removes the file again.
     """
-    out = os.open(name, _NEW, 0o600, dir_fd=fd)
+    out = os.open(name, _NEW, mode & 0o777, dir_fd=fd)
     try:
         for chunk in chunks:
             write_all(out, chunk)
-        if mode != FILE_MODE:
-            os.fchmod(out, mode)
         os.utime(out, ns=(mtime_ns, mtime_ns))
-        return os.fstat(out)
+        info = os.fstat(out)
+        if stat.S_IMODE(info.st_mode) != mode:  # as the umask has it
+            os.fchmod(out, mode)
+            info = os.fstat(out)
+        return info
     except BaseException:
         os.unlink(name, dir_fd=fd)
         raise

@@ -56,6 +56,12 @@ class ValidateReport:
         """1 when something was found that is bad enough."""
         return 0 if self.ok else 1
 
+    @property
+    def tone(self) -> str:
+        """How the closing line is meant."""
+        tones = {"critical": "bad", "error": "bad", "warning": "warning"}
+        return tones.get(self._worst().severity, "good") if self.findings else "good"
+
     def summary(self) -> str:
         """How many, how bad, what next."""
         errors = sum(at_least([one], "error") for one in self.findings)
@@ -64,11 +70,11 @@ class ValidateReport:
         head = f"{counted(self.checked, 'file')} checked in {self.seconds:.2f} s{waiting}: "
         if errors:
             return f"{head}{counted(errors, 'error')}, {warnings}. Next: {self._next()}"
-        return head + (warnings if warnings != "0 warnings" else "all good")
+        return f"{head}{warnings}. Next: {self._next()}" if self.tone == "warning" else f"{head}all good"
 
     def _next(self) -> str:
         """The next step: damage can be cured, a shape must be looked at."""
-        curable = any(one.hint.startswith("memorybank repair") for one in self.findings)
+        curable = any(one.hint.startswith("memorybank repair") for one in self.findings if at_least([one], "error"))
         return "memorybank repair --dry-run" if curable else f"memorybank explain {self._worst().rule}"
 
     def _worst(self) -> Finding:

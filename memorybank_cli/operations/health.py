@@ -47,6 +47,7 @@ class HealthReport:
             "samples": self.samples,
             "findings": [one.as_dict() for one in self.findings],
             "deductions": [one._asdict() for one in self.score.deductions],
+            "explain": self.explain,
         }
 
     @property
@@ -118,9 +119,11 @@ class StatusReport:
         """One line, and the next step."""
         document = self.document["memory_bank_status"]
         waiting = f", {counted(len(self.changes), 'change')} not recorded yet" if self.changes else ""
-        next_step = "memorybank validate" if self.errors else "memorybank backup" if self.changes else "memorybank log"
+        unsaved = self.changes or not document["integrity_checks"]["state"]["last_snapshot"]
+        quiet = all(one["level"] == "info" for one in document["alerts"])
+        next_step = "backup" if unsaved and not self.errors else "log" if quiet else "validate"
         errors = counted(self.errors, "error")
-        return f"{document['health_status']} ({self.score} of 100), {errors}{waiting}. Next: {next_step}"
+        return f"{document['health_status']} ({self.score} of 100), {errors}{waiting}. Next: memorybank {next_step}"
 
 
 def health(

@@ -79,7 +79,7 @@ class InferReport:
         if self.output is not None:
             return f"Written to {escape(self.output)}; nothing in the bank was changed."
         if self.dry_run and new:
-            return f"Nothing was written. Without --dry-run: {', '.join(new)} in force at once."
+            return f"Nothing was written; without --dry-run {', '.join(new)} would hold at once."
         if new:
             return f"In force: {', '.join(new)}. What differs from now on is MB201. Next: memorybank validate"
         if differing:

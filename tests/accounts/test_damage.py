@@ -18,6 +18,7 @@ from memorybank_cli.base.errors import AccountDamaged
 from memorybank_cli.operations.accounts import show
 from memorybank_cli.operations.init import init
 from memorybank_cli.operations.messages import list_, store
+from memorybank_cli.operations.probes import histories
 from tests.accounts.sealed import (
     INDEX,
     MID,
@@ -265,3 +266,28 @@ def test_a_head_that_names_an_index_that_never_was(long: Path, tmp_path: Path) -
     with opened(bare) as bank, pytest.raises(AccountDamaged):
         list_(bank, account="a")
     assert [one.path for one in repaired(bare).unrepaired] == [WHOLE]
+
+
+@pytest.mark.parametrize("name", [WHOLE, INDEX])
+def test_what_its_own_schema_says_is_not_said_twice(long: Path, run: Run, name: str) -> None:
+    data = b'{"account_id": "a"}'
+    (long / name).write_bytes(data)
+    if name == INDEX:
+        (long / WHOLE).write_text(json.dumps({**value(long, WHOLE), "index": digests.of(data)}))
+        accept(run, long, WHOLE)
+    accept(run, long, name)
+    assert rules(long) == {}
+    assert rules(long, "MB201") == {name: "MB201"}
+
+
+def test_histories_of_a_bank_without_a_baseline(long: Path) -> None:
+    """Nothing was recorded: what stands there is held against itself all the same."""
+    shutil.rmtree(long / ".memorybank")
+    shutil.rmtree(long.parent / "state-home")
+    with opened(long) as bank:
+        assert list(histories(bank)) == []
+    (long / INDEX).write_bytes((long / INDEX).read_bytes() + b"\n")
+    with opened(long) as bank:
+        assert [one.path for one in histories(bank)] == [INDEX]
+        assert list(histories(bank, ["account_b"])) == []
+        assert len(list(histories(bank, ["account_a"]))) == 1

@@ -198,3 +198,17 @@ def test_after_a_rollback_the_account_is_read_anew(path: Path) -> None:
         assert store(bank, "a", texts("three", "five")).added == 2
         rollback(bank, str(safety), account="a", yes=True)
         assert fresh(bank, "a", "one", "three", "five") == [False, False, True]
+
+
+def test_a_table_that_fails_again_and_again_is_replaced(path: Path) -> None:
+    """A table that lost its columns while it was open: a new one answers."""
+    with opened(path) as bank:
+        table = Identities(bank)
+        with sqlite3.connect(path / NAME) as other:
+            other.execute("DROP TABLE known")
+            other.execute("CREATE TABLE known (x)")
+        other.close()
+        with bank.locked():
+            assert table.fresh("a", ["one", "new"]) == [False, True]
+        table.close()
+    assert rows(path) == 2

@@ -173,7 +173,7 @@ def test_looks_are_kept_beside_expectations_and_go_with_them(catalog: Catalog) -
         catalog.set_unchanged("d", "signature", "[1]", "")
     assert catalog.row("d/a") == Row(Expected(SHA, 5, 0o600, 1, (), "trade"), SEEN)
     assert catalog.row("d/new") == Row(None, SEEN._replace(content=(), hashed=9_000))
-    assert catalog.unchanged() == {"d": ("signature", "[1]", "")}
+    assert catalog.unchanged() == {"d": ("signature", "[1]", "", "")}
     assert catalog.oldest_looks(5) == ["d/a"]
     apply(catalog, line(2, "file.adopted", files=[row("d/a"), row("top"), row("other")]), end(2))
     assert catalog.row("d/a").seen == SEEN

@@ -55,8 +55,9 @@ REPAIR: dict[str, Any] = {
 
 def test_repair_shows_cures_and_what_has_none() -> None:
     blocks = checks.repair(REPAIR)
-    assert blocks[0] == Table(["path", "rule", "method", "kept", "why"], [["a", "MB102", "salvage", "q/a", "only one"]])
-    assert texts(blocks) == ["unrepaired MB104 b: nothing is left", "    restore it"]
+    assert blocks[0] == Table(["path", "rule", "method", "why"], [["a", "MB102", "salvage", "only one"]])
+    kept = "The bytes that were replaced are in .memorybank/quarantine (--json says which)."
+    assert texts(blocks) == [kept, "unrepaired MB104 b: nothing is left", "    restore it"]
 
 
 def test_init_shows_import_and_repair() -> None:
@@ -70,7 +71,7 @@ def test_init_shows_import_and_repair() -> None:
         "    kept in q/a",
         "rejected b: gone",
         "left behind c: a link",
-        "unrepaired MB104 b: nothing is left",
+        "The bytes that were replaced are in .memorybank/quarantine (--json says which).",
     ]
     assert checks.init({"findings": []}) == [Findings([])]
 
@@ -134,6 +135,7 @@ def test_restoring_and_rolling_back() -> None:
 def test_health_shows_parts_and_samples() -> None:
     components = [{"component": "trades", "status": "error", "issues": ["x", "y"], "last_check": "t"}]
     report = {"score": 70, "status": "error", "components": components, "findings": [FINDING], "samples": {"files": 3}}
+    report["explain"] = True
     blocks = health.health(report)
     assert blocks[:2] == [Findings([FINDING]), Table(("component", "status", "issues"), [["trades", "error", 2]])]
     assert blocks[-1] == Fields([("files", 3)])
@@ -157,8 +159,8 @@ def test_status_shows_the_bank_its_changes_and_alerts() -> None:
     assert ("journal", "1,200 lines, 0123456789ab") in fields.pairs
     shown = texts(rest)
     assert shown[:2] == ["pending new a", "error 0"]
-    assert shown[-1] == "... and 5 more (memorybank validate)"
-    assert len(shown) == 22
+    assert shown[-1] == "error 24"
+    assert len(shown) == 26
 
 
 def test_long_lists_are_cut() -> None:

@@ -119,7 +119,7 @@ def test_from_which_severity_on_it_fails(run: Run, make_bank: MakeBank, fail_on:
     assert (done.returncode, done.json["ok"]) == (code, not code)
     assert [one["rule"] for one in done.json["findings"]] == ["MB301"]
     report = checked(path, fail_on=fail_on)
-    assert (report.exit_code(), report.summary().endswith("1 warning")) == (code, True)
+    assert (report.exit_code(), report.summary().endswith("1 warning. Next: memorybank explain MB301")) == (code, True)
 
 
 def test_a_severity_that_is_none(run: Run, make_bank: MakeBank) -> None:

@@ -165,7 +165,7 @@ def test_status_of_a_damaged_bank(run: Run, make_bank: MakeBank) -> None:
 
 def test_what_to_do_next(make_bank: MakeBank) -> None:
     path = make_bank(1, padded=False)
-    assert looked(path).summary() == "degraded (96 of 100), 0 errors. Next: memorybank log"
+    assert looked(path).summary() == "degraded (96 of 100), 0 errors. Next: memorybank backup"
     put(path / "trades/new.json", trade(9))
     assert looked(path).summary().endswith("0 errors, 1 change not recorded yet. Next: memorybank backup")
 

@@ -9,6 +9,11 @@ from memorybank_cli.cli.views.generic import PER_LIST, lines, table
 from memorybank_cli.cli.views.migrations import imported
 from memorybank_cli.cli.views.schemas import inferred
 
+AGGREGATE = "aggregate"
+"""The method by which a total is made anew."""
+CURE = ("path", "rule", "method", "lost", "why")
+TOTAL = ("path", "pointer", "old", "new")
+
 
 def findings(report: dict[str, Any]) -> list[Block]:
     """The findings alone."""
@@ -31,9 +36,14 @@ def repair(report: dict[str, Any]) -> list[Block]:
     """Each cure with its reason, then what has none."""
     blocks: list[Block] = []
     repaired, unrepaired = report["repaired"], report["unrepaired"]
-    if repaired:
-        blocks.append(table(repaired[:PER_LIST]))
+    cures = [one for one in repaired if one["method"] != AGGREGATE]
+    totals = [one for one in repaired if one["method"] == AGGREGATE]
+    for rows, columns in ((cures, CURE), (totals, TOTAL)):
+        if rows:
+            blocks.append(table([{name: one.get(name) for name in columns} for one in rows[:PER_LIST]]))
     blocks += _rest("cures", len(repaired))
+    if any(one["kept"] for one in repaired):
+        blocks.append(Text("The bytes that were replaced are in .memorybank/quarantine (--json says which).", "dim"))
     for one in unrepaired[:PER_LIST]:
         blocks.append(Text(f"unrepaired {one['rule']} {one['path']}: {one['reason']}", "bad"))
         if one.get("hint"):

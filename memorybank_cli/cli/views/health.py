@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from memorybank_cli.cli.blocks import Block, Fields, Findings, Style, Table, Text
+from memorybank_cli.cli.blocks import Block, Bytes, Fields, Findings, Style, Table, Text
 from memorybank_cli.cli.views.generic import lines
+from memorybank_cli.cli.views.streams import clock_time
 
 _COLOURS: dict[str, Style] = {"error": "bad", "warning": "warning"}
 
 
 def health(report: dict[str, Any]) -> list[Block]:
-    """Findings, each part of the bank with its word, and the samples; the closing line has the score."""
+    """Each part of the bank with its word, and the samples; with --explain the findings too."""
     parts = [[one["component"], one["status"], len(one["issues"])] for one in report["components"]]
-    blocks: list[Block] = [Findings(report["findings"]), Table(("component", "status", "issues"), parts)]
+    blocks: list[Block] = [Findings(report["findings"])] if report["explain"] else []
+    blocks.append(Table(("component", "status", "issues"), parts))
     if report["samples"]:
-        blocks += [Text(""), Fields(list(report["samples"].items()))]
+        blocks += [Text(""), Fields([_sample(name, value) for name, value in report["samples"].items()])]
     return blocks
+
+
+def _sample(name: str, value: float) -> tuple[str, Any]:
+    words = name.removesuffix("_bytes").replace("_", " ")
+    return (words, Bytes(value)) if name.endswith("bytes") else (words, value)
 
 
 def status(report: dict[str, Any]) -> list[Block]:
@@ -28,10 +35,20 @@ def status(report: dict[str, Any]) -> list[Block]:
         ("id", report["bank_id"]),
         ("files", sections),
         ("journal", f"{report['head']['seq']:,} lines, {str(report['head']['hash'])[:12]}"),
-        ("last snapshot", document["integrity_checks"]["state"]["last_snapshot"]),
+        ("last snapshot", clock_time(document["integrity_checks"]["state"]["last_snapshot"]) or "none"),
     ]
     changes = [f"{one['change']} {one['path']}" for one in report["changes"]]
     alerts = [one for one in document["alerts"] if one["level"] != "info"]
-    told = [Text(f"{one['level']} {one['message']}", _COLOURS.get(one["level"], "")) for one in alerts[:20]]
-    rest = [Text(f"... and {len(alerts) - 20} more (memorybank validate)", "dim")] if len(alerts) > 20 else []
-    return [Fields(pairs), *lines("pending", changes), *told, *rest]
+    return [Fields(pairs), *lines("pending", changes), *_by_rule(alerts)]
+
+
+def _by_rule(alerts: list[dict[str, Any]]) -> list[Block]:
+    """One line a rule, told by its first alert: the status is a glance, `validate` tells everything."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in alerts:
+        found.setdefault((one["level"], one["message"].partition(" ")[0]), []).append(one["message"])
+    shown: list[Block] = []
+    for (level, _), messages in found.items():
+        more = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
+        shown.append(Text(f"{level} {messages[0]}{more}", _COLOURS.get(level, "")))
+    return shown
