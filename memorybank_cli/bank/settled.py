@@ -47,7 +47,7 @@ def read(directory: str, columns: tuple[str, str, str]) -> Settled:
     counts, findings, facts = columns
     try:
         found = [Finding(*row) for row in orjson.loads(findings)] if findings else []
-        return Settled(Counts(*orjson.loads(counts)), found, loads(facts.encode()) if facts else {})
+        return Settled(Counts(*orjson.loads(counts)), found, dict(loads(facts.encode())) if facts else {})
     except (TypeError, ValueError, AttributeError, FlawedJSON) as error:
         raise sqlite3.DatabaseError(f"of {directory} it holds what memorybank did not write") from error
 

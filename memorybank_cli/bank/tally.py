@@ -6,6 +6,8 @@ Adding up never reads a document again, and a directory in which nothing moved g
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
@@ -39,10 +41,8 @@ class Tally:
             self._ids.append(f"{path}\0{seen.kind}\0{seen.id}")
         if not seen.facts:
             return
-        try:
+        with foreign(path):
             self._take(path, section, seen)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise sqlite3.DatabaseError(f"of {path} it holds what memorybank did not write") from error
 
     def _take(self, path: str, section: str, seen: Seen) -> None:
         facts = unpacked(seen.facts)
@@ -76,17 +76,18 @@ class Tally:
         self._ids.append(f"{path}\0{fact}")
 
     def merge(self, other: dict[str, Any]) -> None:
-        """Add what another tally says, in the form of `value`."""
-        for name, joined in JOINED.items():
-            _join(self._sorts[name], other.get(name, {}), joined)
-        _join(self.naive, other.get("naive", {}), _joined_counts)
-        for name in ("zones", "apart"):
-            for section, rows in other.get(name, {}).items():
-                _join(getattr(self, name).setdefault(section, {}), rows, _joined_counts)
-        self.claims += other.get("claims", ())
-        self.refs += other.get("refs", 0)
-        self._ids += filter(None, [other.get("ids")])
-        self._lists += filter(None, [other.get("lists")])
+        """Add what another tally says, in the form of `value`. Raises DatabaseError for anything else."""
+        with foreign("a directory"):
+            for name, joined in JOINED.items():
+                _join(self._sorts[name], other.get(name, {}), joined)
+            _join(self.naive, other.get("naive", {}), _joined_counts)
+            for name in ("zones", "apart"):
+                for section, rows in other.get(name, {}).items():
+                    _join(getattr(self, name).setdefault(section, {}), rows, _joined_counts)
+            self.claims += other.get("claims", ())
+            self.refs += other.get("refs", 0)
+            self._ids += filter(None, [other.get("ids")])
+            self._lists += filter(None, [other.get("lists")])
 
     def value(self) -> dict[str, Any]:
         """All of it as JSON, what is empty left out; the same for the same files in the same order."""
@@ -94,6 +95,15 @@ class Tally:
         found = {**{name: getattr(self, name) for name in names}, **self._sorts}
         found |= {"ids": _digest(self._ids), "lists": _digest(self._lists)}
         return {name: value for name, value in found.items() if value}
+
+
+@contextmanager
+def foreign(what: str) -> Iterator[None]:
+    """Call what goes wrong with facts from the catalog by its name: nobody else writes them."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise sqlite3.DatabaseError(f"of {what} it holds what memorybank did not write") from error
 
 
 def _digest(lines: list[str]) -> str:

@@ -25,9 +25,7 @@ def appliers() -> list[Applier]:
     return [AccountApplier()]
 
 
-def open_bank(
-    context: Context, must_exist: bool = True, path: str | None = None, writes: int = layout.FORMAT
-) -> Bank:
+def open_bank(context: Context, must_exist: bool = True, path: str | None = None, writes: int = layout.FORMAT) -> Bank:
     """The bank that is meant, open, recovered and up to date; close it. Raises the errors of FORMAT section 5.
 
     `writes` is the format that is written; a bank of the format before it can only be read.

@@ -11,6 +11,7 @@ from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.layout import CONFIG_LIMIT
 from memorybank_cli.bank.scan import Scan, Scanner
 from memorybank_cli.bank.settled import as_row
+from memorybank_cli.bank.tally import foreign
 from memorybank_cli.base import digests
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 from memorybank_cli.base.names import escape
@@ -87,17 +88,17 @@ def _reachable(path: str) -> bool:
 
 def meaning(bank: Bank) -> Iterable[Finding]:
     """MB204 to MB208: what documents say of each other; only where facts changed since it was last asked."""
-    facts = bank.catalog.meta("facts", {})
-    if not facts.get("refs"):
-        facts.pop("lists", None)  # only references lead into lists
-    key = [bank.catalog.meta("version"), digests.of(dumps(facts))]
-    kept = bank.catalog.meta("meaning")
-    if kept is None or kept[0] != key:
-        found = [one for probe in MEANING for one in probe(bank)]
-        kept = [key, [as_row(one) for one in found]]
-        with bank.catalog.writing():
-            bank.catalog.set_meta("meaning", kept)
-    return [Finding(*row) for row in kept[1]]
+    with foreign("the bank"):
+        facts = bank.catalog.meta("facts", {})
+        if not facts.get("refs"):
+            facts.pop("lists", None)  # only references lead into lists
+        key = [bank.catalog.meta("version"), digests.of(dumps(facts))]
+        kept = bank.catalog.meta("meaning")
+        if kept is None or kept[0] != key:
+            kept = [key, [as_row(one) for probe in MEANING for one in probe(bank)]]
+            with bank.catalog.writing():
+                bank.catalog.set_meta("meaning", kept)
+        return [Finding(*row) for row in kept[1]]
 
 
 def histories(bank: Bank, paths: Iterable[str] = ()) -> Iterable[Finding]:
