@@ -268,7 +268,6 @@ def test_a_name_that_the_locale_cannot_show() -> None:
     assert b"'M\\xfcll'" in done.stderr
 
 
-
 @pytest.mark.parametrize(
     ("line", "hint"),
     [

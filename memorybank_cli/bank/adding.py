@@ -15,6 +15,8 @@ from typing import Any
 from memorybank_cli.bank.measures import Applied, Is
 from memorybank_cli.bank.moments import of_value
 
+_LARGEST = 10**4_000  # a sum of larger integers may have more digits than JSON is written and read with
+
 # Values, by what they are. `count` a number; `sum` [have, odd, whole, floats, magnitude], `have` records
 # having the member, `odd` of them no number there, `floats` terms that add up to the sum of floats without rounding;
 # `times` [naive, first, last] of times written as text; `numbers` [least, most].
@@ -45,6 +47,7 @@ def _add(found: dict[str, Any], what: Is, value: Any, key: str) -> None:
     if what == "count":
         _extend(found, "count", key, 1)
     elif what == "sum":
+        number = number and (isinstance(value, float) or abs(value) < _LARGEST)
         whole = value if number and isinstance(value, int) else 0
         floats = [value] if isinstance(value, float) else []
         _extend(found, "sum", key, [1, 0 if number else 1, whole, floats, abs(value) if floats else 0.0])

@@ -21,6 +21,7 @@ _UNTIL = 4_102_444_800  # 2100-01-01
 _SCALES = ((1, SECOND), (1_000, 1_000), (SECOND, 1))
 _NANOSECONDS = 1_000_000_000
 _START = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = -62_135_510_400 * SECOND, 253_402_214_400 * SECOND  # a day in from what a datetime can say in any zone
 TIME_MEMBERS = (
     "timestamp",
     "time",
@@ -76,10 +77,15 @@ def of_epoch(number: float) -> int | None:
 
 
 def of_value(value: Any) -> tuple[int, bool] | None:
-    """The moment that a member's value says, and whether it has no zone; None for what is no time."""
+    """The moment that a member's value says, and whether it has no zone; None for what is no time.
+
+    The first and the last day of the calendar are no times: in another zone there is no such date.
+    """
     if isinstance(value, str):
         time = parse(value)
-        return None if time is None else (of_datetime(time), time.tzinfo is None)
+        if time is None or not _FIRST <= (at := of_datetime(time)) < _LAST:
+            return None
+        return at, time.tzinfo is None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     moment = of_epoch(value)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from memorybank_cli.base import clock
-from memorybank_cli.base.names import escape_text
+from memorybank_cli.base.markdown import plain
 from memorybank_cli.base.words import counted
 
 BEGIN = "<!-- memorybank: generated; edit outside these marks -->"
@@ -35,10 +35,9 @@ This directory is a memory bank: JSON files that agents write, kept by `memoryba
 `memorybank status` says how it is, `memorybank validate` checks every file, `memorybank repair` cures damage,
 `memorybank backup` and `memorybank rollback` go back in time.
 """
-_BLOCK = re.compile(
-    rb"(<!-- memorybank: generated ?([a-z]*)(?:; edit outside these marks)? -->\r?\n)(.*?)(<!-- memorybank: end -->)",
-    re.DOTALL,
-)
+_MARK = re.compile(rb"<!-- memorybank: generated ?([a-z]*)(?:; edit outside these marks)? -->\r?\n")
+_MOST_BLOCKS = 100  # what stands behind so many is left alone: a document of marks would become a huge one
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9._/-]+")
 _CHECKED = re.compile(rb"(?m)^Last check: (\S+?)[,.]")
 
 
@@ -65,19 +64,29 @@ def render() -> bytes:
 def update(text: bytes, facts: Facts) -> bytes:
     """A document with its generated blocks as they should be; the same bytes where nothing but a fresh time is new."""
 
-    def block(found: re.Match[bytes]) -> bytes:
-        begin, name, old, end = found.groups()
-        if name and name.decode() not in BLOCKS:
-            return found[0]
-        new = _block(name.decode(), facts).encode()
-        return found[0] if _says_the_same(old, new) else begin + new + end
+    def block(mark: bytes, name: str, old: bytes) -> bytes:
+        new = _block(name, facts).encode() if not name or name in BLOCKS else old
+        return mark + (old if _says_the_same(old, new) else new) + END.encode()
 
-    return _BLOCK.sub(block, text)
+    return _replaced(text, block)
 
 
 def by_hand(text: bytes) -> bytes:
     """A document without its generated blocks: what people wrote."""
-    return _BLOCK.sub(b"", text)
+    return _replaced(text, lambda *_: b"")
+
+
+def _replaced(text: bytes, block: Callable[[bytes, str, bytes], bytes]) -> bytes:
+    """A document with each block as `block` gives it, asked with its first mark, its name and what stands in it."""
+    parts: list[bytes] = []
+    at, ending = 0, END.encode()
+    while len(parts) < 2 * _MOST_BLOCKS and (mark := _MARK.search(text, at)) is not None:
+        end = text.find(ending, mark.end())
+        if end < 0:
+            break
+        parts += [text[at : mark.start()], block(mark[0], mark[1].decode(), text[mark.end() : end])]
+        at = end + len(ending)
+    return b"".join([*parts, text[at:]])
 
 
 def _block(name: str, facts: Facts) -> str:
@@ -104,7 +113,7 @@ def _about(facts: Facts) -> str:
 
 
 def _counts(facts: Facts) -> str:
-    rows = [f"| `{escape_text(name)}/` | {count:,} |" for name, count in sorted(facts.files.items()) if name]
+    rows = [f"| {_path(f'{name}/')} | {count:,} |" for name, count in sorted(facts.files.items()) if name]
     return "\n".join(["| section | files |", "|---|---|", *rows, ""])
 
 
@@ -119,12 +128,17 @@ def _check(facts: Facts) -> str:
 
 def _schemas(facts: Facts) -> str:
     def row(kind: str, count: int) -> str:
-        where = f"`config/schemas/{kind}.schema.json`" if kind in facts.own else "built in"
-        return f"| {escape_text(kind)} | {where} | {count:,} |"
+        where = _path(f"config/schemas/{kind}.schema.json") if kind in facts.own else "built in"
+        return f"| {plain(kind)} | {where} | {count:,} |"
 
     rows = [row(kind, count) for kind, count in sorted(facts.schemas.items()) if kind]
     without = [f"| (none) | | {facts.schemas['']:,} |"] if facts.schemas.get("") else []
     return "\n".join(["| kind of document | schema | files |", "|---|---|---|", *rows, *without, ""])
+
+
+def _path(path: str) -> str:
+    """A path in a cell of a table: as code, where nothing in it ends that, or our block."""
+    return f"`{path}`" if _PLAIN_PATH.fullmatch(path) else plain(path)
 
 
 BLOCKS: dict[str, Callable[[Facts], str]] = {

@@ -131,10 +131,9 @@ def _words(stated: _Stated, present: int, matching: int, role: str, total: Total
     place = measure.of if measure.of.endswith(".json") else f"{'lists in ' if role else ''}{measure.of}/"
     member = measure.members[0] if measure.members else ""
     having = [f"{name.removeprefix('/')} {value}" for name, value in measure.where]
-    if stated.what == "count" and not having and not member:
-        verb = "is" if present == 1 else "are"
-        return f"there {verb} {counted(present, noun)} in {place}"
-    if stated.what == "count":
+    if isinstance(total, Count):
+        if not having and not member:
+            return f"there {'is' if present == 1 else 'are'} {counted(present, noun)} in {place}"
         having += [f"a value at {member}"] if member else []
         return f"{new:,} of {counted(present, noun)} in {place} have {' and '.join(having)}"
     whose = f"{counted(matching, noun)} in {place}{' with ' if having else ''}{' and '.join(having)}"

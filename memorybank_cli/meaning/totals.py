@@ -6,7 +6,7 @@ of what was added; times agree when they are the same moment, whatever their tex
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from memorybank_cli.bank import moments
 from memorybank_cli.bank.adding import add
@@ -14,22 +14,6 @@ from memorybank_cli.base import clock
 
 SHARE = 1e-9
 """How far numbers may be apart, as a share of the larger one."""
-
-
-class Total(Protocol):
-    """One total as the records have it."""
-
-    known: bool
-    """Whether any record adds to it."""
-
-    def agrees(self, claim: Any) -> bool:
-        """Whether a stated value is what the records say, as far as both can be told."""
-
-    def value(self, old: Any) -> Any:
-        """What should stand there, in the manner of what stands there; None where the records do not say."""
-
-    def name(self, member: str) -> str:
-        """What it is, in words."""
 
 
 class Count:
@@ -47,10 +31,6 @@ class Count:
         """The number."""
         del old
         return self.number
-
-    def name(self, member: str) -> str:
-        """What it is, in words."""
-        return f"the number of {member}"
 
 
 class Sum:
@@ -135,6 +115,10 @@ class Extreme:
         if self._time is not None:
             return "the first time" if self._least else "the last time"
         return f"the {'least' if self._least else 'largest'} {member}"
+
+
+Total = Count | Sum | Extreme
+"""Each says whether a claim `agrees`, the `value` that would, and whether any record is `known` to add to it."""
 
 
 def is_number(value: Any) -> bool:

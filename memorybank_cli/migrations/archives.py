@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from io import BytesIO
 from lzma import LZMAError
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 MOST_MEMBERS = 1000
 LARGEST = 256 << 20
@@ -15,6 +15,8 @@ LARGEST = 256 << 20
 HIGHEST_RATIO = 200
 """How many times its packed size a document may have; JSON has 10 to 30 times."""
 _PIECE = 1 << 16
+# Of the other methods a few bytes become gigabytes before the first of them can be counted.
+_METHODS = (ZIP_STORED, ZIP_DEFLATED)
 _BEGINNING = b"PK\x03\x04"
 # What zipfile raises for archives that are damaged, encrypted or packed in a way it does not know.
 _BROKEN = (BadZipFile, EOFError, LZMAError, OSError, OverflowError, RuntimeError, ValueError, struct.error, zlib.error)
@@ -46,6 +48,8 @@ def unpacked(data: bytes, name: str) -> Iterator[bytes]:
 
 
 def _member(archive: ZipFile, info: ZipInfo) -> Iterator[bytes]:
+    if info.compress_type not in _METHODS:
+        raise Unreadable("a document that is packed otherwise than by deflate: unpack it, and import the folder")
     most = min(LARGEST, HIGHEST_RATIO * max(info.compress_size, _PIECE))
     with archive.open(info) as member:
         while piece := member.read(_PIECE):

@@ -178,6 +178,8 @@ def _read(value: Any, account: str, place: Place) -> _Read:
         raise Unfit("'metadata' must be an object")
     known = {*_TEXTS, "id", "seq", "metadata", when}
     others = {name: one for name, one in value.items() if name not in known}
+    if metadata and not others.keys().isdisjoint(metadata):
+        metadata = {"metadata": metadata}  # beside a member of the same name neither may take the other's place
     own = value.get("id")
     id, identity = _identity(own, [role, content, found], place)
     if isinstance(own, int):

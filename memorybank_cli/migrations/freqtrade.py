@@ -35,6 +35,15 @@ _RESULT = re.compile(
     r'\s*\{\s*(?:"metadata"\s*:.{0,2000}?)?"strategy"\s*:\s*\{\s*(?:\}|"[^"]*"\s*:\s*\{\s*"trades"\s*:)', re.DOTALL
 )
 _CONFIG = ('"max_open_trades"', '"stake_currency"', '"dry_run"')
+_SECTION = re.compile(
+    r'"exchange"\s*:\s*\{.{0,4000}?"(?:key|secret|apiKey|password|privateKey)"\s*:\s*"'
+    r'|"telegram"\s*:\s*\{.{0,4000}?"token"\s*:\s*"'
+    r'|"api_server"\s*:\s*\{.{0,4000}?"(?:password|jwt_secret_key|ws_token)"\s*:',
+    re.DOTALL,
+)
+"""A part of a configuration that holds keys, which its users keep in a file of its own."""
+_CONFIG_NAME = re.compile(r"(?i)(?:.*/)?config[^/]*\.json")
+_LARGEST_CONFIG, _CONFIG_BEGINNING = 1 << 20, 64 << 10
 _KEYS = "a configuration of freqtrade, which may hold keys of an exchange"
 _CANDLES = re.compile(r"(?:.*/)?[A-Z0-9_]+-[0-9]+[mhdwM](?:-[a-z_]+)?\.json")
 _MARKET = "candles of freqtrade, which can be downloaded again"
@@ -55,13 +64,25 @@ def takes(source: Source, path: str) -> bool:
     """Whether a file is one of freqtrade's, by its name or by how it begins."""
     if not path.endswith((".json", ".zip")):
         return False
-    return _NAMED.fullmatch(path) is not None or _looks_like_it(source.head(path), path)
+    return _NAMED.fullmatch(path) is not None or _looks_like_it(source.head(path), path) or _holds_keys(source, path)
 
 
 def _stays(source: Source, path: str) -> str:
     """Why a file of freqtrade stays behind, '' for one that comes in."""
     text = _beginning(source.head(path))
-    return _KEYS if _is_config(text) else _MARKET if _are_candles(path, text) else ""
+    if _is_config(text) or _holds_keys(source, path):
+        return _KEYS
+    return _MARKET if _are_candles(path, text) else ""
+
+
+def _holds_keys(source: Source, path: str) -> bool:
+    """Whether a file with a configuration's name is one, also where a long list of pairs stands before its keys."""
+    if not _CONFIG_NAME.fullmatch(path):
+        return False
+    try:
+        return _is_config(_beginning(source.read(path, _LARGEST_CONFIG)[:_CONFIG_BEGINNING]))
+    except OSError:
+        return False  # whoever reads it will say so
 
 
 def _are_candles(path: str, text: str) -> bool:
@@ -82,7 +103,8 @@ def _beginning(head: bytes) -> str:
 
 
 def _is_config(text: str) -> bool:
-    return all(word in text for word in _CONFIG) and '"trades"' not in text
+    whole = all(word in text for word in _CONFIG) and '"trades"' not in text
+    return whole or _SECTION.search(text) is not None
 
 
 def read(source: Source, paths: Sequence[str]) -> Iterator[Item]:

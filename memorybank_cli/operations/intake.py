@@ -87,6 +87,7 @@ class Intake:
         self._accounts: set[str] | None = None
         self._waiting: list[Entry] = []
         self._origin = ""
+        self._kept: tuple[str, str] = ("", "")
         self._created = self._given_messages = 0
 
     def run(self, parts: list[Part]) -> Tally:
@@ -258,13 +259,19 @@ class Intake:
     # What cannot be taken
 
     def _reject(self, item: Rejected) -> None:
+        whole = item.origin if item.data is None else ""
+        if not whole or whole != self._kept[0]:  # else the file was kept for another reason just before
+            self._kept = (whole, self._keep(item))
+        self.tally.rejected.append(Refusal(item.origin, item.reason, self._kept[1]))
+
+    def _keep(self, item: Rejected) -> str:
+        """Keep what was refused; where it waits."""
         try:
-            kept = self.target.keep((item.data,) if item.data is not None else self.source.chunks(item.origin))
+            return self.target.keep((item.data,) if item.data is not None else self.source.chunks(item.origin))
         except OSError as error:
             if error.errno is not None and item.data is not None:
                 raise
-            kept = ""  # it changes, has gone or cannot be read: there is nothing to keep
-        self.tally.rejected.append(Refusal(item.origin, item.reason, kept))
+            return ""  # it changes, has gone or cannot be read: there is nothing to keep
 
     def _told(self, parts: list[Part]) -> list[Entry]:
         """What the journal says of the import; nothing where nothing came of it."""

@@ -25,8 +25,6 @@ from memorybank_cli.operations.probes import look
 
 Line = dict[str, Any]
 BREATH = 5.0
-DOCUMENTS_SECONDS = 3_600.0
-"""At most so often a running watch brings the counts in the bank's README up to date."""
 DAMAGE = "MB10"
 
 
@@ -67,7 +65,8 @@ class _Watch:
         self.settle = float(bank.settings["settle_ms"]) / 1000
         self.watcher = Watcher(bank.root, settle=self.settle, reconcile=float(bank.settings["reconcile_seconds"]))
         self.stopping = ""
-        self.documents_due = time.monotonic()
+        self.documents_every = float(bank.settings["documents_seconds"])
+        self.documents_due = time.monotonic() + self.documents_every
 
     def run(self, once: bool) -> Iterator[Line]:
         """The lines, until a signal stops it."""
@@ -109,7 +108,7 @@ class _Watch:
         self.wide = {one.fingerprint for one in findings} - {one.fingerprint for one in scan.findings}
         yield from self._tell(scan, findings, lambda _finding: True)
         if self.adopts and time.monotonic() >= self.documents_due:
-            self.documents_due = time.monotonic() + DOCUMENTS_SECONDS
+            self.documents_due = time.monotonic() + self.documents_every
             yield from self._guarded(lambda: self._sync(findings))
 
     def _sync(self, findings: list[Finding]) -> list[str]:

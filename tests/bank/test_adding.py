@@ -80,3 +80,7 @@ def test_spans_and_counts_are_joined(rows: list[tuple[int, int]]) -> None:
 def test_beyond_floats() -> None:
     assert add([1e308, 1e308]) == 1.7976931348623157e308
     assert loads(dumps(added("sum", [{"n": 1e308}, {"n": 1e308}])))["sum"][:3] == [2, 0, 0]
+
+
+def test_integers_whose_sum_could_not_be_written_are_no_numbers() -> None:
+    assert added("sum", [{"n": 10**4_299}, {"n": 10**4_299}, {"n": 1}]) == [3, 2, 1, [], 0.0]

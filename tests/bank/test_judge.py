@@ -164,3 +164,20 @@ def test_what_is_recorded_beside_a_version(path: str, now: Seen, bound: frozense
 
 def test_the_placeholder_is_known_by_its_digest() -> None:
     assert digests.of(b"{}\n") == EMPTY_OBJECT
+
+
+TWICE = Content("MB208", "the id '7' stands at /0 already", "/1/id", None, "an id of its own", "'7'")
+
+
+def test_an_id_that_stands_twice_is_neither_damage_nor_a_misfit() -> None:
+    for before in (None, expected("a"), expected("a", "MB202")):
+        one = verdict("trades/list.json", before, seen("a", TWICE, kind="trade_list"))
+        assert ([finding.pointer for finding in one.findings], one.rule, one.outside) == (["/1/id"], "", False)
+        assert one.pending == ("new" if before is None else "")
+    both = verdict("trades/list.json", None, seen("a", MISFIT, TWICE, kind="trade_list"))
+    assert found(both) == ["MB202", "MB208"]
+    assert found(verdict("trades/list.json", None, seen("a", FLAW, TWICE, kind="trade_list")))[0] == "MB102"
+    where = place("trades/list.json")
+    assert recorded_rules(where, seen("a", TWICE), frozenset()) == []
+    assert recorded_rules(where, seen("a", MISFIT, TWICE), frozenset()) == ["MB202"]
+    assert recorded_rules(where, seen("a", MISFIT, TWICE), frozenset({"trade"})) == ["MB201"]

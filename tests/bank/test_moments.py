@@ -159,3 +159,14 @@ def test_members_that_tell_the_same_moment(epoch: str, text: str) -> None:
 def test_a_date_beside_a_timestamp_may_be_another_one() -> None:
     assert "date" not in moments.partners("timestamp")
     assert "updated_at" not in moments.partners("updated")
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59"])
+def test_the_edges_of_the_calendar_are_no_moments(text: str) -> None:
+    assert moments.of_value(text) is None
+    assert moments.of_value("9999-12-30T23:59:59-14:00") is None
+    for inside in ("9999-12-30T23:59:59+00:00", "0001-01-02T00:00:00+00:00"):
+        moment = moments.of_value(inside)
+        assert moment is not None
+        for manner in ("2024-01-01T00:00:00-23:59", "2024-01-01T00:00:00+23:59"):
+            assert moments.of_value(moments.like(moment[0], manner)) in (moment, None)

@@ -86,3 +86,21 @@ def test_a_schema_of_the_bank_is_named_by_its_place() -> None:
 
 def test_a_bank_without_findings_is_all_good() -> None:
     assert b"Z, all good. " in update(block("check"), FACTS._replace(errors=0, warnings=0))
+
+
+def test_names_are_no_markup_and_end_no_block() -> None:
+    facts = FACTS._replace(files={f"a` | <b> {readme.END}": 3}, schemas={readme.END: 1}, own=frozenset({readme.END}))
+    text = update(readme.render(), facts)
+    assert text.count(readme.END.encode()) == 1
+    assert b"<b>" not in text
+    assert update(text, facts) == text
+
+
+def test_marks_without_an_end_cost_one_look() -> None:
+    text = f"{readme.BEGIN}\n".encode() * 20_000  # looked at from each mark to the end it would take minutes
+    assert update(text, FACTS) == readme.by_hand(text) == text
+
+
+def test_a_document_of_marks_stays_small() -> None:
+    text = (block("about") + b"\n") * 10_000
+    assert len(update(text, FACTS)) < 2 * len(text)

@@ -13,6 +13,7 @@ CODES = {
     "OperationFailed": ("operation_failed", 3),
     "JournalDamaged": ("journal_damaged", 3),
     "NotOurs": ("not_ours", 3),
+    "AccountDamaged": ("account_damaged", 3),
     "NotFound": ("not_found", 10),
     "BankNotFound": ("bank_not_found", 10),
     "SnapshotNotFound": ("snapshot_not_found", 10),

@@ -9,7 +9,7 @@ import pytest
 
 from memorybank_cli.base.records import Finding
 from tests.conftest import MakeBank, trade
-from tests.meaning.documents import findings
+from tests.meaning.checking import findings
 from tests.operations.banks import put
 
 NOON = 1_743_422_400
@@ -21,7 +21,7 @@ def path(make_bank: MakeBank) -> Path:
 
 
 def found(path: Path, rule: str) -> list[Finding]:
-    return [one for one in findings(path) if one.rule == rule]
+    return findings(path, rule)
 
 
 def test_a_bank_whose_times_have_zones(make_bank: MakeBank) -> None:
@@ -44,20 +44,20 @@ def test_the_zone_that_names_say(path: Path) -> None:
     assert (one.expected, one.found) == ("2025-03-31T12:00:00.000000Z", "'2025-03-31T08:00:00.100831'")
 
 
+EARLY, LATE = "2025-03-31T08:00:00", "2025-03-31T17:30:00"
+
+
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([("a", "2025-03-31T08:00:00")], "1 time in 1 file has no zone, such as"),
-        ([(f"t_{NOON}", "2025-03-31T12:00:00")], "; as the epoch in the name says, UTC"),
-        ([(f"t_{NOON}", "2025-03-31T08:00:00"), ("b", "2025-03-31T08:00:00")], "; as the epoch in the name says, UTC-4"),
-        (
-            [(f"t_{NOON}", "2025-03-31T08:00:00"), (f"u_{NOON}", "2025-03-31T17:30:00"), (f"v_{NOON}", "2025-03-31T08:00:00")],
-            "; as the epoch in 2 of 3 names says, UTC-4",
-        ),
+        ({"a": EARLY}, "1 time in 1 file has no zone, such as"),
+        ({f"t_{NOON}": "2025-03-31T12:00:00"}, "; as the epoch in the name says, UTC"),
+        ({f"t_{NOON}": EARLY, "b": EARLY}, "; as the epoch in the name says, UTC-4"),
+        ({f"t_{NOON}": EARLY, f"u_{NOON}": LATE, f"v_{NOON}": EARLY}, "; as the epoch in 2 of 3 names says, UTC-4"),
     ],
 )
-def test_how_it_is_said(path: Path, rows: list[tuple[str, str]], words: str) -> None:
-    for name, text in rows:
+def test_how_it_is_said(path: Path, rows: dict[str, str], words: str) -> None:
+    for name, text in rows.items():
         put(path / f"state/{name}.json", {"timestamp": text})
     [one] = found(path, "MB205")
     assert words in one.message
@@ -97,9 +97,7 @@ def test_names_and_members_together(path: Path) -> None:
         {"timestamp": "2025-03-31T11:00:00Z", "open_ts": NOON, "open_date": "2025-03-31T11:00:00Z"},
     )
     [one] = found(path, "MB206")
-    assert one.message == (
-        "2 times differ from the epoch in the file's name or beside it: 1 h earlier, read as UTC"
-    )
+    assert one.message == ("2 times differ from the epoch in the file's name or beside it: 1 h earlier, read as UTC")
 
 
 def test_a_zone_that_was_added_is_no_finding_any_more(path: Path) -> None:

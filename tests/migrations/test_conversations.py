@@ -60,6 +60,11 @@ def test_what_a_message_says_besides_is_its_metadata(make_source: Make) -> None:
     assert found.metadata == {"model": "big", "created_at": "z", "tokens": 3}
 
 
+def test_a_member_and_metadata_of_one_name_are_both_kept(make_source: Make) -> None:
+    source = make_source({"a.json": [said("x", mood="up", metadata={"mood": "down"})]})
+    assert messages(tiers(source, "a.json"))[0].metadata == {"mood": "up", "metadata": {"mood": "down"}}
+
+
 def test_another_member_tells_the_time_where_there_is_no_timestamp(make_source: Make) -> None:
     value = {"role": "user", "content": "x", "timestamp": None, "created_at": "2025-03-31T04:15:26Z", "": 5}
     found = messages(tiers(make_source({"a.json": [value]}), "a.json"))[0]

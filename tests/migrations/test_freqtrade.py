@@ -309,6 +309,27 @@ def test_an_export_among_many_trades_is_found(make_source: Make) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"exchange": {"name": "binance", "key": "k", "secret": "s"}, "telegram": {"token": "t"}},
+        {"telegram": {"enabled": True, "token": "t"}},
+        {"api_server": {"enabled": True, "password": "p"}},
+        {
+            "exchange": {"name": "binance", "pair_whitelist": [f"A{n}/USDT" for n in range(500)]},
+            "max_open_trades": 3,
+            "stake_currency": "USDT",
+            "dry_run": False,
+        },
+    ],
+)
+def test_a_configuration_in_several_files_stays_behind(make_source: Make, config: dict[str, Any]) -> None:
+    source = make_source({"user_data/config-private.json": config})
+    assert freqtrade.takes(source, "user_data/config-private.json")
+    assert list(freqtrade.read(source, source.paths)) == []
+    assert source.skipped == [("user_data/config-private.json", freqtrade._KEYS)]
+
+
 def test_configurations_and_candles_stay_behind(make_source: Make) -> None:
     config = {
         "max_open_trades": 3,

@@ -259,7 +259,7 @@ def test_a_damaged_config_is_not_trusted(run: Run, make_bank: MakeBank) -> None:
 def test_check(run: Run, make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_bank(1)
     done = run("config", "check", "--bank", path, "--json")
-    assert (done.returncode, done.json) == (0, {"ok": True, "findings": []})
+    assert (done.returncode, done.json) == (0, {"ok": True, "findings": [], "groups": []})
     assert "The config is good." in run("config", "check", "--bank", path).stdout
     with opened(path) as bank:
         set_(bank, bank.context, "lock_timeout", "5")

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from memorybank_cli.bank import readme
 from memorybank_cli.base.context import Context
 from memorybank_cli.operations.check import validate
@@ -13,6 +15,11 @@ from memorybank_cli.operations.init import init
 from memorybank_cli.operations.opening import open_bank
 from memorybank_cli.operations.watch import watch
 from tests.conftest import MakeBank
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORYBANK_DOCUMENTS_SECONDS", "0")
 
 
 def look_once(path: Path) -> list[dict[str, Any]]:
@@ -100,4 +107,13 @@ def test_a_watch_that_does_not_adopt_leaves_documents_alone(make_bank: MakeBank)
         list(watch(bank, context, once=True, no_adopt=True))
     finally:
         bank.close()
+    assert (path / "README.md").read_bytes() == before
+
+
+def test_a_watch_waits_before_it_writes_documents(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MEMORYBANK_DOCUMENTS_SECONDS")
+    path = make_bank(padded=False)
+    (path / "trades" / "trade_9.json").write_text(json.dumps({"timestamp": "2026-01-01T00:00:00Z"}))
+    before = (path / "README.md").read_bytes()
+    assert "adopted" in [line["type"] for line in look_once(path)]
     assert (path / "README.md").read_bytes() == before

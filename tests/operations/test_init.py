@@ -69,6 +69,7 @@ def test_a_bank_from_nothing(run: Run, tmp_path: Path) -> None:
         ],
         "adopted": 3,
         "findings": [],
+        "groups": [],
     }
     assert Registry().misfits("bank", document, 5) == []
     assert document["format"] == 1

@@ -68,7 +68,10 @@ def test_sha256sum_accepts_it(run: Run, odd: Path, tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stderr
     assert len(checked.stdout.splitlines()) >= len(contents(odd)) == done.raw.count(b"\n")
     check = run("manifest", "--check", tmp_path / "sums", "--bank", odd, "--json")
-    assert (check.returncode, check.json) == (0, {"ok": True, "checked": len(contents(odd)), "findings": []})
+    assert (check.returncode, check.json) == (
+        0,
+        {"ok": True, "checked": len(contents(odd)), "findings": [], "groups": []},
+    )
 
 
 def test_what_sha256sum_writes_is_understood(odd: Path) -> None:

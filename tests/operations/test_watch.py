@@ -228,7 +228,7 @@ def test_once(run: Run, make_bank: MakeBank) -> None:
     assert done.lines[-1]["reason"] == "done"
     assert done.lines[-2]["findings"] == 1
     assert kinds(once(path)) == ["finding", "health", "ready", "stopped"]
-    assert "trades/new.json" in [row[0] for line in journal(path)[-3:] for row in line["files"]]
+    assert journal(path)[-1]["files"][0][0] == "trades/new.json"
 
 
 def test_reporting_only(run: Run, make_bank: MakeBank) -> None:
@@ -430,6 +430,25 @@ def test_a_directory_is_looked_at_as_a_whole(make_bank: MakeBank) -> None:
     put(path / "state/state.json", b"{")
     [lines] = batches(path, Batch(frozenset(), frozenset({"trades"}), False, None))
     assert kinds(lines) == ["changed", "adopted", "health"]
+
+
+def test_what_only_the_whole_bank_shows_is_told_once_until_it_is_gone(make_bank: MakeBank) -> None:
+    path = make_bank(2, padded=False)
+    put(path / "metrics/a.json", {"total_trades": 7})
+    everything = Batch(frozenset(), frozenset(), True, None)
+    with opened(path) as bank:
+        one = _Watch(bank, bank.context, adopt=True)
+        try:
+            assert kinds(list(one._batch(everything))) == ["changed", "finding", "adopted", "health"]
+            put(path / "metrics/a.json", {"total_trades": 7, "more": 1})
+            put(path / "trades/new.json", trade(9))
+            some = everything._replace(full=False, paths=frozenset({"metrics/a.json", "trades/new.json"}))
+            assert kinds(list(one._batch(some))) == ["changed", "changed", "adopted"]
+            assert kinds(list(one._batch(everything))) == []
+            put(path / "metrics/a.json", {"total_trades": 3})
+            assert kinds(list(one._batch(everything))) == ["changed", "resolved", "adopted", "health"]
+        finally:
+            one.watcher.close()
 
 
 def test_a_full_disk_does_not_end_the_watch(make_bank: MakeBank) -> None:
