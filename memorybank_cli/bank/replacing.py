@@ -288,8 +288,7 @@ def swap_in(bank: Bank, row: FileRow, staged: str, keep: bool, changed: set[str]
     if row.after is None:  # a directory there now was made for files of this very replacement
         return "" if there is None or stat.S_ISDIR(there.st_mode) else put_away(bank, row.path, row, keep)
     place = _way(bank, row.path, changed)
-    if there is None:
-        files.rename(bank.root, staged, row.path, durable=False)
+    if there is None and files.move_new(bank.root, staged, row.path):
         return place
     if files.exchange(bank.root, staged, row.path):
         return put_away(bank, staged, row, keep)

@@ -23,7 +23,7 @@ DIRECTORY_MODE = 0o700
 TEMPORARY = ".mb-"
 SYNCED_SINGLY = 256  # one sync of the whole file system costs less than so many of single files
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_RENAME_EXCHANGE = 2
+_RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 
 
 def sync(fd: int) -> None:
@@ -207,8 +207,13 @@ def rename(root: Root, source: str, target: str, durable: bool = True) -> None:
 def move_in(source: int, name: str, target: int, target_name: str) -> bool:
     """Move a file from one open directory to a free name in another, unsynced; False where something stands there.
 
-    Names are the system's.
+    Names are the system's. Where the system can (Linux), what came to stand there just now is not overwritten.
     """
+    try:
+        if _renameat2(source, name, target, target_name, _RENAME_NOREPLACE):
+            return True
+    except FileExistsError:
+        return False
     try:
         os.stat(target_name, dir_fd=target, follow_symlinks=False)
     except FileNotFoundError:
@@ -217,10 +222,16 @@ def move_in(source: int, name: str, target: int, target_name: str) -> bool:
     return False
 
 
+def move_new(root: Root, source: str, target: str) -> bool:
+    """Move a file below the root to a free path, unsynced; False where something stands there."""
+    with root.parent(source) as (source_fd, source_name), root.parent(target) as (target_fd, target_name):
+        return move_in(source_fd, source_name, target_fd, target_name)
+
+
 def exchange(root: Root, one: str, other: str, durable: bool = True) -> bool:
     """Swap two files in one step where the system can (Linux); says whether it did."""
     with root.parent(one) as (one_fd, one_name), root.parent(other) as (other_fd, other_name):
-        if not _renameat2(one_fd, one_name, other_fd, other_name):
+        if not _renameat2(one_fd, one_name, other_fd, other_name, _RENAME_EXCHANGE):
             return False
         if durable:
             sync(one_fd)
@@ -228,13 +239,14 @@ def exchange(root: Root, one: str, other: str, durable: bool = True) -> bool:
     return True
 
 
-def _renameat2(one_fd: int, one: str, other_fd: int, other: str) -> bool:
-    import ctypes  # 10 ms, and only a restore in place needs it
+def _renameat2(one_fd: int, one: str, other_fd: int, other: str, how: int) -> bool:
+    """Whether the system could do it. Raises OSError."""
+    import ctypes  # 10 ms, and only what is put in place among agents' files needs it
 
     call = _libc_renameat2()
     if call is None:
         return False
-    if call(one_fd, os.fsencode(one), other_fd, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+    if call(one_fd, os.fsencode(one), other_fd, os.fsencode(other), how) == 0:
         return True
     number = ctypes.get_errno()
     if number in (errno.EINVAL, errno.ENOSYS):

@@ -43,7 +43,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("lock_timeout", 30.0, "bank", "seconds to wait for another process"),
     Setting("settle_ms", 150, "bank", "milliseconds without change before a file changed in place is judged"),
     Setting("reconcile_seconds", 30.0, "bank", "seconds between two full looks of watch"),
-    Setting("documents_seconds", 3_600.0, "bank", "seconds after which watch updates the counts in README.md and docs/"),
+    Setting("documents_seconds", 3_600.0, "bank", "seconds after which watch updates README.md and docs/"),
     Setting("snapshot_max_age_hours", 26.0, "bank", "hours after which health asks for a new snapshot"),
     Setting("undo_budget_mib", 256, "loosens", "MiB of recorded versions that the journal keeps"),
     Setting("open_patterns", (), "loosens", "patterns of files in trades/ that agents may rewrite"),

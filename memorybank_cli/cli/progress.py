@@ -10,6 +10,7 @@ from memorybank_cli.base.records import Progress
 from memorybank_cli.cli import terminal
 
 PATIENCE = 1.0
+WORK = "working"
 
 
 class Notes(Progress):
@@ -70,5 +71,5 @@ class Bar(Notes):
             console=terminal.console("stderr"),
             transient=True,
         )
-        self._task = self._drawn.add_task(escape_text(self._what), total=self._total, completed=self._done)
+        self._task = self._drawn.add_task(escape_text(self._what or WORK), total=self._total, completed=self._done)
         self._drawn.start()

@@ -119,12 +119,16 @@ def _draw(table: Table) -> None:
     from rich.text import Text as Cell
 
     title = Cell(escape_text(table.title)) if table.title else None
-    drawn = Drawn(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, right in zip(table.columns, _numeric(table), strict=True):
-        drawn.add_column(name, justify="right" if right else "left", overflow="fold")
-    for row in table.rows:
-        drawn.add_row(*(Cell(cell(value)) for value in row))
-    terminal.console("stdout").print(drawn)
+    console = terminal.console("stdout")
+    rows = [[cell(value) for value in row] for row in table.rows]
+    # Narrow, so that 80 columns hold much; the first column is what people copy, so others are broken before it.
+    drawn = Drawn(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for index, (name, right) in enumerate(zip(table.columns, _numeric(table), strict=True)):
+        whole = index == 0 and max((len(row[0]) for row in rows), default=0) <= console.width // 2
+        drawn.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=whole)
+    for row in rows:
+        drawn.add_row(*map(Cell, row))
+    console.print(drawn)
 
 
 def _findings(findings: Iterable[Mapping[str, Any]], verbose: bool) -> Iterator[Line]:

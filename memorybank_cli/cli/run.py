@@ -23,14 +23,14 @@ def execute(call: Call) -> int:
     options = dict(call.options)
     if context.json and "json" in _formats(call):
         options["format_"] = "json"
-    with _injected(call, context) as first:
-        result = call.function(*first, *call.positional, **options)
-        try:
+    try:
+        with _injected(call, context) as first:
+            result = call.function(*first, *call.positional, **options)
             if hasattr(result, "__next__"):
                 return _show_stream(call.operation.name, result, context)
             return _show_report(result, context)
-        finally:
-            context.progress.finish()
+    finally:  # of a failure and Ctrl-C too: what is said of them stands on a line of its own
+        context.progress.finish()
 
 
 def make_context(common: dict[str, Any], *, json: bool) -> Context:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from memorybank_cli.base.exact_json import FlawedJSON, dumps
 from memorybank_cli.base.names import LONGEST_MESSAGE_ID, LONGEST_ROLE
+from memorybank_cli.base.words import counted
 from memorybank_cli.migrations.items import Assumption, FileItem, Item, MessageItem, Rejected
 from memorybank_cli.migrations.moments import Moment, moment
 from memorybank_cli.migrations.pieces import Path, Piece, encoding, pieces
@@ -150,7 +151,8 @@ class _Found:
         elif beside and not is_derived(self._beside):
             yield FileItem(f"{beside}/{path.rpartition('/')[2]}", path, dumps(self._beside, indent=True) + b"\n")
         if self.wrong:
-            yield Rejected(path, f"{self.wrong}; {self.taken:,} messages of it were taken")
+            were = "was" if self.taken == 1 else "were"
+            yield Rejected(path, f"{self.wrong}; {counted(self.taken, 'message')} of it {were} taken")
 
 
 class _Read(NamedTuple):

@@ -12,6 +12,7 @@ from memorybank_cli.bank import baseline, layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.base.errors import AccountDamaged, AccountNotFound
+from memorybank_cli.base.words import counted
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,13 @@ class Accounts:
     """The accounts of a bank."""
 
     accounts: tuple[Account, ...]
+
+    def summary(self) -> str:
+        """How many, and what they hold."""
+        if not self.accounts:
+            return "There is no account. Next: memorybank account create ID"
+        messages = sum(one.messages for one in self.accounts)
+        return f"{counted(len(self.accounts), 'account')}, {counted(messages, 'message')}"
 
 
 @dataclass(frozen=True)

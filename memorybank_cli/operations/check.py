@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from memorybank_cli.bank.bank import Bank
     from memorybank_cli.bank.scan import Scan
 
+_TOTALS = "memorybank repair --aggregates"
+
 
 @dataclass(frozen=True)
 class ValidateReport:
@@ -73,9 +75,14 @@ class ValidateReport:
         return f"{head}{warnings}. Next: {self._next()}" if self.tone == "warning" else f"{head}all good"
 
     def _next(self) -> str:
-        """The next step: damage can be cured, a shape must be looked at."""
-        curable = any(one.hint.startswith("memorybank repair") for one in self.findings if at_least([one], "error"))
-        return "memorybank repair --dry-run" if curable else f"memorybank explain {self._worst().rule}"
+        """The next step: damage and totals can be cured, a shape must be looked at."""
+        severest = [one for one in self.findings if one.severity in ("error", "critical")] or self.findings
+        hints = [one.hint for one in severest]
+        if any(hint.startswith("memorybank repair") and not hint.startswith(_TOTALS) for hint in hints):
+            return "memorybank repair --dry-run"
+        if any(hint.startswith(_TOTALS) for hint in hints):
+            return f"{_TOTALS} --dry-run"
+        return f"memorybank explain {self._worst().rule}"
 
     def _worst(self) -> Finding:
         return max(self.findings, key=lambda one: SEVERITIES.index(one.severity))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from memorybank_cli.bank import layout, readme, versions
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Entry
-from memorybank_cli.bank.replacing import swap
+from memorybank_cli.bank.replacing import digest_there, swap
 from memorybank_cli.bank.rows import Expected, FileRow
 from memorybank_cli.base import clock, digests, files
 from memorybank_cli.base.names import uuid7
@@ -25,27 +25,39 @@ def sync(bank: Bank, findings: Iterable[Finding]) -> list[str]:
     bank.render()
     facts = _facts(bank, list(findings))
     outdated = list(_outdated(bank, facts))
-    if outdated:
-        _write(bank, outdated)
-    return [row.path for row, _ in outdated]
+    return _write(bank, outdated) if outdated else []
 
 
-def _write(bank: Bank, documents: list[tuple[FileRow, bytes]]) -> None:
-    """Put documents in place, then record them; a kill between the two leaves a change that is adopted as any other."""
+def _write(bank: Bank, documents: list[tuple[FileRow, bytes]]) -> list[str]:
+    """Put documents in place, then record them; a kill between the two leaves a change that is adopted as any other.
+
+    The paths that were written: what an editor saved meanwhile waits for the next time.
+    """
     stage = f"{layout.SCRATCH}/{uuid7()}"
     with bank.locked():
         bank.check_writable()
         files.make_dirs(bank.root, stage)
         try:
-            rows, contents = [row for row, _ in documents], [data for _, data in documents]
-            for index, (row, data) in enumerate(documents):
-                files.replace(bank.root, f"{stage}/{index}", data, row.mode)
-            # What comes out is the recorded version or goes to quarantine: an editor may have saved in between.
-            swap(bank, rows, stage, keep=False)
-            fields = {"files": [list(row) for row in rows], "reason": "generated"}
-            bank.commit([Entry("file.adopted", fields, versions.pack(contents))])
+            written: list[tuple[FileRow, bytes]] = []
+            for path, place in swap(bank, _staged(bank, documents, stage, written), stage, keep=False).items():
+                bank.context.progress.note(f"{path} was saved just when its block was; what was saved is in {place}")
+            if written:
+                fields = {"files": [list(row) for row, _ in written], "reason": "generated"}
+                bank.commit([Entry("file.adopted", fields, versions.pack([data for _, data in written]))])
+            return [row.path for row, _ in written]
         finally:
             files.remove_tree(bank.root, stage)
+
+
+def _staged(
+    bank: Bank, documents: list[tuple[FileRow, bytes]], stage: str, written: list[tuple[FileRow, bytes]]
+) -> Iterator[FileRow]:
+    """One document after the other, staged right before it is swapped in; one that was saved since is left out."""
+    for row, data in documents:
+        files.replace(bank.root, f"{stage}/{len(written)}", data, row.mode)
+        if digest_there(bank, row.path) == row.before:
+            written.append((row, data))
+            yield row
 
 
 def _facts(bank: Bank, findings: list[Finding]) -> readme.Facts:

@@ -58,7 +58,8 @@ class InitReport:
         """What there is now, and the next step."""
         brought = f"{self.imported.summary()}; " if self.imported else ""
         if self.imported and self.imported.dry_run:
-            return f"{brought}next: the same without --dry-run"
+            new = self.imported.tally.files or self.imported.tally.messages
+            return f"{brought}next: {'the same without --dry-run' if new else 'memorybank validate'}"
         damaged = sum(one.severity in ("error", "critical") for one in self.findings)
         made = f"{len(self.created)} made, " if self.created else ""
         next_step = f"{damaged} damaged; next: memorybank repair --dry-run" if damaged else "next: memorybank backup"

@@ -55,6 +55,8 @@ class MigrateReport:
     def summary(self) -> str:
         """What was done, and what next."""
         next_step = "the same without --dry-run" if self.dry_run else "memorybank validate"
+        if self.imported is not None and not (self.imported.tally.files or self.imported.tally.messages):
+            next_step = "memorybank validate"
         if self.imported is not None:
             return f"{self.imported.summary()}; next: {next_step}"
         lifted = self.lifted or Lifted((), ())

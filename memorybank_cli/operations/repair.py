@@ -52,7 +52,8 @@ class RepairReport:
         """How many, and what next."""
         verb = "would be repaired" if self.dry_run else "repaired"
         if not self.repaired and not self.unrepaired:
-            return "Nothing is damaged, and no total contradicts the records." if self.aggregates else "Nothing is damaged."
+            totals = ", and no total contradicts the records" if self.aggregates else ""
+            return f"Nothing is damaged{totals}."
         rest = f", {len(self.unrepaired)} cannot be" if self.unrepaired else ""
         again = "next: memorybank repair --aggregates" if self.aggregates else "next: memorybank repair"
         next_step = again if self.dry_run and self.repaired else "next: memorybank validate"

@@ -83,4 +83,4 @@ def test_beyond_floats() -> None:
 
 
 def test_integers_whose_sum_could_not_be_written_are_no_numbers() -> None:
-    assert added("sum", [{"n": 10**4_299}, {"n": 10**4_299}, {"n": 1}]) == [3, 2, 1, [], 0.0]
+    assert added("sum", [{"n": 10**4_299}, {"n": 10**4_299}, {"n": 1}]) == {"sum": [3, 2, 1, [], 0.0]}

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from memorybank_cli.bank import readme
+from memorybank_cli.bank import baseline, readme
 from memorybank_cli.base.context import Context
+from memorybank_cli.operations import documents
 from memorybank_cli.operations.check import validate
 from memorybank_cli.operations.init import init
 from memorybank_cli.operations.opening import open_bank
@@ -117,3 +118,23 @@ def test_a_watch_waits_before_it_writes_documents(make_bank: MakeBank, monkeypat
     before = (path / "README.md").read_bytes()
     assert "adopted" in [line["type"] for line in look_once(path)]
     assert (path / "README.md").read_bytes() == before
+
+
+def test_what_is_saved_while_blocks_are_written_stays(make_bank: MakeBank) -> None:
+    path = make_bank(trades=2, padded=False)
+    pages = [path / "docs" / name for name in ("a.md", "b.md", "c.md")]
+    pages[0].parent.mkdir()
+    for page in pages:
+        page.write_text(f"<!-- memorybank: generated counts -->\n{readme.END}\n")
+    bank = open_bank(Context(bank=str(path)))
+    baseline.establish(bank, bank.context.progress)
+    facts = readme.Facts({"trades": 3}, "2026-11-20T14:00:00Z", 0, 0, {})
+    outdated = list(documents._outdated(bank, facts))
+    pages[1].write_text("saved meanwhile\n")
+    written = documents._write(bank, outdated)
+    bank.close()
+    assert {"docs/a.md", "docs/c.md"} <= set(written)
+    assert "docs/b.md" not in written
+    assert pages[1].read_text() == "saved meanwhile\n"
+    assert all("| `trades/` | 3 |" in page.read_text() for page in (pages[0], pages[2]))
+    assert pending(path) == 1

@@ -420,6 +420,14 @@ def test_many_rejections_stand_in_several_lines(source: Path, make_bank: MakeBan
     assert quarantined(path) == [b"same"]
 
 
+def test_a_file_that_is_rejected_for_many_reasons_is_read_once(source: Path, make_bank: MakeBank) -> None:
+    items = [Rejected("talk.md", "one"), (source / "talk.md").unlink, Rejected("talk.md", "two")]
+    done = brought(make_bank(0, padded=False), source, *items)
+    (place,) = {one.kept for one in done.tally.rejected}
+    assert place.startswith(layout.QUARANTINE)
+    assert [one.reason for one in done.tally.rejected] == ["one", "two"]
+
+
 # Messages
 
 

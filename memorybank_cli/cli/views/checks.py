@@ -41,7 +41,7 @@ def repair(report: dict[str, Any]) -> list[Block]:
     for rows, columns in ((cures, CURE), (totals, TOTAL)):
         if rows:
             blocks.append(table([{name: one.get(name) for name in columns} for one in rows[:PER_LIST]]))
-    blocks += _rest("cures", len(repaired))
+        blocks += _rest("cures", len(rows))
     if any(one["kept"] for one in repaired):
         blocks.append(Text("The bytes that were replaced are in .memorybank/quarantine (--json says which).", "dim"))
     for one in unrepaired[:PER_LIST]:

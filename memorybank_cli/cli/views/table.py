@@ -14,6 +14,7 @@ Line = Callable[[dict[str, Any]], str]
 _AT = "memorybank_cli.cli.views."
 # By the type name of the report.
 VIEWS: dict[str, str] = {
+    "Accounts": f"{_AT}accounts:listing",
     "AcceptReport": f"{_AT}checks:accept",
     "BackupReport": f"{_AT}snapshots:made",
     "Explanations": f"{_AT}rules:explanations",
