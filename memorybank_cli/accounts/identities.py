@@ -203,9 +203,7 @@ def _connect(where: str) -> sqlite3.Connection:
         db.executescript(_SCHEMA)
     for probe in _PROBES:
         db.execute(probe)
-    db.execute(
-        "CREATE TEMP TABLE admitted (number INTEGER, identity BLOB, PRIMARY KEY (number,identity)) WITHOUT ROWID"
-    )
+    db.execute(_ADMITTED)
     return db
 
 

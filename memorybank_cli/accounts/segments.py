@@ -14,8 +14,7 @@ from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 MOST = 1_000
 LARGEST = 512 << 10
 """Bytes of messages that one segment holds; a longer message has a segment of its own."""
-
-
+_END = 10**12  # a segment's file is named by twelve digits
 _MEMBERS = ("first", "count", "first_id", "last_id", "first_time", "last_time", "sha256")
 
 
@@ -77,11 +76,19 @@ def _entry(account: str, one: Segment) -> bytes:
 
 
 def parse_index(data: bytes) -> list[Segment]:
-    """The segments that an index lists; its digest was compared, so these are bytes that we wrote.
+    """The segments that an index lists; whether they follow one another is not looked at.
 
     Raises ValueError, KeyError or TypeError for an index that somebody else wrote.
     """
-    return [Segment(*(one[name] for name in _MEMBERS)) for one in orjson.loads(data)["segments"]]
+    found = [Segment(*(one[name] for name in _MEMBERS)) for one in orjson.loads(data)["segments"]]
+    if not all(map(_is_one, found)):
+        raise ValueError("no index of segments")
+    return found
+
+
+def _is_one(found: Segment) -> bool:
+    numbers = type(found.first) is int and type(found.length) is int
+    return numbers and 0 < found.first < _END and 0 < found.length < _END and {*map(type, found[2:])} == {str}
 
 
 def parse_segment(data: bytes) -> tuple[Segment, list[dict[str, Any]]]:

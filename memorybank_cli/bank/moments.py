@@ -40,6 +40,7 @@ TIME_MEMBERS = (
     "close_date",
 )
 """Members that say when a record happened, the one that counts first."""
+_LONGEST_NAME = 100  # a name of megabytes would be kept with a dozen others as long
 _UNITS = frozenset({"ms", "us", "ns", "s", "epoch", "unix", "ts", "timestamp"})
 
 
@@ -152,7 +153,9 @@ def show_span(minutes: int) -> str:
 
 @lru_cache(maxsize=4096)
 def partners(name: str) -> tuple[str, ...]:
-    """Members that tell, as a text, the moment which member `name` tells as an epoch."""
+    """Members that tell, as a text, the moment which member `name` tells as an epoch; none for a very long name."""
+    if len(name) > _LONGEST_NAME:
+        return ()
     parts = name.split("_")
     while parts and parts[-1] in _UNITS:
         parts.pop()

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from memorybank_cli import __version__
 from memorybank_cli.base import exits
+from memorybank_cli.base.errors import UsageError
 from memorybank_cli.base.settings import SETTINGS
 from memorybank_cli.cli import bank_page, roff, surroundings
 from memorybank_cli.cli.call import COMMON, declarations
@@ -66,6 +67,8 @@ def man(dir_: Annotated[str, "where to, made where it is missing"]) -> Written:
         memorybank generate man ~/.local/share/man
         memorybank generate man ./man && man -M ./man memorybank-backup
     """
+    if dir_ == "-":
+        raise UsageError("the man pages are many files; stdout cannot take them", hint="name a directory")
     return write(dir_, pages())
 
 

@@ -26,7 +26,7 @@ class Bar(Notes):
 
     def __init__(self) -> None:
         self._what, self._total, self._done = "", None, 0  # type: tuple[str, int | None, int]
-        self._begun = 0.0
+        self._begun = time.monotonic()
         self._drawn: Any = None
         self._task: Any = None
 

@@ -122,7 +122,9 @@ def _draw(table: Table) -> None:
     console = terminal.console("stdout")
     rows = [[cell(value) for value in row] for row in table.rows]
     # Narrow, so that 80 columns hold much; the first column is what people copy, so others are broken before it.
-    drawn = Drawn(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    drawn = Drawn(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True
+    )
     for index, (name, right) in enumerate(zip(table.columns, _numeric(table), strict=True)):
         whole = index == 0 and max((len(row[0]) for row in rows), default=0) <= console.width // 2
         drawn.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=whole)

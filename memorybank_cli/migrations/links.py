@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 # A destination: <in angle brackets>, or without blanks and with balanced parentheses one level deep.
-_BARE = r"(?:[^\s()<>\\]|\\.|\([^\s()<>]{0,999}\))+"
+_BARE = r"(?:[^\s()<>\\]++|\\.|\([^\s()<>]{0,999}\))++"
 _INLINE = re.compile(rf"(?<!`)(`{{1,16}})(?!`)|(?<!\\)\]\(\s{{0,99}}(?:<([^<>\n]*)>|({_BARE}))")
 _DEFINITION = re.compile(rf" {{0,3}}\[[^\]\n]{{1,999}}\]:[ \t]{{0,99}}(?:<([^<>\n]*)>|({_BARE}))")
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")

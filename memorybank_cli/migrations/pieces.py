@@ -132,13 +132,16 @@ class _Window:
         self._chunks, self._pending = chunks, first[mark:]
         self._decoder = codecs.getincrementaldecoder(name)()
         self._ended = False
-        self._before = 0
+        self._before = self._counted = 0
+        self._fits = False
         self.flaw: Flaw | None = None
         self.text, self.at = "", 0
 
     def offset(self) -> int:
         """The byte of the UTF-8 text where we are."""
-        return self._before + len(self.text[: self.at].encode())
+        self._before += len(self.text[self._counted : self.at].encode())  # each character is counted once
+        self._counted = self.at
+        return self._before
 
     def peek(self) -> str:
         """The next character that is no blank; '' at the end."""
@@ -215,12 +218,13 @@ class _Window:
 
     def _measure(self) -> None:
         ahead = len(self.text) - self.at
-        if ahead < _WORTH_A_LOOK:
+        if ahead < _WORTH_A_LOOK or self._fits:
             return
         if ahead > LARGEST or parse_cost(self.text[self.at :].encode()) > MEMORY_BUDGET:
             raise FlawedJSON(
                 Flaw("MB108", f"a value of more than {ahead >> 20} MiB, or of too many parts", self.offset())
             )
+        self._fits = True  # until more is read: what lies behind the next value is a part of this
 
     def _grow(self) -> bool:
         """Read on until twice as much lies ahead, and let go what lies behind; False at the end."""
@@ -232,8 +236,8 @@ class _Window:
             size += len(parts[-1])
         if size == len(ahead):
             return False
-        self._before += len(self.text[: self.at].encode())
-        self.text, self.at = "".join(parts), 0
+        self.offset()
+        self.text, self.at, self._counted, self._fits = "".join(parts), 0, 0, False
         return True
 
     def _next(self) -> str:

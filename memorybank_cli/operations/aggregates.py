@@ -72,7 +72,8 @@ def _rebuilding(bank: Bank, path: str, wrong: list[Contradiction]) -> tuple[Rebu
         data = bank.root.read(path, HARD_SIZE)
     except OSError as error:
         return None, [_incurable(one, (error.strerror or "").lower(), "run it again") for one in wrong]
-    cures, incurable, spans = [], [], []
+    incurable: list[Incurable] = []
+    changes: dict[_Change, Contradiction] = {}
     for one in wrong:
         span = locate(data, one.pointer)
         if one.new is None:
@@ -82,11 +83,26 @@ def _rebuilding(bank: Bank, path: str, wrong: list[Contradiction]) -> tuple[Rebu
         elif not _holds(data[span.start : span.end], one.old):
             incurable.append(_incurable(one, "another value stands there now", "run it again"))
         else:
-            spans.append((span.start, span.end, dumps(one.new)))
-            cures.append(_cure(one))
-    for start, end, value in sorted(spans, reverse=True):
-        data = data[:start] + value + data[end:]
-    return Rebuilding(tuple(cures), data) if cures else None, incurable
+            changes.setdefault(_Change(span.start, span.end, dumps(one.new)), one)
+    agreed = [change for change in changes if not any(change.clashes(other) for other in changes)]
+    for change in (one for one in changes if one not in agreed):
+        reason = f"{changes[change].truth}, and another rule says otherwise of the same place"
+        incurable.append(_incurable(changes[change], reason, f"correct {layout.AGGREGATES}"))
+    for change in sorted(agreed, reverse=True):
+        data = data[: change.start] + change.value + data[change.end :]
+    return Rebuilding(tuple(_cure(changes[change]) for change in agreed), data) if agreed else None, incurable
+
+
+class _Change(NamedTuple):
+    """Bytes of a document, and what is to stand there."""
+
+    start: int
+    end: int
+    value: bytes
+
+    def clashes(self, other: _Change) -> bool:
+        """Whether both cannot be made."""
+        return self != other and self.start < other.end and other.start < self.end
 
 
 def _holds(data: bytes, old: Any) -> bool:

@@ -18,7 +18,7 @@ from memorybank_cli.bank.scan import Scan
 from memorybank_cli.bank.schemas import SUFFIX, Registry
 from memorybank_cli.bank.validators import build
 from memorybank_cli.base import files
-from memorybank_cli.base.errors import NotFound
+from memorybank_cli.base.errors import NotFound, Refused
 from memorybank_cli.base.exact_json import FlawedJSON, loads
 from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding
@@ -106,7 +106,7 @@ def infer(
     Exit codes:
         0   learnt
         10  no such section, or no good file in it
-        13  a section that memorybank writes itself
+        13  a section that memorybank writes itself, or --replace of a schema that waits for memorybank accept
 
     Examples:
         memorybank schema infer trades --dry-run
@@ -247,6 +247,12 @@ def _compared(bank: Bank, draft: _Draft, replace: bool) -> LearntSchema:
         action = "covered" if draft.covered else "written"
     else:
         action = "unchanged" if not changes else "replaced" if replace else "differs"
+    if action == "replaced" and there and draft.kind not in bank.registry.own:
+        raise Refused(  # what it says beside the shape, as how to lift documents, would hold unseen
+            f"{path} was changed outside memorybank",
+            hint=f"memorybank accept {path} if you did it; memorybank rollback --path {path} takes it back",
+            path=path,
+        )
     if action in ("written", "replaced"):
         later = annotations["version"] + (there is not None)
         schema[KEYWORD] = {**annotations, "version": _named(draft.families) or later}

@@ -16,6 +16,7 @@ from memorybank_cli.base.errors import Refused, UsageError, from_os_error
 from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import QUIET, Finding, at_least
 from memorybank_cli.base.walk import Root
+from memorybank_cli.base.words import counted
 from memorybank_cli.operations import documents
 from memorybank_cli.operations.finding import DEFAULT_NAME, content_here, is_bank
 from memorybank_cli.operations.opening import GATES, appliers, open_bank, take_owners_ids
@@ -60,9 +61,12 @@ class InitReport:
         if self.imported and self.imported.dry_run:
             new = self.imported.tally.files or self.imported.tally.messages
             return f"{brought}next: {'the same without --dry-run' if new else 'memorybank validate'}"
-        damaged = sum(one.severity in ("error", "critical") for one in self.findings)
+        errors = [one for one in self.findings if at_least([one], "error")]
+        damaged = sum(one.hint.startswith("memorybank repair") for one in errors)
         made = f"{len(self.created)} made, " if self.created else ""
         next_step = f"{damaged} damaged; next: memorybank repair --dry-run" if damaged else "next: memorybank backup"
+        if errors and not damaged:
+            next_step = f"{counted(len(errors), 'error')}; next: memorybank validate"
         if self.unmatched:
             next_step += f"\nNo schema fits the files of {', '.join(self.unmatched)}; memorybank schema infer "
             next_step += f"{self.unmatched[0]} learns one from them"

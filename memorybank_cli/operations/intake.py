@@ -143,7 +143,7 @@ class Intake:
                 return
             given = self._given(item)
             standing = self.target.digest(item.path)
-            if standing is None or (standing == EMPTY_OBJECT and item.path in _PLACEHOLDERS):
+            if standing is None or (standing == EMPTY_OBJECT and self._is_better(given)):
                 self._put(part, item, given)
             elif standing == self._digest(given):
                 self.tally.present += 1
@@ -192,6 +192,12 @@ class Intake:
 
     def _digest(self, given: Given) -> str:
         return digests.of_pieces((given.content,) if isinstance(given.content, bytes) else given.content)
+
+    def _is_better(self, given: Given) -> bool:
+        """Whether a file may take the place of the empty one that `init` made: not where it is as empty."""
+        return given.path in _PLACEHOLDERS and not (
+            isinstance(given.content, bytes) and self._digest(given) == EMPTY_OBJECT
+        )
 
     def _put(self, part: Part, item: FileItem, given: Given) -> None:
         self.tally.bytes += self.target.put(given)

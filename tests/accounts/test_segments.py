@@ -91,3 +91,22 @@ def test_a_segment_whose_order_is_broken(seqs: tuple[int, int]) -> None:
     value = {"account_id": "a", "first": 1, "count": 2, "messages": messages}
     with pytest.raises(ValueError, match="order is broken"):
         parse_segment(dumps(value))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"first": "../../x"},
+        {"first": 1.5},
+        {"first": -5},
+        {"first": 10**12},
+        {"count": "9"},
+        {"count": True},
+        {"sha256": 5},
+    ],
+)
+def test_what_is_no_index(change: dict[str, Any]) -> None:
+    segment, _ = seal("a", [message(1)], texts([message(1)]))
+    (row,) = loads(index_text("a", [segment]))["segments"]
+    with pytest.raises(ValueError, match="no index"):
+        parse_index(dumps({"segments": [{**row, **change}]}))

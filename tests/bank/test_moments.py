@@ -170,3 +170,7 @@ def test_the_edges_of_the_calendar_are_no_moments(text: str) -> None:
         assert moment is not None
         for manner in ("2024-01-01T00:00:00-23:59", "2024-01-01T00:00:00+23:59"):
             assert moments.of_value(moments.like(moment[0], manner)) in (moment, None)
+
+
+def test_a_very_long_name_has_no_partners() -> None:
+    assert moments.partners("epoch_" * 1_000_000) == ()

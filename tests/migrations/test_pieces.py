@@ -164,3 +164,14 @@ def test_memory_does_not_grow_with_the_document() -> None:
         assert tracemalloc.get_traced_memory()[1] < 2 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_small_values_behind_a_large_one_cost_what_they_are() -> None:
+    # Each of them once had all that lay ahead measured: minutes for this document.
+    text = b'["' + b"x" * (8 << 20) + b'"' + b",NaN,7" * 50_000 + b"]"
+    found = list(pieces([text], lambda path: path == ()))
+    assert len(found) == 100_001
+    assert found[-1].value == 7
+    flaw = found[-2].flaw
+    assert flaw is not None
+    assert flaw.offset == len(text) - len("NaN,7]")

@@ -161,6 +161,16 @@ def test_what_cannot_be_rebuilt(path: Path) -> None:
     }
 
 
+def test_rules_that_contradict_each_other_change_nothing(path: Path) -> None:
+    declare(path, rule(), rule(where={"success": False}), rule(at="/m"), rule(at="/m"))
+    put(path / "metrics/own.json", b'{"n": 7, "m": 7}')
+    report = repaired(path, aggregates=True)
+    assert [(one["pointer"], one["new"]) for one in report.as_dict()["repaired"]] == [("/m", 5)]
+    assert [one.hint for one in report.unrepaired] == ["correct config/aggregates.json"] * 2
+    assert all("/n: " in one.reason and "another rule says otherwise" in one.reason for one in report.unrepaired)
+    assert (path / "metrics/own.json").read_bytes() == b'{"n": 7, "m": 5}'
+
+
 def test_a_document_that_changed_since_it_was_looked_at(path: Path) -> None:
     put(path / "metrics/own.json", {"total_trades": 155})
     put(path / "metrics/other.json", {"total_trades": 155})

@@ -279,6 +279,16 @@ def test_something_else_in_the_way_of_init(source: Path, tmp_path: Path, kind: s
 # Into a standing bank
 
 
+def test_a_bank_just_made_brings_nothing_to_another(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        init(Context(bank=None), str(tmp_path / name))
+    lines = len(journal(tmp_path / "new"))
+    report = migrate(Context(bank=str(tmp_path / "new")), from_=str(tmp_path / "old"))
+    assert (report.as_dict()["imported"], report.as_dict()["present"]) == (0, 2)
+    assert report.summary().endswith("next: memorybank validate")
+    assert len(journal(tmp_path / "new")) == lines
+
+
 def test_a_migration_is_one_act_and_the_second_adds_nothing(source: Path, make_bank: MakeBank) -> None:
     path = make_bank(0, padded=False)
     put(source / "trades/bad.json", b'{"cut')
@@ -421,8 +431,8 @@ def test_many_rejections_stand_in_several_lines(source: Path, make_bank: MakeBan
 
 
 def test_a_file_that_is_rejected_for_many_reasons_is_read_once(source: Path, make_bank: MakeBank) -> None:
-    items = [Rejected("talk.md", "one"), (source / "talk.md").unlink, Rejected("talk.md", "two")]
-    done = brought(make_bank(0, padded=False), source, *items)
+    one, two = Rejected("talk.md", "one"), Rejected("talk.md", "two")
+    done = brought(make_bank(0, padded=False), source, one, (source / "talk.md").unlink, two)
     (place,) = {one.kept for one in done.tally.rejected}
     assert place.startswith(layout.QUARANTINE)
     assert [one.reason for one in done.tally.rejected] == ["one", "two"]

@@ -13,6 +13,7 @@ import pytest
 from memorybank_cli.bank.scan import Scanner
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import NotFound, Refused, UsageError
+from memorybank_cli.operations.accept import accept
 from memorybank_cli.operations.inferring import InferReport, infer, unmatched
 from memorybank_cli.operations.init import init
 from tests.conftest import MakeBank, Run, trade
@@ -107,6 +108,11 @@ def test_what_people_added_to_a_schema_stays(make_bank: MakeBank) -> None:
     schema["x-memorybank"] = {"version": 4, "id": "tx_hash", "references": {"/error": "decision"}}
     schema["required"].remove("error")
     put(path / "config/schemas/trade.schema.json", schema)
+    with pytest.raises(Refused, match="changed outside memorybank"):
+        inferred(path, "trade", replace=True)  # else what an agent wrote there would hold unseen
+    assert schema_of(path, "trade") == schema
+    with opened(path) as bank:
+        accept(bank, "config/schemas")
     inferred(path, "trade", replace=True)
     expected = {"version": 5, "id": "tx_hash", "references": {"/error": "decision"}}
     assert schema_of(path, "trade")["x-memorybank"] == expected
