@@ -21,6 +21,7 @@ from memorybank_cli.operations import documents
 from memorybank_cli.operations.finding import DEFAULT_NAME, content_here, is_bank
 from memorybank_cli.operations.opening import GATES, appliers, open_bank, take_owners_ids
 from memorybank_cli.operations.options import Option
+from memorybank_cli.operations.probes import all_probes
 
 if TYPE_CHECKING:
     from memorybank_cli.bank.scan import Scan
@@ -295,7 +296,8 @@ def _complete(bank: Bank, created: list[str], wish: _Wish, imported: Imported | 
         cured = outcome.as_dict()
         findings = [one for one in findings if one.path not in {two.path for two in outcome.repaired}]
     inferred, unmatched = _inferred(bank, findings, scan, wish.infer)
-    documents.sync(bank, findings)
+    seen = [one for one in findings if not one.rule.startswith("MB12")]  # of the journal its probe tells again
+    documents.sync(bank, [*seen, *all_probes(bank)])
     return InitReport(
         bank.bank_id,
         bank.root.path,

@@ -141,7 +141,9 @@ def look(
     scan = scanner.run_on(some) if some else scanner.run(full)
     progress.finish()
     findings = list(scan.findings)
-    if not some:
-        for probe in PROBES:
-            findings += probe(bank)
-    return scan, findings
+    return scan, findings if some else [*findings, *all_probes(bank)]
+
+
+def all_probes(bank: Bank) -> Iterable[Finding]:
+    """What every probe finds; those that hold files against each other speak of the last look."""
+    return [finding for probe in PROBES for finding in probe(bank)]
