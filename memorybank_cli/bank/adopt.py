@@ -37,10 +37,14 @@ class Adopter:
         by_op: dict[str, list[Change]] = {}
         for change in changes:
             by_op.setdefault(op or _OPS[change.pending], []).append(change)
+        if not by_op:
+            return []
         adopted: list[str] = []
+        self.progress.start("adopting", sum(map(len, by_op.values())))
         for name, group in by_op.items():
             for part in _parts(group):
                 adopted += self._record(name, part, fields)
+        self.progress.finish()
         return adopted
 
     def _record(self, op: str, changes: list[Change], fields: dict[str, object]) -> list[str]:
@@ -53,7 +57,7 @@ class Adopter:
 
     def _contents(self, changes: list[Change]) -> tuple[list[bytes | None], list[Change]]:
         """Contents worth keeping, and the changes that still hold: a small file is read again and must be the same."""
-        room = versions.room(self.bank) > 0
+        room = versions.room(self.bank.root, self.bank.settings) > 0
         contents: list[bytes | None] = []
         kept: list[Change] = []
         for directory, group in groupby(changes, lambda change: change.path.rpartition("/")[0]):

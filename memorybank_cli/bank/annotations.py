@@ -20,8 +20,10 @@ class Annotations(NamedTuple):
     """The version of the documents that the schema describes."""
     id: tuple[str, ...] = ()
     """Members of which the first that is there names the record."""
+    names: tuple[str, ...] = ()
+    """JSON Pointers with `*` to the ids of all that a document holds, where it is no record but a list of such."""
     references: Mapping[str, str] = {}
-    """JSON Pointer to the id of another record → the kind of that record."""
+    """JSON Pointer to the id of another record → the kind of that record; `*` in it stands for every array item."""
     lifts: Mapping[int, tuple[Mapping[str, Any], ...]] = {}
     """Version → the JSON Patch that makes a document of it one of the next version."""
 
@@ -35,12 +37,18 @@ def annotations_of(schema: Mapping[str, Any]) -> Annotations:
     if not found:
         return NONE
     name = found.get("id", ())
+    names = (name,) if isinstance(name, str) else tuple(name)
     return Annotations(
         found.get("version"),
-        (name,) if isinstance(name, str) else tuple(name),
+        tuple(one for one in names if not _is_for_all(one)),
+        tuple(filter(_is_for_all, names)),
         found.get("references", {}),
         {int(version): tuple(changes) for version, changes in found.get("lifts", {}).items()},
     )
+
+
+def _is_for_all(name: str) -> bool:
+    return name.startswith("/") and "*" in name.split("/")
 
 
 def version_of(value: Any) -> int | None:

@@ -15,17 +15,24 @@ from functools import cached_property
 from itertools import chain
 from typing import Any, Protocol
 
-from memorybank_cli.bank import layout, rendering
+from memorybank_cli.bank import layout, rendering, versions
 from memorybank_cli.bank.catalog import Catalog, is_busy
 from memorybank_cli.bank.chain import CHECKPOINT, START, Break, Position, Reading, Tail
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.home import Home, user_name
-from memorybank_cli.bank.identity import of_another_format, read_aggregates, read_document, read_registry, read_settings
+from memorybank_cli.bank.identity import (
+    of_another_format,
+    read_aggregates,
+    read_document,
+    read_registry,
+    read_settings,
+    schema_files,
+)
 from memorybank_cli.bank.journal import CHECKPOINT_LINES, CHECKPOINT_SECONDS, Entry, Group, Journal
 from memorybank_cli.bank.measures import Aggregates
 from memorybank_cli.bank.rendering import Rendering
 from memorybank_cli.bank.schemas import Registry
-from memorybank_cli.base import clock, digests, files, locks
+from memorybank_cli.base import clock, files, locks
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import AccountDamaged, JournalDamaged, Locked, OperationFailed, from_os_error
 from memorybank_cli.base.walk import Listing, Root
@@ -100,31 +107,28 @@ class Bank:
     @cached_property
     def registry(self) -> Registry:
         """Built-in schemas, and those in config/schemas/ as they were recorded: a hand edit waits for `accept`."""
-        return read_registry(self.root, self._holds)
+        names = (path for path, _ in self.catalog.all_expected(layout.CONFIG_SCHEMAS))
+        return read_registry(schema_files(self.root) if self.is_empty else names, self._recorded)
 
     @cached_property
     def aggregates(self) -> Aggregates:
         """What is counted here: built-in measures, and the rules in the bank's config as they were recorded."""
-        return read_aggregates(self.root, self.registry, self._holds)
+        return read_aggregates(self.registry, self._recorded)
 
     def read_config_again(self) -> None:
         """Let schemas and rules be read anew: the config was changed."""
         for name in ("registry", "aggregates"):
             vars(self).pop(name, None)
 
-    def _holds(self, path: str, data: bytes) -> bool:
-        expected = self.catalog.row(path).expected
-        return self.is_empty or (expected is not None and expected.sha == digests.of(data))
+    def _recorded(self, path: str) -> bytes | None:
+        """A file of the config as it was recorded, whatever stands there now; before a baseline as it stands."""
+        data = self.root.content(path, layout.CONFIG_LIMIT)
+        return data if self.is_empty else versions.recorded(self.journal, path, self.catalog.row(path).expected, data)
 
     @property
-    def file_mode(self) -> int:
-        """The mode of files that are rendered: for the owner, or for the bank's group too."""
-        return 0o660 if self.document.get("group") else files.FILE_MODE
-
-    @property
-    def directory_mode(self) -> int:
-        """The mode of directories that are made for agents' sections; the group is inherited."""
-        return 0o2770 if self.document.get("group") else files.DIRECTORY_MODE
+    def modes(self) -> tuple[int, int]:
+        """Of files and directories that are made here: for the owner, or for the group too, which is inherited."""
+        return (0o660, 0o2770) if self.document.get("group") else (files.FILE_MODE, files.DIRECTORY_MODE)
 
     @property
     def lock_timeout(self) -> float:
@@ -386,8 +390,8 @@ class Bank:
 
     def _put(self, one: Rendering, kept: dict[str, str]) -> list[list[Any]]:
         """Put a rendering in place; its row, none where the journal says that already."""
-        expected, modes = self.catalog.row(one.path).expected, (self.file_mode, self.directory_mode)
-        done = rendering.put(self.root, one, expected, modes, self._is_ours)
+        expected = self.catalog.row(one.path).expected
+        done = rendering.put(self.root, one, expected, self.modes, self._is_ours)
         if done.kept:
             kept[one.path] = done.kept
         if done.foreign:

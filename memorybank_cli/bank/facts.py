@@ -2,14 +2,15 @@
 
 That is its record id, and a short JSON text, '' for many, with any of: `naive` [count, pointer, text] times without a
 zone; `zones` what epochs say of that zone; `apart` how far epochs and texts of one moment differ; `claims` totals that
-it states; `count` `sum` `times` `numbers` what it adds to measures; `refs` ids of other records; `listed` that several
-records with ids are in it.
+it states; `count` `sum` `times` `numbers` what it adds to measures; `refs` the first ten thousand ids
+of other records; `listed` that several ids are in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
+from itertools import islice
 from typing import Any, NamedTuple
 
 import orjson
@@ -17,13 +18,13 @@ import orjson
 from memorybank_cli.bank import adding, times
 from memorybank_cli.bank.claims import of_document as claims_of
 from memorybank_cli.bank.layout import AGENTS, SECTIONS, Place
-from memorybank_cli.bank.measures import LISTED, SINGLE, VIEW, Aggregates, getter
+from memorybank_cli.bank.measures import LISTED, SINGLE, VIEW, Aggregates, getter, values_at
 from memorybank_cli.bank.misfits import shorten
 from memorybank_cli.bank.rows import Content
 from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base.exact_json import dumps, loads
 
-VERSION = 1
+VERSION = 2
 """Another number lets every file be read again: what is gathered, or how it is written, has changed."""
 DUPLICATE = "MB208"
 DUPLICATES_SHOWN = 5
@@ -31,6 +32,7 @@ _LISTS = {"trade_list": ("trades", "trade")}
 _MESSAGES = frozenset({"whole_history", "history_segment"})
 _USUAL_IDS = {"trade": ("trade_id", "id")}  # where a bank's own schema says nothing of ids
 _LONGEST_ID = 200
+_MOST_REFERENCES = 10_000
 _WINDOWS = ("recent", "latest", "newest")
 _CLAIMING = frozenset({"metrics", "state"})
 _JUDGED = frozenset({*SECTIONS, *AGENTS})
@@ -96,12 +98,12 @@ class Extractor:
             self._refer(records, found)
         if directory in _CLAIMING or path in self.aggregates.by_file:
             self._claim(path, directory, name, value, found)
-        if not single and self.ids.members(records.kind):
+        if self.ids.names(kind) or (not single and self.ids.members(records.kind)):
             found["listed"] = True
         return self.ids.of(kind, value) if single else "", packed(found)
 
     def _refer(self, records: Records, found: dict[str, Any]) -> None:
-        refs = list(_references(records, self.ids.references(records.kind)))
+        refs = list(islice(_references(records, self.ids.references(records.kind)), _MOST_REFERENCES))
         if refs:
             found["refs"] = refs
 
@@ -111,9 +113,8 @@ class Extractor:
             at = self.aggregates.rules[number].at
             there = getter(at)(value)
             claims.append([at, number, None if isinstance(there, dict | list) else there])
-        if directory in _CLAIMING:
-            taken = {claim[0] for claim in claims}
-            claims += [one for one in claims_of(name[:-5], value) if one[0] not in taken]
+        if directory in _CLAIMING:  # a declared rule comes first only where its records are: the whole bank says that
+            claims += claims_of(name[:-5], value)
         if claims:
             found["claims"] = claims
 
@@ -137,6 +138,7 @@ class Ids:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self._members: dict[str, tuple[str, ...]] = {}
+        self._names: dict[str, tuple[str, ...]] = {}
         self._references: dict[str, Mapping[str, str]] = {}
 
     def members(self, kind: str) -> tuple[str, ...]:
@@ -144,6 +146,13 @@ class Ids:
         found = self._members.get(kind)
         if found is None:
             found = self._members[kind] = self.registry.annotations(kind).id or _USUAL_IDS.get(kind, ())
+        return found
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """Pointers to the ids in a document of some kind that is itself a list of what they name."""
+        found = self._names.get(kind)
+        if found is None:
+            found = self._names[kind] = self.registry.annotations(kind).names
         return found
 
     def references(self, kind: str) -> Mapping[str, str]:
@@ -156,6 +165,17 @@ class Ids:
     def of(self, kind: str, record: Any) -> str:
         """The id of a record, '' where it has none."""
         return self.find(kind, record)[1]
+
+    def inside(self, kind: str, value: Any) -> Iterator[tuple[str, str]]:
+        """Kind and id of everything that a document with several ids names."""
+        for pointer in self.names(kind):
+            for _, one in values_at(pointer, value):
+                if name := identity(one):
+                    yield kind, name
+        records = records_of(kind, value)
+        for record in records.values if self.members(records.kind) else ():
+            if name := self.of(records.kind, record):
+                yield records.kind, name
 
     def find(self, kind: str, record: Any) -> tuple[str, str]:
         """The member in which a record's id stands, and the id; both '' where it has none."""
@@ -186,13 +206,12 @@ class Ids:
 def _references(records: Records, references: Mapping[str, str]) -> Iterator[list[str]]:
     listed = records.role != SINGLE or records.kind == "message"
     for pointer, kind in references.items():
-        get = getter(pointer)
         for number, record in enumerate(records.values):
-            value = get(record)
-            at = f"{records.pointer}/{number}{pointer}" if listed else pointer
-            for index, one in enumerate(value) if isinstance(value, list) else ((None, value),):
-                if name := identity(one):
-                    yield [at if index is None else f"{at}/{index}", kind, name]
+            for place, value in values_at(pointer, record):
+                at = f"{records.pointer}/{number}{place}" if listed else place
+                for index, one in enumerate(value) if isinstance(value, list) else ((None, value),):
+                    if name := identity(one):
+                        yield [at if index is None else f"{at}/{index}", kind, name]
 
 
 def _escaped(member: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from memorybank_cli.base.errors import FormatMismatch, OperationFailed
 from memorybank_cli.base.exact_json import FlawedJSON, loads
 from memorybank_cli.base.names import is_id
 from memorybank_cli.base.settings import Settings, flatten
-from memorybank_cli.base.walk import Entry, Root
+from memorybank_cli.base.walk import Root
 
 _KEY = re.compile("[0-9a-f]{64}")
 
@@ -76,38 +76,35 @@ def read_settings(root: Root, home: Home, context: Context) -> Settings:
     return Settings(context.options, bank, flatten(user_config(home.owner)), trusted)
 
 
-def read_registry(root: Root, holds: Callable[[str, bytes], bool]) -> Registry:
-    """Built-in schemas and those in config/schemas/ that hold; one that cannot be read binds nothing."""
+def read_registry(paths: Iterable[str], recorded: Callable[[str], bytes | None]) -> Registry:
+    """Built-in schemas and those in config/schemas/, as `recorded` gives them; what cannot be read binds nothing."""
     extra: dict[str, Mapping[str, Any]] = {}
-    for entry in _schema_files(root):
-        name = entry.name.removesuffix(".schema.json")
-        if name != entry.name and entry.size <= layout.CONFIG_LIMIT:
-            path = f"{layout.CONFIG_SCHEMAS}/{entry.name}"
-            data = root.content(path, layout.CONFIG_LIMIT)
-            if data is None or not holds(path, data):
-                continue
-            try:
-                value = loads(data)
-            except FlawedJSON:
-                continue
-            if isinstance(value, dict):
-                extra[name] = value
+    for path in paths:
+        file = path.rpartition("/")[2]
+        name = file.removesuffix(".schema.json")
+        value = _parsed(recorded(path)) if name != file else None
+        if isinstance(value, dict):
+            extra[name] = value
     return Registry(extra)
 
 
-def read_aggregates(root: Root, registry: Registry, holds: Callable[[str, bytes], bool]) -> Aggregates:
-    """The rules in config/aggregates.json, if they hold and have the shape of such rules; else built-in ones alone."""
-    try:
-        data = root.content(layout.AGGREGATES, layout.CONFIG_LIMIT)
-        value = loads(data) if data is not None and holds(layout.AGGREGATES, data) else {}
-    except (FlawedJSON, OSError):
-        value = {}  # the check of the file itself reports the damage
+def read_aggregates(registry: Registry, recorded: Callable[[str], bytes | None]) -> Aggregates:
+    """The rules in config/aggregates.json as recorded, if they have the shape of such; else built-in ones alone."""
+    value = _parsed(recorded(layout.AGGREGATES))
     rules = value.get("aggregates", ()) if value and registry.matches("aggregates", value) else ()
     return Aggregates(rules)
 
 
-def _schema_files(root: Root) -> list[Entry]:
+def _parsed(data: bytes | None) -> Any:
     try:
-        return root.listing(layout.CONFIG_SCHEMAS)
+        return None if data is None else loads(data)
+    except FlawedJSON:
+        return None  # the check of the file itself reports the damage
+
+
+def schema_files(root: Root) -> list[str]:
+    """The files in config/schemas/; none where it cannot be read, which the check reports."""
+    try:
+        return [f"{layout.CONFIG_SCHEMAS}/{entry.name}" for entry in root.listing(layout.CONFIG_SCHEMAS)]
     except OSError:
-        return []  # the check reports a directory that cannot be read
+        return []

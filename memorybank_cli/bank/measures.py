@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -194,6 +194,21 @@ def getter(pointer: str) -> Callable[[Any], Any]:
         return value
 
     return get if len(keys) > 1 or first.isdecimal() else member
+
+
+def values_at(pointer: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Pointer and value of each place that a JSON Pointer names in which `*` stands for every item of an array."""
+    parts = pointer.split("/")
+    at = parts.index("*") if "*" in parts else 0
+    head, rest = "/".join(parts[:at]), "".join(f"/{part}" for part in parts[at + 1 :])
+    listed = (getter(head)(value) if head else value) if at else None
+    if not isinstance(listed, list):
+        if not at or isinstance(listed, dict):  # there it is a member of that name
+            yield pointer, getter(pointer)(value)
+        return
+    for number, item in enumerate(listed):
+        for inner, found in values_at(rest, item) if rest else (("", item),):
+            yield f"{head}/{number}{inner}", found
 
 
 def same(one: Any, other: Any) -> bool:

@@ -143,6 +143,12 @@ def show_zone(minutes: int) -> str:
     return f"UTC{'+' if minutes > 0 else '-'}{hours}{f':{rest:02d}' if rest else ''}"
 
 
+def offset(minutes: int) -> str:
+    """The end of a time's text that says its zone: Z, -04:00, +05:30."""
+    hours, rest = divmod(abs(minutes), 60)
+    return f"{'+' if minutes > 0 else '-'}{hours:02d}:{rest:02d}" if minutes else "Z"
+
+
 def show_span(minutes: int) -> str:
     """4 h, 5 h 30 min, 45 min."""
     hours, rest = divmod(abs(minutes), 60)

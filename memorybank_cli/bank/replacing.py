@@ -97,7 +97,7 @@ class Act:
         self._parts = self._staged = 0
         self._fd = -1
         self._directories: set[str] = set()
-        self._room = versions.room(bank)
+        self._room = versions.room(bank.root, bank.settings)
 
     def open(self) -> None:
         """Make the stage."""
@@ -303,4 +303,7 @@ def put_away(bank: Bank, path: str, row: FileRow, keep: bool) -> str:
     if not keep and digest is not None and expected is not None and digest == row.before == expected.sha:
         files.remove(bank.root, path)
         return ""
-    return quarantine_file(bank.root, path, digest or f"no-file-{os.urandom(4).hex()}")
+    place = quarantine_file(bank.root, path, digest or f"no-file-{os.urandom(4).hex()}")
+    if digest != row.before:
+        bank.context.progress.note(f"{row.path} was changed by somebody else meanwhile; those bytes are in {place}")
+    return place

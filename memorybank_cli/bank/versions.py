@@ -11,19 +11,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from memorybank_cli.bank import layout
-from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Journal
-from memorybank_cli.bank.rows import FileRow
+from memorybank_cli.bank.rows import Expected, FileRow
 from memorybank_cli.base import digests
+from memorybank_cli.base.settings import Settings
+from memorybank_cli.base.walk import Root
 
 LARGEST = 16 << 10
 
 
-def room(bank: Bank) -> int:
+def room(root: Root, settings: Settings) -> int:
     """Bytes that the journal may still grow by versions of files; without room none are kept."""
-    size = sum(entry.size for entry in bank.root.listing(layout.JOURNAL))
-    return (int(bank.settings["undo_budget_mib"]) << 20) - size
+    size = sum(entry.size for entry in root.listing(layout.JOURNAL))
+    return (int(settings["undo_budget_mib"]) << 20) - size
 
 
 def pack(contents: Sequence[bytes | None]) -> dict[str, Any] | None:
@@ -66,6 +67,15 @@ def find(journal: Journal, path: str, sha: str, seq: int | None = None) -> bytes
         if (content := _content(line, path, sha)) is not None:
             return content
     return None
+
+
+def recorded(journal: Journal, path: str, expected: Expected | None, there: bytes | None) -> bytes | None:
+    """The recorded version of a small file: what stands there if it is that, else what the journal keeps of it."""
+    if expected is None:
+        return None
+    if there is not None and digests.of(there) == expected.sha:
+        return there
+    return find(journal, path, expected.sha, expected.seq)
 
 
 def _content(line: Line, path: str, sha: str) -> bytes | None:

@@ -185,7 +185,7 @@ RULES: dict[str, Rule] = {
     "MB204": Rule(
         "dangling-reference",
         "error",
-        "A record refers to another one that is not in the bank.",
+        "A record, or a rule in config/aggregates.json, refers to what is not in the bank.",
         "Whoever follows the reference finds nothing: the other record was lost, renamed or never written.",
         "Bring the record back with memorybank rollback, or correct the reference.",
     ),

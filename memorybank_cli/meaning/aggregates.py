@@ -9,7 +9,9 @@ from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.measures import COUNT, FAILED, ROLES, SINGLE, SUCCESSFUL, TIMES, Aggregates, Measure
 from memorybank_cli.bank.misfits import shorten
+from memorybank_cli.base.positions import locate
 from memorybank_cli.base.records import Finding
+from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.base.words import counted
 from memorybank_cli.meaning.totals import Count, Extreme, Sum, Total
 
@@ -45,13 +47,12 @@ class _Stated(NamedTuple):
 def contradicted(bank: Bank) -> Iterator[Finding]:
     """MB207: each total that the records contradict; an error where the bank's config declares it."""
     for one in contradictions(bank):
-        hint = f"memorybank repair --aggregates {one.path}" if one.new is not None else f"correct {layout.AGGREGATES}"
         said = "there is nothing here" if one.old is None else f"says {shorten(one.old)}"
         yield Finding(
             "MB207",
             f"{said}, but {one.truth}",
             one.path,
-            hint,
+            _hint(bank, one),
             one.pointer,
             level="error" if one.declared else None,
             expected="" if one.new is None else shorten(one.new),
@@ -59,12 +60,48 @@ def contradicted(bank: Bank) -> Iterator[Finding]:
         )
 
 
+def _hint(bank: Bank, one: Contradiction) -> str:
+    if one.new is None:
+        return f"correct {layout.AGGREGATES}"
+    if one.old is None and not _stands(bank, one):
+        return f"add {one.pointer} by hand: only a value that stands there can be replaced"
+    return f"memorybank repair --aggregates {one.path}"
+
+
+def _stands(bank: Bank, one: Contradiction) -> bool:
+    """Whether there is a value, as null, at the pointer; a file that cannot be read is another finding's matter."""
+    try:
+        return locate(bank.root.read(one.path, HARD_SIZE), one.pointer) is not None
+    except OSError:
+        return False
+
+
 def contradictions(bank: Bank) -> list[Contradiction]:
     """What the last look over the whole bank found, in the order of paths and pointers."""
     facts = bank.catalog.meta("facts", {})
     records = _Records(bank.aggregates, facts)
-    found = (_contradiction(records, *claim) for claim in facts.get("claims", ()))
+    claims = facts.get("claims", ())
+    declared = {tuple(claim[:2]) for claim in claims if isinstance(claim[2], int) and records.holds(claim[2])}
+    judged = (claim for claim in claims if isinstance(claim[2], int) or tuple(claim[:2]) not in declared)
+    found = (_contradiction(records, *claim) for claim in judged)
     return sorted((one for one in found if one is not None), key=lambda one: (one.path, one.pointer))
+
+
+def unmatched(bank: Bank) -> Iterator[Finding]:
+    """MB204: each declared rule that can match nothing: its document is not there, or nothing that it could count."""
+    facts = bank.catalog.meta("facts", {})
+    records = _Records(bank.aggregates, facts)
+    stating = {claim[2] for claim in facts.get("claims", ())}
+    for number, rule in enumerate(bank.aggregates.rules):
+        if number not in stating:
+            yield _nowhere(number, f"`file` names {shorten(rule.file)}, which is no document that can be read here")
+        if not records.holds(number):
+            yield _nowhere(number, f"`of` names {shorten(rule.measure.of)}, where there are no records")
+
+
+def _nowhere(number: int, message: str) -> Finding:
+    hint = f"bring it back; or correct the rule, then memorybank accept {layout.AGGREGATES}"
+    return Finding("MB204", message, layout.AGGREGATES, hint, f"/aggregates/{number}")
 
 
 def _contradiction(records: _Records, path: str, pointer: str, what: str | int, old: Any) -> Contradiction | None:
@@ -101,6 +138,10 @@ class _Records:
         # Where a trade does not say whether it succeeded, nobody can say how many failed.
         told = self.count(FAILED, role) + self.count(SUCCESSFUL, role)
         return _Stated(measure, kind, None, False) if what == "count" or told == self.count(COUNT, role) else None
+
+    def holds(self, number: int) -> bool:
+        """Whether there are records where a declared rule looks for them."""
+        return any(self.count(self.aggregates.rules[number].measure.present, role) for role in ROLES)
 
     def role(self, measure: Measure) -> str:
         """Which records are counted."""

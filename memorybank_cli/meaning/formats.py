@@ -37,14 +37,15 @@ FORMS: dict[str, Form] = {
     "date-time": Form(is_time, {"format": "date-time"}),
     "date": Form(is_date, {"format": "date"}),
     "uuid": Form(is_uuid, {"format": "uuid"}),
-    "local-time": _by_pattern(f"^{_DATE}[T ]{_CLOCK}$", "an ISO 8601 time without a zone"),
-    "time": _by_pattern(f"^{_DATE}([T ]{_CLOCK}{_ZONE}?)?$", "an ISO 8601 time"),
+    # A zone may always be added: a time without one is a finding of its own (MB205), and that is its cure.
+    "time": _by_pattern(f"^{_DATE}[T ]{_CLOCK}{_ZONE}?$", "an ISO 8601 time"),
+    "date-or-time": _by_pattern(f"^{_DATE}([T ]{_CLOCK}{_ZONE}?)?$", "an ISO 8601 date or time"),
     **{f"hex{prefix}{n}": _hexadecimal(prefix, n) for prefix in ("", "0x") for n in _HEX_LENGTHS},
     "digits": Form(re.compile("[0-9]+").fullmatch, {}),
     "decimal": _by_pattern(r"^[+-]?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?$", "a decimal number as text"),
     "address": _by_pattern("^(https?|wss?)://[!-~]+$", "an http, https, ws or wss address"),
 }
-_TIMES = ("date-time", "date", "local-time", "time")
+_TIMES = ("date-time", "date", "time", "date-or-time")
 _NUMBERS = ("digits", "decimal")
 _LENGTHS = {len(prefix) + n: (f"hex{prefix}{n}",) for prefix in ("", "0x") for n in _HEX_LENGTHS}
 

@@ -13,12 +13,12 @@ from memorybank_cli.bank.validators import META
 from memorybank_cli.meaning.differences import differences
 from memorybank_cli.meaning.families import Family
 from memorybank_cli.meaning.formats import FORMS
-from memorybank_cli.meaning.names import are_data, in_words, is_kind, is_moment
+from memorybank_cli.meaning.names import are_data, in_words, is_growing, is_kind, is_moment
 from memorybank_cli.meaning.shapes import DEEPEST, Shape, merged
 
 CHOICE_SAMPLES = 20
 """So many texts must have come before a few different ones count as a choice."""
-PER_WORD = 4
+PER_WORD = 10
 WHOLE_SAMPLES = 3
 """So many numbers without a fraction, not all zero, are integers; fewer may be whole by chance."""
 TELLING_SAMPLES = 3
@@ -146,13 +146,13 @@ def _schema(shape: Shape, depth: int, name: str = "") -> dict[str, Any]:
         return {"$comment": "null in every document"}
     schema: dict[str, Any] = {"type": types[0] if len(types) == 1 else types}
     if shape.texts:
-        schema |= _text(shape, types)
+        schema |= _text(shape, types, name)
     if shape.floats or shape.integers:
         schema |= _number(shape, name)
     if shape.objects and depth:
-        schema |= _object(shape, depth)
+        schema |= _object(shape, depth, name)
     if shape.arrays and shape.items is not None and depth:
-        schema["items"] = _schema(shape.items, depth - 1)
+        schema["items"] = _schema(shape.items, depth - 1, name)
     return schema
 
 
@@ -165,11 +165,11 @@ def _types(shape: Shape) -> list[str]:
     return found
 
 
-def _text(shape: Shape, types: list[str]) -> dict[str, Any]:
+def _text(shape: Shape, types: list[str], name: str) -> dict[str, Any]:
     if shape.forms:
         return dict(FORMS[shape.forms[0]].keywords)
     words = shape.words
-    few = words is not None and len(words) > 1 and set(types) <= {"string", "null"}
+    few = words is not None and len(words) > 1 and set(types) <= {"string", "null"} and not is_growing(name)
     if words is not None and few and shape.texts >= max(CHOICE_SAMPLES, PER_WORD * len(words)):
         return {"enum": [*sorted(words), *([None] if shape.nulls else [])]}
     return {}
@@ -189,18 +189,18 @@ def _shown(number: float) -> str:
     return f"{number:.0f}" if number == int(number) and abs(number) < 1e15 else f"{number:.6g}"
 
 
-def _object(shape: Shape, depth: int) -> dict[str, Any]:
+def _object(shape: Shape, depth: int, name: str) -> dict[str, Any]:
     values = _entries(shape)
     if values is not None:
-        return {"additionalProperties": _schema(values, depth - 1)} if values.count else {}
+        return {"additionalProperties": _schema(values, depth - 1, name)} if values.count else {}
     required = [name for name, inner in shape.members.items() if inner.count == shape.objects]
     properties = {}
-    for name, inner in shape.members.items():
-        keywords = _schema(inner, depth - 1, name)
+    for member, inner in shape.members.items():
+        keywords = _schema(inner, depth - 1, member)
         if inner.count < shape.objects:
             told = f"; {keywords['$comment']}" if "$comment" in keywords else ""
             keywords["$comment"] = f"in {inner.count:,} of {shape.objects:,}{told}"
-        properties[name] = keywords
+        properties[member] = keywords
     return ({"required": required} if required else {}) | ({"properties": properties} if properties else {})
 
 

@@ -14,6 +14,14 @@ _DATA = re.compile(
 _MOMENT = re.compile("(.*_)?(time|timestamp|ts|date|at|updated?|since|until)(_(ms|millis|seconds|sec))?")
 _KIND = re.compile("(.*_)?(type|kind|event|action|op|category|class)(_of)?")
 _PARTS = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^A-Za-z0-9_. -]+")
+_GROWING = re.compile(
+    "(account|address|agent|asset|bot|broker|chain|client|coin|contract|dex|exchange|feed|host|indicator|instrument"
+    "|location|market|model|network|pair|platform|pool|product|project|protocol|provider|source|symbol|tag|ticker|token"
+    "|tool|topic|user|venue|wallet)(e?s)?|(counterpart|countr|currenc|strateg)(y|ies)"
+)
+"""Things of which there may be another one tomorrow."""
+_QUALIFYING = re.compile("[0-9]+|[abxy]|address|base|code|from|id|in|key|label|name|out|quote|slug|symbol|title|to")
+"""Words after the name of a thing that leave it the name of that thing: `token_in`, `agent_name`."""
 _WIDE = 60
 
 
@@ -30,6 +38,14 @@ def is_moment(name: str) -> bool:
 def is_kind(name: str) -> bool:
     """Whether a member of that name says what kind of thing a record is: `type`, `eventType`, `action`."""
     return bool(_KIND.fullmatch("_".join(_PARTS.findall(name)).lower()))
+
+
+def is_growing(name: str) -> bool:
+    """Whether a member of that name names a thing of which more will come: `pair`, `dex_1`, `tokenIn`, `strategies`."""
+    parts = [part.lower() for part in _PARTS.findall(name)]
+    while len(parts) > 1 and _QUALIFYING.fullmatch(parts[-1]):
+        parts.pop()
+    return bool(parts and _GROWING.fullmatch(parts[-1]))
 
 
 def in_words(name: str) -> str:

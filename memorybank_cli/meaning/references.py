@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.facts import Ids, records_of
+from memorybank_cli.bank.facts import Ids
 from memorybank_cli.bank.misfits import shorten
 from memorybank_cli.base.exact_json import FlawedJSON, loads
 from memorybank_cli.base.records import Finding
@@ -25,10 +25,12 @@ def dangling(bank: Bank) -> Iterator[Finding]:
     for path, _, facts in bank.catalog.documents("refs"):
         for pointer, kind, name in facts["refs"]:
             if (kind, name) in missing and kind in kinds:
-                message = f"refers to the {kind} {shorten(name)}, which is not in the bank"
+                what = kind.removesuffix("_list")
+                article = "an" if what.startswith(("a", "e", "i", "o", "u")) else "a"
+                message = f"refers to the {what} {shorten(name)}, which is not in the bank"
                 hint = "bring the record back (memorybank rollback), or correct the reference"
                 yield Finding(
-                    "MB204", message, path, hint, pointer, expected=f"the id of a {kind}", found=shorten(name)
+                    "MB204", message, path, hint, pointer, expected=f"the id of {article} {what}", found=shorten(name)
                 )
 
 
@@ -47,13 +49,10 @@ def _unresolved(bank: Bank) -> tuple[set[_Id], set[str]]:
 
 
 def _listed(bank: Bank) -> Iterator[_Id]:
-    """The ids of records in lists; these documents are read again."""
+    """The ids of what is in lists; these documents are read again."""
     ids = Ids(bank.registry)
     for path, kind, _ in bank.catalog.documents("listed"):
-        records = records_of(kind, _document(bank, path))
-        for record in records.values:
-            if name := ids.of(records.kind, record):
-                yield records.kind, name
+        yield from ids.inside(kind, _document(bank, path))
 
 
 def _document(bank: Bank, path: str) -> Any:

@@ -18,20 +18,35 @@ def without_zone(bank: Bank) -> Iterator[Finding]:
     """MB205: one for each section in which times have no zone, with the zone that epochs suggest."""
     facts = bank.catalog.meta("facts", {})
     for section, (times, files, path, pointer, text) in sorted(facts.get("naive", {}).items()):
-        zone = _zone(facts.get("zones", {}).get(section, {}))
+        evidence = facts.get("zones", {}).get(section, {})
         have = "has" if times == 1 else "have"
         message = (
             f"{counted(times, 'time')} in {counted(files, 'file')} {have} no zone, "
-            f"such as {shorten(text)} at {shorten(pointer)} of {path}{zone}"
+            f"such as {shorten(text)} at {shorten(pointer)} of {path}{_zone(evidence)}"
         )
-        hint = "let the writer add the zone: 2025-03-31T04:15:26Z or 2025-03-31T00:15:26-04:00"
+        hint = f"let the writer add the zone: {_with_zone(text, evidence)}"
         yield Finding("MB205", message, section, hint, expected="a time with its zone", found=shorten(text))
+
+
+def _with_zone(text: str, evidence: dict[str, list[int]]) -> str:
+    """The same time with the zone that epochs suggest, and in UTC; without such, how it would be in UTC or another."""
+    if not evidence:
+        return f"{text}Z where it is UTC, else its offset, as in {text}-04:00"
+    minutes = int(_likeliest(evidence)[0])
+    moment = moments.of_value(text)
+    if not minutes or moment is None:
+        return text + moments.offset(minutes)
+    return f"{text}{moments.offset(minutes)} or {moments.like(moment[0] - minutes * moments.MINUTE, text)}Z"
+
+
+def _likeliest(evidence: dict[str, list[int]]) -> tuple[str, list[int]]:
+    return max(evidence.items(), key=lambda one: (sum(one[1]), one[0]))
 
 
 def _zone(evidence: dict[str, list[int]]) -> str:
     if not evidence:
         return ""
-    minutes, (names, members) = max(evidence.items(), key=lambda one: (sum(one[1]), one[0]))
+    minutes, (names, members) = _likeliest(evidence)
     total = sum(map(sum, evidence.values()))
     of = "" if names + members == total else f" of {total:,}"
     if names >= members:

@@ -5,6 +5,7 @@ Documents of any size are read as a stream. What a message may be is what `accou
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
@@ -24,8 +25,6 @@ MOST_BESIDE = 8 << 20
 """Characters of what stands beside the messages of a document."""
 WINDOW = 10_000
 """So many messages at the end of a tier are compared with the next tier."""
-MOST_IDS = 100_000
-"""So many ids are remembered, to find one that stands for several messages."""
 TIMES = ("timestamp", "time", "created_at")
 _TEXTS = ("role", "content")
 _DERIVED = frozenset(
@@ -229,18 +228,30 @@ def _identity(given: Any, parts: list[str], place: Place) -> tuple[str, bytes]:
 
 
 class Ids:
-    """Which message has which id, as far as it is not too long ago: some programs count anew with each session."""
+    """Which message has which id: some programs count anew with each session.
+
+    The bank would take the later message for one that it has. A million of them would fill the memory, so they stand in a scratch file that SQLite removes by itself.
+    """
 
     def __init__(self) -> None:
-        self._owners: dict[int, int] = {}
+        self._db = sqlite3.connect("", isolation_level=None)
+        for statement in (
+            "PRAGMA journal_mode=OFF",
+            "PRAGMA cache_size=-8000",
+            "CREATE TABLE owners (id INTEGER PRIMARY KEY, owner INTEGER)",
+            "BEGIN",
+        ):
+            self._db.execute(statement)
+
+    def __del__(self) -> None:
+        self._db.close()
 
     def is_free(self, id: bytes, message: bytes) -> bool:
         """Whether an id is this message's or nobody's; it is this message's then."""
-        owner = int.from_bytes(message[:8])
-        found = self._owners.setdefault(int.from_bytes(id[:8]), owner)
-        if len(self._owners) > MOST_IDS:
-            self._owners.pop(next(iter(self._owners)))
-        return found == owner
+        key, owner = (int.from_bytes(one[:8], signed=True) for one in (id, message))
+        self._db.execute("INSERT OR IGNORE INTO owners VALUES (?,?)", (key, owner))
+        [(found,)] = self._db.execute("SELECT owner FROM owners WHERE id=?", (key,))
+        return bool(found == owner)
 
 
 class _Overlap:

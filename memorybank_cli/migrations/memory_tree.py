@@ -95,8 +95,12 @@ def _directory(source: Source, path: str) -> str:
 
 
 def _name(source: Source, path: str) -> str:
-    """The account's name: that of the directory, if it says more than that there is memory."""
-    directory = path.rpartition("/")[0].rpartition("/")[2]
-    if not directory and not source.is_file and source.name.startswith(_DIRECTORY):
-        directory = source.name
-    return directory.removeprefix(_DIRECTORY) if directory not in ("", "memory", _DIRECTORY) else DEFAULT
+    """The account's name: its directories, as far as they say more than that there is memory.
+
+    All of them, so that two bots are two accounts, and an account is called the same whatever stands beside it.
+    """
+    directories = path.split("/")[:-1]
+    if not directories and not source.is_file and source.name.startswith(_DIRECTORY):
+        directories = [source.name]
+    words = [one.removeprefix(_DIRECTORY) for one in directories if one != "memory"]
+    return "-".join(filter(None, words)) or DEFAULT

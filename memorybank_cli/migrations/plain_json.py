@@ -1,7 +1,8 @@
-"""Importer of plain folders of JSON: what a document holds decides its section.
+"""Importer of plain folders of JSON: the directory decides a document's section, or what it holds.
 
-Trades go to trades/, metrics to metrics/, lists of {role, content} become an account's messages, everything else is
-state. Files keep their bytes, unless they name another file of the folder by its path: then by its new one.
+What stands below a directory called like a section, however deep, belongs there. Else trades go to trades/, metrics to
+metrics/, and everything else is state. Lists of {role, content} become an account's messages. Files keep their bytes,
+unless they name another file of the folder by its path: then by its new one.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ TITLE = "folders of JSON files"
 _ENDING = ".json"
 _GENERIC = frozenset({"chat", "chat_history", "conversation", "history", "messages"})
 """Names of files that say nothing of whose messages they hold; the directory does."""
+_SECTIONS: tuple[Kind, ...] = ("trades", "metrics", "state")
 _MARKED = "documents with a byte order mark were written anew as UTF-8 without one"
 
 
@@ -66,9 +68,12 @@ def _kind(source: Source, path: str, registry: Registry) -> Kind:
         found = kind_of(_document(source, path).value, registry)
     except (FlawedJSON, OSError):
         found = kind_of(beginning(source.chunks(path)), registry)
-    if found == "metrics" and path.startswith("state/"):
-        return "state"  # states have numbers too
-    return "metrics" if found == "state" and path.startswith("metrics/") else found
+    return found if found == "messages" else _section(path) or found
+
+
+def _section(path: str) -> Kind | None:
+    """The section that the first directory of such a name says, however deep it stands."""
+    return next((name for part in path.split("/")[:-1] for name in _SECTIONS if part == name), None)
 
 
 class _Document(NamedTuple):
@@ -102,8 +107,11 @@ class _Places:
         self._source, self._names = source, Names()
 
     def of(self, path: str, kind: Kind) -> str:
-        """The place of a document in the bank; a directory of the section's name is that of the bank."""
-        stem = f"{kind}/{_tidy(path).removeprefix(f'{kind}/')}".removesuffix(_ENDING)
+        """The place of a document in the bank; the first directory of the section's name is that of the bank."""
+        *directories, name = _tidy(path).split("/")
+        if kind in directories:
+            directories.remove(kind)
+        stem = "/".join([kind, *directories, name]).removesuffix(_ENDING)
         while (place := self._names.fresh(stem, _ENDING)) in self._source and place != path:
             pass
         return place

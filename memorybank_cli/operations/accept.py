@@ -8,8 +8,10 @@ from typing import Annotated
 from memorybank_cli.bank import baseline, layout
 from memorybank_cli.bank.adopt import Adopter
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.examine import MISFIT
 from memorybank_cli.bank.scan import Scanner
 from memorybank_cli.base.errors import Refused, UsageError
+from memorybank_cli.base.records import Finding
 from memorybank_cli.base.words import counted
 from memorybank_cli.operations.paths import bank_paths
 
@@ -20,15 +22,17 @@ class AcceptReport:
 
     accepted: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """Accepted files of the config that do not fit their schema, so that they are without effect."""
 
     def summary(self) -> str:
         """How many."""
         damaged = f"; {len(self.skipped)} damaged ones stay findings: memorybank repair" if self.skipped else ""
-        return (
-            f"{counted(len(self.accepted), 'change')} accepted{damaged}"
-            if self.accepted
-            else f"Nothing had changed{damaged}."
-        )
+        if not self.accepted:
+            return f"Nothing had changed{damaged}."
+        unfit = ", ".join(sorted({one.path for one in self.findings}))
+        misfits = f"; {unfit} does not fit its schema, so correct it and accept it again" if unfit else ""
+        return f"{counted(len(self.accepted), 'change')} accepted{damaged}{misfits}"
 
 
 def accept(
@@ -64,7 +68,13 @@ def accept(
     accepted = Adopter(bank).adopt(wanted, "file.accepted", **fields)
     baseline.establish(bank, bank.context.progress)
     _trust_own_hand(bank, accepted)
-    return AcceptReport(tuple(sorted(accepted)), damaged)
+    return AcceptReport(tuple(sorted(accepted)), damaged, _misfits(bank, accepted))
+
+
+def _misfits(bank: Bank, accepted: list[str]) -> tuple[Finding, ...]:
+    config = [path for path in accepted if path.startswith("config/") and bank.root.stat(path) is not None]
+    found = Scanner(bank).run_on(config).findings if config else []
+    return tuple(one for one in found if one.rule == MISFIT)
 
 
 def _trust_own_hand(bank: Bank, accepted: list[str]) -> None:

@@ -80,7 +80,7 @@ class Doctor:
             expected = known or self.bank.catalog.row(finding.path).expected
             plan = self._plan(finding, expected)
             if plan is None:
-                incurable.append(_incurable(finding, expected))
+                incurable.append(self._incurable(finding, expected))
             else:
                 plans.append(plan)
         return [*plans, *self._companions({finding.path for finding, _ in patients})], incurable
@@ -93,11 +93,8 @@ class Doctor:
                     yield Plan(Cure(path, HISTORY, "rebuilt", why=rebuilt.why), data)
 
     def _plan(self, finding: Finding, expected: Expected | None) -> Plan | None:
-        path = finding.path
-        where = layout.place(path)
-        data = self._damaged_bytes(path)
-        kind = expected.kind if expected else examined_kind(data, path)
-        policy = layout.policy_of(path, where, kind, self.open_patterns)
+        data = self._damaged_bytes(finding.path)
+        policy = self._policy(finding.path, expected, data)
         if policy == "managed":
             return self._managed(finding, expected)
         # A rotten file is what was recorded but for some bits, so salvaging it would only lose more.
@@ -105,6 +102,21 @@ class Doctor:
         if policy == "append":
             return self._append(finding, expected, rescued)
         return self._open(finding, expected, rescued)
+
+    def _policy(self, path: str, expected: Expected | None, data: bytes | None) -> layout.Policy:
+        kind = expected.kind if expected else examined_kind(data, path)
+        return layout.policy_of(path, layout.place(path), kind, self.open_patterns)
+
+    def _incurable(self, finding: Finding, expected: Expected | None) -> Incurable:
+        path = finding.path
+        if expected is not None and expected.good:
+            gone = f"the recorded version {expected.sha[:12]} is in neither the journal nor a snapshot"
+            hint = f"if the file is not needed: memorybank accept {path} after removing it"
+            return Incurable(path, finding.rule, f"{finding.message}; {gone}", hint)
+        hint = "correct it by hand, then memorybank validate"
+        if self._policy(path, expected, self._damaged_bytes(path)) == "open":
+            hint += f"; memorybank repair --reinitialise {path} empties it"
+        return Incurable(path, finding.rule, f"{finding.message}; no good version was ever recorded", hint)
 
     def _damaged_bytes(self, path: str) -> bytes | None:
         try:
@@ -208,13 +220,3 @@ def _salvaged(finding: Finding, rescued: Salvaged | None, why: str) -> Plan | No
     if rescued is None:
         return None
     return Plan(Cure(finding.path, finding.rule, rescued.method, lost=rescued.lost, why=why), rescued.content)
-
-
-def _incurable(finding: Finding, expected: Expected | None) -> Incurable:
-    if expected is not None and expected.good:
-        reason = f"{finding.message}; the recorded version {expected.sha[:12]} is in neither the journal nor a snapshot"
-        hint = f"if the file is not needed: memorybank accept {finding.path} after removing it"
-    else:
-        reason = f"{finding.message}; no good version was ever recorded"
-        hint = "correct it by hand, then memorybank validate; an open file can be emptied with --reinitialise"
-    return Incurable(finding.path, finding.rule, reason, hint)

@@ -39,8 +39,7 @@ def _write(bank: Bank, documents: list[tuple[FileRow, bytes]]) -> list[str]:
         files.make_dirs(bank.root, stage)
         try:
             written: list[tuple[FileRow, bytes]] = []
-            for path, place in swap(bank, _staged(bank, documents, stage, written), stage, keep=False).items():
-                bank.context.progress.note(f"{path} was saved just when its block was; what was saved is in {place}")
+            swap(bank, _staged(bank, documents, stage, written), stage, keep=False)
             if written:
                 fields = {"files": [list(row) for row, _ in written], "reason": "generated"}
                 bank.commit([Entry("file.adopted", fields, versions.pack([data for _, data in written]))])

@@ -93,7 +93,8 @@ class Imported:
 def chosen(path: str, name: str | None, target: str) -> Iterator[Chosen]:
     """Open a source and decide who reads what; `name` is the importer that was asked for.
 
-    Raises UsageError for a source that is none or holds nothing that can be imported, Refused for a target within it.
+    Raises UsageError for a source that is none or holds nothing that can be imported, Refused where one lies in the
+    other.
     """
     source = Source(path)
     try:
@@ -102,6 +103,12 @@ def chosen(path: str, name: str | None, target: str) -> Iterator[Chosen]:
             raise Refused(
                 f"{escape(target)} lies in {escape(path)}",
                 hint="choose a target outside, or run init there without --from",
+            )
+        origin = os.path.realpath(path)
+        if origin.startswith(there.rstrip(os.sep) + os.sep):
+            raise Refused(
+                f"{escape(path)} lies in {escape(target)}",
+                hint="what lies there belongs to the bank already; import a copy that lies outside",
             )
         yield Chosen(source, choose(source, name))
     finally:

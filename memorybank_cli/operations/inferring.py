@@ -235,6 +235,11 @@ def _others(bank: Bank, schemas: dict[str, dict[str, Any]], named: frozenset[str
     return others
 
 
+def _is_recorded(bank: Bank, kind: str, there: dict[str, Any]) -> bool:
+    """Whether the schema that stands there is the one that holds, and not a hand edit that waits for `accept`."""
+    return kind in bank.registry.own and bank.registry.document(kind) == there
+
+
 def _compared(bank: Bank, draft: _Draft, replace: bool) -> LearntSchema:
     """What was learnt beside what stands in the bank."""
     path = f"{layout.CONFIG_SCHEMAS}/{draft.kind}{SUFFIX}"
@@ -247,7 +252,7 @@ def _compared(bank: Bank, draft: _Draft, replace: bool) -> LearntSchema:
         action = "covered" if draft.covered else "written"
     else:
         action = "unchanged" if not changes else "replaced" if replace else "differs"
-    if action == "replaced" and there and draft.kind not in bank.registry.own:
+    if action == "replaced" and there and not _is_recorded(bank, draft.kind, there):
         raise Refused(  # what it says beside the shape, as how to lift documents, would hold unseen
             f"{path} was changed outside memorybank",
             hint=f"memorybank accept {path} if you did it; memorybank rollback --path {path} takes it back",
@@ -289,7 +294,7 @@ def _there(bank: Bank, path: str) -> dict[str, Any] | None:
 
 def _put_in_force(bank: Bank, section: str, wanted: Sequence[LearntSchema]) -> None:
     baseline.begin(bank)
-    replacements = [Replacement(one.path, printed(one.schema), bank.file_mode, kind="schema") for one in wanted]
+    replacements = [Replacement(one.path, printed(one.schema), bank.modes[0], kind="schema") for one in wanted]
     replace_files(bank, replacements, f"schema infer {section}")
     bank.read_config_again()
 

@@ -62,11 +62,15 @@ class InitReport:
         if self.imported and self.imported.dry_run:
             new = self.imported.tally.files or self.imported.tally.messages
             return f"{brought}next: {'the same without --dry-run' if new else 'memorybank validate'}"
-        errors = [one for one in self.findings if at_least([one], "error")]
+        left = self.repaired["unrepaired"] if self.repaired else []
+        stuck = {one["path"] for one in left}
+        errors = [one for one in self.findings if at_least([one], "error") and one.path not in stuck]
         damaged = sum(one.hint.startswith("memorybank repair") for one in errors)
         made = f"{len(self.created)} made, " if self.created else ""
         next_step = f"{damaged} damaged; next: memorybank repair --dry-run" if damaged else "next: memorybank backup"
-        if errors and not damaged:
+        if left and not damaged:
+            next_step = f"{len(left)} damaged, which nothing here cures; next: memorybank validate"
+        elif errors and not damaged:
             next_step = f"{counted(len(errors), 'error')}; next: memorybank validate"
         if self.unmatched:
             next_step += f"\nNo schema fits the files of {', '.join(self.unmatched)}; memorybank schema infer "

@@ -42,7 +42,9 @@ class MigrateReport:
         return report | {
             "findings": [one.as_dict() for one in self.imported.findings] if self.imported else [],
             "steps": [one.as_dict() for one in self.steps],
-            "lifted": [dict(zip(names, one, strict=True)) for one in lifted.paths],
+            "lifted": [
+                {**dict(zip(names, one, strict=True)), "kept": lifted.kept.get(one.path, "")} for one in lifted.paths
+            ],
             "unliftable": [one._asdict() for one in lifted.unliftable],
             "dry_run": self.dry_run,
         }

@@ -118,6 +118,7 @@ MEANING: tuple[Probe, ...] = (
     times.without_zone,
     times.disagreeing,
     aggregates.contradicted,
+    aggregates.unmatched,
     identities.shared,
 )
 PROBES: tuple[Probe, ...] = (journal, settings, permissions, histories, meaning)

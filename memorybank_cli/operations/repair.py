@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +16,7 @@ from memorybank_cli.bank.judge import recorded_rules
 from memorybank_cli.bank.replacing import Replacement, replace_files
 from memorybank_cli.bank.rows import Expected
 from memorybank_cli.bank.scan import Scan, Scanner, judging_rules
+from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding
 from memorybank_cli.operations.aggregates import rebuildings
 from memorybank_cli.operations.cures import HISTORY, Cure, Doctor, Incurable, Plan
@@ -24,6 +26,8 @@ from memorybank_cli.operations.probes import histories
 from memorybank_cli.operations.repositories import Snapshots
 
 DAMAGE = ("MB101", "MB102", "MB103", "MB104", "MB105", "MB106", "MB107", "MB108", "MB111", "MB115")
+MOST_NAMED = 10
+"""More paths than this are not repeated in the closing line."""
 JOURNAL_DAMAGE = ("MB120", "MB121")
 
 
@@ -35,6 +39,8 @@ class RepairReport:
     unrepaired: tuple[Incurable, ...]
     dry_run: bool = False
     aggregates: bool = False
+    again: str = "memorybank repair"
+    """The command that does what was rehearsed."""
 
     def as_dict(self) -> dict[str, Any]:
         """The contract's fields."""
@@ -55,9 +61,8 @@ class RepairReport:
             totals = ", and no total contradicts the records" if self.aggregates else ""
             return f"Nothing is damaged{totals}."
         rest = f", {len(self.unrepaired)} cannot be" if self.unrepaired else ""
-        again = "next: memorybank repair --aggregates" if self.aggregates else "next: memorybank repair"
-        next_step = again if self.dry_run and self.repaired else "next: memorybank validate"
-        return f"{len(self.repaired)} {verb}{rest}; {next_step}"
+        next_step = self.again if self.dry_run and self.repaired else "memorybank validate"
+        return f"{len(self.repaired)} {verb}{rest}; next: {next_step}"
 
 
 def repair(
@@ -84,7 +89,17 @@ def repair(
     """
     chosen = bank_paths(bank, paths)
     report = cure(bank, chosen, dry_run, reinitialise)
-    return _rebuild(bank, chosen, report) if aggregates else report
+    report = _rebuild(bank, chosen, report) if aggregates else report
+    return replace(report, again=_command(paths, reinitialise, aggregates))
+
+
+def _command(paths: tuple[str, ...], reinitialise: bool, aggregates: bool) -> str:
+    if len(paths) > MOST_NAMED:
+        return "the same without --dry-run"
+    options = (("--reinitialise", reinitialise), ("--aggregates", aggregates))
+    dashes = ["--"] if any(path.startswith("-") for path in paths) else []
+    words = [*(name for name, wanted in options if wanted), *dashes, *(shlex.quote(escape(path)) for path in paths)]
+    return " ".join(["memorybank repair", *words])
 
 
 def cure(bank: Bank, paths: Iterable[str] = (), dry_run: bool = False, reinitialise: bool = False) -> RepairReport:

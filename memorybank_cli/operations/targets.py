@@ -192,7 +192,7 @@ class Aside:
         self._looks: dict[str, list[tuple[str, Seen]]] = {}
         self._waiting = 0
         self._directory, self._fd = "", os.dup(bank.root.fd)
-        self._room = versions.room(bank)
+        self._room = versions.room(bank.root, bank.settings)
 
     def digest(self, path: str) -> str | None:
         """Nothing stands in a new bank."""
@@ -212,7 +212,7 @@ class Aside:
         return info.st_size
 
     def _enter(self, directory: str) -> None:
-        files.make_dirs(self.bank.root, directory, self.bank.directory_mode, durable=False)
+        files.make_dirs(self.bank.root, directory, self.bank.modes[1], durable=False)
         with self.bank.root.directory(directory) as fd:
             os.close(self._fd)
             self._directory, self._fd = directory, os.dup(fd)

@@ -161,7 +161,7 @@ def _steps(findings: Sequence[Finding]) -> Iterator[dict[str, str]]:
     if shapes:
         what = counted(len(shapes), "file") + (" do" if len(shapes) > 1 else " does")
         yield _step("memorybank schema show KIND", f"says what is expected: {what} not match the schema")
-    if any(one.rule == "MB207" for one in findings):
+    if any(one.rule == "MB207" and one.hint.startswith("memorybank repair") for one in findings):
         yield _step("memorybank repair --aggregates --dry-run", "shows what the totals would be by the records")
     if unknown:
         yield _step(f"memorybank schema infer {unknown[0]}", "learns a schema for files that have none")

@@ -8,6 +8,7 @@ from memorybank_cli.bank import adopt as module
 from memorybank_cli.bank import versions
 from memorybank_cli.bank.adopt import Adopter
 from memorybank_cli.bank.scan import Change, Scanner
+from memorybank_cli.base.records import Progress
 from tests.conftest import MakeBank, trade
 from tests.operations.banks import journal, opened, put
 
@@ -48,6 +49,29 @@ def test_a_thousand_files_a_line(make_bank: MakeBank) -> None:
         assert len(Adopter(bank).adopt(Scanner(bank).run().changes)) == 1_050
         sizes = [len(line.core["files"]) for line in bank.journal.lines(before) if line.op == "file.adopted"]
     assert sizes == [1_000, 50]
+
+
+def test_it_tells_how_far_it_is(make_bank: MakeBank) -> None:
+    class Told(Progress):
+        def __init__(self) -> None:
+            self.seen: list[object] = []
+
+        def start(self, what: str, total: int | None = None) -> None:
+            self.seen.append((what, total))
+
+        def advance(self, count: int = 1) -> None:
+            self.seen.append(count)
+
+        def finish(self) -> None:
+            self.seen.append("end")
+
+    path, told = make_bank(1), Told()
+    put(path / "trades/a.json", trade(1))
+    put(path / "trades/b.json", b"{")
+    with opened(path) as bank:
+        Adopter(bank, told).adopt(Scanner(bank).run().changes)
+        Adopter(bank, told).adopt([])
+    assert told.seen == [("adopting", 2), 1, 1, "end"]
 
 
 def test_a_change_that_holds_no_more_is_left_for_the_next_look(make_bank: MakeBank) -> None:

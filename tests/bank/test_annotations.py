@@ -13,9 +13,11 @@ from memorybank_cli.bank.schemas import Registry
 def test_what_a_schema_says() -> None:
     change = {"op": "remove", "path": "/a"}
     said = {"version": 2, "id": ["trade_id", "id"], "references": {"/parent": "trade"}, "lifts": {"1": [change]}}
-    expected = Annotations(2, ("trade_id", "id"), {"/parent": "trade"}, {1: (change,)})
+    expected = Annotations(2, ("trade_id", "id"), (), {"/parent": "trade"}, {1: (change,)})
     assert annotations_of({"x-memorybank": said}) == expected
     assert annotations_of({"x-memorybank": {"id": "oid"}}).id == ("oid",)
+    some = annotations_of({"x-memorybank": {"id": ["oid", "/entities/*/name", "/x"]}})
+    assert (some.id, some.names) == (("oid", "/x"), ("/entities/*/name",))
     assert annotations_of({}) == NONE
 
 

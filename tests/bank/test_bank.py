@@ -129,7 +129,7 @@ def test_a_bank_names_itself(bank: Bank, path: Path) -> None:
     assert bank.owner == os.getuid()
     assert bank.is_empty
     assert repr(bank) == f"Bank('{path}')"
-    assert (bank.file_mode, bank.directory_mode) == (0o600, 0o700)
+    assert bank.modes == (0o600, 0o700)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"bank_id": 7, "format": 1}'])
@@ -162,7 +162,7 @@ def test_a_damaged_document_is_known_from_the_journal(make: Open, bank: Bank, pa
 def test_a_bank_for_a_group(make: Open, path: Path) -> None:
     (path / "bank.json").write_bytes(dumps({**DOCUMENT, "group": "staff"}))
     shared = make()
-    assert (shared.file_mode, shared.directory_mode) == (0o660, 0o2770)
+    assert shared.modes == (0o660, 0o2770)
 
 
 def test_settings_loosen_only_when_the_config_is_trusted(make: Open, bank: Bank, path: Path) -> None:

@@ -90,7 +90,11 @@ def test_claims_of_known_members_and_of_rules() -> None:
         ["/total_trades", "count", 3],
     ]
     rules = [{**RULE, "at": "/total_trades"}, {**RULE, "at": "/gone"}]
-    assert facts("state/own.json", value, rules=rules)[1]["claims"] == [["/total_trades", 0, 3], ["/gone", 1, None]]
+    assert facts("state/own.json", value, rules=rules)[1]["claims"] == [
+        ["/total_trades", 0, 3],
+        ["/gone", 1, None],
+        ["/total_trades", "count", 3],
+    ]
 
 
 def test_references_of_a_record_and_of_a_list() -> None:

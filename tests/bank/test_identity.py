@@ -47,4 +47,6 @@ def test_a_schema_that_an_agent_puts_there_has_no_effect_until_it_is_accepted(ma
         opened.close()
     assert own_schemas(bank) == {"trade"}
     (bank / SCHEMA).write_text("{}")
-    assert own_schemas(bank) == frozenset()
+    assert own_schemas(bank) == {"trade"}  # as it was accepted: an edit takes no rule away either
+    (bank / SCHEMA).unlink()
+    assert own_schemas(bank) == {"trade"}

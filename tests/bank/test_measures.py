@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from memorybank_cli.bank.measures import COUNT, FAILED, SUCCESSFUL, TIMES, Aggregates, getter, same
+from memorybank_cli.bank.measures import COUNT, FAILED, SUCCESSFUL, TIMES, Aggregates, getter, same, values_at
 
 
 def rule(**fields: Any) -> dict[str, Any]:
@@ -125,3 +125,21 @@ def test_scalars_are_the_same_as_json_means_it() -> None:
     assert not same(1, True)
     assert not same(0, False)
     assert not same(0, None)
+
+
+@pytest.mark.parametrize(
+    ("pointer", "places"),
+    [
+        ("/a/*/n", [("/a/0/n", 1), ("/a/1/n", None)]),
+        ("/b/*", [("/b/0", "x"), ("/b/1", ["y"])]),
+        ("/b/*/*", [("/b/1/0", "y")]),
+        ("/c/*", [("/c/*", 5)]),
+        ("/c/*b", [("/c/*b", 6)]),
+        ("/gone/*/n", []),
+        ("/n", [("/n", 7)]),
+    ],
+)
+def test_values_at_every_item(pointer: str, places: list[tuple[str, Any]]) -> None:
+    value = {"a": [{"n": 1}, {}], "b": ["x", ["y"]], "c": {"*": 5, "*b": 6}, "n": 7}
+    assert list(values_at(pointer, value)) == places
+    assert list(values_at("/*/n", [{"n": 1}])) == [("/0/n", 1)]

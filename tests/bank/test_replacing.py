@@ -12,11 +12,12 @@ import pytest
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.chain import START, Reading
-from memorybank_cli.bank.replacing import BEGIN, END, Replacement, digest_there, replace_files
+from memorybank_cli.bank.replacing import BEGIN, END, Replacement, digest_there, replace_files, replacing
 from memorybank_cli.bank.scan import Scanner
 from memorybank_cli.base import digests, files
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import JournalDamaged
+from memorybank_cli.base.records import Progress
 from memorybank_cli.operations.opening import open_bank
 from tests.broken_os import Fault, broken, failing, full_after, interrupted, killed, stop
 from tests.conftest import MakeBank
@@ -295,3 +296,28 @@ def test_an_interruption_leaves_all_or_nothing(path: Path, home: Path, tmp_path:
         assert bank.breaks() == []
         bank.close()
         scene.reset()
+
+
+class _Notes(Progress):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_somebody_wrote_since_it_was_staged_is_kept_and_told(path: Path, there: bool) -> None:
+    place, notes = path / "state" / "shared.json", _Notes()
+    if there:
+        place.write_bytes(b'{"n": 1}\n')
+    bank = open_bank(Context(bank=str(path), progress=notes))
+    Scanner(bank).run()
+    with replacing(bank, "test", keep=False) as act:
+        act.put(Replacement("state/shared.json", b'{"n": 2}\n'), digest_there(bank, "state/shared.json"))
+        place.write_bytes(b'{"n": "theirs"}\n')
+        kept = act.carry_out().kept["state/shared.json"]
+    bank.close()
+    assert (path / kept).read_bytes() == b'{"n": "theirs"}\n'
+    assert place.read_bytes() == b'{"n": 2}\n'
+    assert [text for text in notes.texts if kept in text and "by somebody else" in text]

@@ -335,6 +335,7 @@ def test_a_file_is_moved_to_a_free_name_only(root: Root) -> None:
         assert files.move_in(one, "a", other, "b")
         files.replace(root, "one/a", OLD)
         assert not files.move_in(one, "a", other, "b")
+    assert not files.move_new(root, "one/a", "other/b")
     assert tree(root) == {"one/a": OLD, "other/b": NEW}
 
 

@@ -78,18 +78,31 @@ def test_init_shows_import_and_repair() -> None:
 
 def test_a_migration_shows_steps_and_lifted_documents() -> None:
     step = {"from": 1, "to": 2, "description": "fewer files", "snapshot": "s1"}
-    lifted = {"path": "a", "kind": "trade", "from": 1, "to": 2}
+    lifted = {"path": "a", "kind": "trade", "from": 1, "to": 2, "kept": ""}
     stays = {"path": "b", "kind": "trade", "reason": "no way"}
     nothing: dict[str, Any] = {"plan": [], "assumptions": [], "rejected": [], "skipped": []}
     report = {"findings": [], **nothing, "steps": [step], "lifted": [lifted] * 21, "unliftable": [stays]}
     blocks = migrations.migrate(report)
     assert [block.title for block in blocks if isinstance(block, Table)] == ["format steps", "lifted documents"]
     assert texts(blocks) == ["... and 1 more lifted documents (--json shows all)", "unliftable b: no way"]
+    report["lifted"] = [{**lifted, "kept": ".memorybank/quarantine/a"}]
+    assert migrations.KEPT in migrations.migrate(report)
+
+
+def test_what_cannot_be_cured_is_told_once() -> None:
+    finding = {"rule": "MB101", "path": "a", "hint": "memorybank repair a"}
+    other = {**finding, "path": "b"}
+    left = {"rule": "MB101", "path": "a", "reason": "empty", "hint": "by hand"}
+    blocks = checks.init({"findings": [finding, other], "repaired": {"repaired": [], "unrepaired": [left]}})
+    assert blocks[0] == Findings([other])
+    assert texts(blocks) == ["unrepaired MB101 a: empty", "    by hand"]
 
 
 def test_accepted_paths() -> None:
     blocks = checks.accept({"accepted": ["a"], "skipped": ["b"]})
     assert texts(blocks) == ["accepted a", "damaged b"]
+    unfit = [{"rule": "MB201", "path": "a"}]
+    assert checks.accept({"accepted": ["a"], "skipped": [], "findings": unfit})[-1] == Findings(unfit)
 
 
 DOCUMENT = {"id": "s1", "time": "t", "status": "good", "files": 2, "bytes": 10, "tags": [], "root": "x", "digest": "y"}

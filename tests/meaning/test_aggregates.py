@@ -202,3 +202,43 @@ def test_rules_that_came_with_the_bank(make_bank: MakeBank) -> None:
     put(path / "metrics/own.json", {"n": 4})
     init(Context(bank=str(path)))
     assert said(path) == {"metrics/own.json#/n": "says 4, but there are 2 records in trades/"}
+
+
+def test_a_rule_that_can_match_nothing(path: Path) -> None:
+    put(path / "metrics/own.json", {"n": 5})
+    declare(path, rule(), rule(file="metrics/gone.json", of="account_ghost"), rule(of="trades/2019"))
+    assert [(one.path, one.pointer, one.severity, one.message) for one in findings(path, "MB204")] == [
+        (
+            "config/aggregates.json",
+            "/aggregates/1",
+            "error",
+            "`file` names 'metrics/gone.json', which is no document that can be read here",
+        ),
+        ("config/aggregates.json", "/aggregates/1", "error", "`of` names 'account_ghost', where there are no records"),
+        ("config/aggregates.json", "/aggregates/2", "error", "`of` names 'trades/2019', where there are no records"),
+    ]
+    put(path / "metrics/gone.json", {"n": 1})
+    put(path / "trades/2019/a.json", trade(7))
+    assert [one.message for one in findings(path, "MB204")] == [
+        "`of` names 'account_ghost', where there are no records"
+    ]
+    put(path / "metrics/gone.json", b"{")
+    assert len(findings(path, "MB204")) == 2
+
+
+def test_a_rule_that_can_match_nothing_leaves_the_built_in_one(path: Path) -> None:
+    put(path / "metrics/own.json", {"total_trades": 3})
+    declare(path, rule(at="/total_trades", of="trade"))
+    assert said(path) == {"metrics/own.json#/total_trades": "says 3, but there are 5 records in trades/"}
+    put(path / "trades/2019/a.json", trade(7))
+    declare(path, rule(at="/total_trades", of="trades/2019"))
+    assert said(path) == {"metrics/own.json#/total_trades": "says 3, but there is 1 record in trades/2019/"}
+
+
+def test_a_value_that_stands_nowhere_is_added_by_hand(path: Path) -> None:
+    put(path / "metrics/own.json", {"null": None})
+    declare(path, rule(at="/gone"), rule(at="/null"))
+    assert {one.pointer: one.hint for one in findings(path, "MB207")} == {
+        "/gone": "add /gone by hand: only a value that stands there can be replaced",
+        "/null": "memorybank repair --aggregates metrics/own.json",
+    }

@@ -18,8 +18,8 @@ REGISTRY = Registry({f"own-{name}": form.keywords for name, form in FORMS.items(
     [
         ("2025-03-31T04:15:26Z", "date-time"),
         ("2025-03-31T04:15:26.100831-04:00", "date-time"),
-        ("2025-03-31T00:15:26.100831", "local-time"),
-        ("2025-03-31 00:15", "local-time"),
+        ("2025-03-31T00:15:26.100831", "time"),
+        ("2025-03-31 00:15", "time"),
         ("2025-03-31T00:15:26+0400", "time"),
         ("2025-03-31", "date"),
         ("123e4567-e89b-42d3-a456-426614174000", "uuid"),
@@ -60,3 +60,11 @@ def test_what_has_not_the_form_does_not_match(text: str) -> None:
     for name, form in FORMS.items():
         if form.keywords and not form.matches(text):
             assert not REGISTRY.matches(f"own-{name}", text), name
+
+
+def test_a_zone_may_be_added_to_times_that_had_none() -> None:
+    forms = still(forms_of("2025-03-31T00:15:26.100831"), "2025-03-31 00:15")
+    assert forms == ("time", "date-or-time")
+    for text in ("2025-03-31T00:15:26.100831-04:00", "2025-03-31 00:15Z", "2025-03-31 00:15 +0400"):
+        assert REGISTRY.matches(f"own-{forms[0]}", text)
+    assert not REGISTRY.matches(f"own-{forms[0]}", "2025-03-31")

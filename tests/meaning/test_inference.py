@@ -105,8 +105,19 @@ def test_choices_only_where_few_words_came_often() -> None:
     assert "enum" not in body([{"side": f"n{number}"} for number in range(2)] * 30)["properties"]["side"]
     assert "enum" not in body([*sides, {"side": 1}])["properties"]["side"]
     words = [{"side": word} for word in ("a", "b", "c", "d", "e", "f", "g", "h")]
-    assert "enum" not in body(words * 3)["properties"]["side"]
-    assert len(body(words * 4)["properties"]["side"]["enum"]) == 8
+    assert "enum" not in body(words * 9)["properties"]["side"]
+    assert len(body(words * 10)["properties"]["side"]["enum"]) == 8
+
+
+@pytest.mark.parametrize("name", ["pair", "dex_1", "tokenIn", "strategies", "agent_name", "symbols"])
+def test_names_of_things_that_grow_are_no_choice(name: str) -> None:
+    texts = [{name: one, "status": one} for one in ("alpha", "beta")] * 20
+    properties = body(texts)["properties"]
+    assert properties["status"]["enum"] == ["alpha", "beta"]
+    assert properties[name] == {"type": "string"}
+    lists = body([{name: [one[name]], "modes": [one[name]]} for one in texts])["properties"]
+    assert lists["modes"]["items"]["enum"] == ["alpha", "beta"]
+    assert lists[name]["items"] == {"type": "string"}
 
 
 def test_forms_only_when_all_agree() -> None:

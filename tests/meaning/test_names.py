@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from memorybank_cli.meaning.names import are_data, in_words, is_kind, is_moment
+from memorybank_cli.meaning.names import are_data, in_words, is_growing, is_kind, is_moment
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,17 @@ def test_names_of_other_things(name: str) -> None:
 def test_names_that_say_what_a_record_is(name: str) -> None:
     assert is_kind(name)
     assert not is_kind(f"{name}_count")
+
+
+@pytest.mark.parametrize("name", ["pair", "dex_1", "tokenIn", "strategies", "buy_exchange", "agent_id", "token0"])
+def test_names_of_things_of_which_more_will_come(name: str) -> None:
+    assert is_growing(name)
+    assert not is_growing(f"{name}_status")
+
+
+@pytest.mark.parametrize("name", ["status", "side", "market_type", "id", "name", "", "0"])
+def test_names_of_things_that_are_few(name: str) -> None:
+    assert not is_growing(name)
 
 
 @pytest.mark.parametrize(

@@ -85,3 +85,32 @@ def test_a_list_that_changes_meanwhile_is_looked_at_next_time(path: Path) -> Non
 
         put(path / "trades/all.json", b"{")
         assert [one.path for one in dangling(bank)] == ["trades/a.json"]
+
+
+def graph(*edges: tuple[Any, Any]) -> dict[str, Any]:
+    return {"relations": [{"from": start, "to": end, "relationType": "knows"} for start, end in edges]}
+
+
+def nodes(*names: str) -> dict[str, Any]:
+    return {"entities": [{"name": name, "entityType": "person", "observations": []} for name in names]}
+
+
+def test_relations_lead_to_entities_by_name(path: Path) -> None:
+    put(path / "shared/relations/1.json", graph(("Ada", "Bob"), ("Bob", "Eve")))
+    assert found(path) == []  # entities may be kept elsewhere
+    put(path / "shared/entities/1.json", nodes("Ada"))
+    put(path / "agents/a/2.json", {**nodes("Bob"), **graph(("Bob", "Zoe"))})
+    assert found(path) == [
+        ("agents/a/2.json", "/relations/0/to", "refers to the entity 'Zoe', which is not in the bank"),
+        ("shared/relations/1.json", "/relations/1/to", "refers to the entity 'Eve', which is not in the bank"),
+    ]
+    assert findings(path, "MB204")[0].expected == "the id of an entity"
+    put(path / "shared/entities/1.json", nodes("Ada", "Eve", "Zoe"))
+    assert found(path) == []
+
+
+def test_of_very_many_references_the_first_are_looked_at(path: Path) -> None:
+    put(path / "agents/a/1.json", nodes("Ada"))
+    edges = [("Ada", "Ada")] * 10_000
+    put(path / "agents/a/2.json", graph(("Eve", "Ada"), *edges, ("Ada", "Eve")))
+    assert [one[1] for one in found(path)] == ["/relations/0/from"]

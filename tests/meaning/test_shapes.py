@@ -45,8 +45,8 @@ def test_few_words_are_kept_and_many_are_not() -> None:
 
 
 def test_forms_are_those_of_every_text() -> None:
-    assert shape_of("2025-01-02T03:04:05Z").forms == ("date-time", "time")
-    assert shape_of("2025-01-02T03:04:05Z", "2025-01-02T03:04:05").forms == ("time",)
+    assert shape_of("2025-01-02T03:04:05Z").forms == ("date-time", "time", "date-or-time")
+    assert shape_of("2025-01-02T03:04:05Z", "2025-01-02T03:04:05").forms == ("time", "date-or-time")
     assert shape_of("2025-01-02T03:04:05Z", "soon").forms == ()
     assert shape_of(1).forms is None
 

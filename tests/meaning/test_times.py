@@ -105,3 +105,20 @@ def test_a_zone_that_was_added_is_no_finding_any_more(path: Path) -> None:
     assert len(found(path, "MB205")) == 1
     put(path / "state/a.json", {"timestamp": "2025-03-31T12:00:00Z"})
     assert found(path, "MB205") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "hint"),
+    [
+        ("a", EARLY, f"{EARLY}Z where it is UTC, else its offset, as in {EARLY}-04:00"),
+        (f"t_{NOON}", EARLY, "2025-03-31T08:00:00-04:00 or 2025-03-31T12:00:00Z"),
+        (f"t_{NOON}", LATE, "2025-03-31T17:30:00+05:30 or 2025-03-31T12:00:00Z"),
+        (f"t_{NOON}", "2025-03-31T12:00:00.5", "2025-03-31T12:00:00.5Z"),
+    ],
+)
+def test_the_hint_is_its_own_example_with_the_zone_it_seems_to_have(
+    path: Path, name: str, text: str, hint: str
+) -> None:
+    put(path / f"state/{name}.json", {"timestamp": text})
+    [one] = found(path, "MB205")
+    assert one.hint == f"let the writer add the zone: {hint}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -226,10 +227,15 @@ def test_an_id_that_stands_for_two_messages_loses_none(make_source: Make) -> Non
     assert assumed(items)["ids that are numbers were taken as text"] == 3
 
 
-def test_only_so_many_ids_are_remembered(make_source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_IDS", 2)
-    source = make_source({"a.json": [said(text, id=id) for id, text in ((1, "a"), (2, "b"), (3, "c"), (1, "d"))]})
-    assert [item.id for item in messages(tiers(source, "a.json"))] == ["1", "2", "3", "1"]
+def test_an_id_that_comes_again_much_later_is_found_too() -> None:
+    ids = module.Ids()
+    assert all(ids.is_free(digest(number), b"message%d" % number) for number in range(120_000))
+    assert not ids.is_free(digest(0), b"another ")
+    assert ids.is_free(digest(0), b"message0")
+
+
+def digest(number: int) -> bytes:
+    return sha256(b"%d" % number).digest()
 
 
 def test_derived_documents_and_messages_are_told_apart() -> None:

@@ -54,6 +54,8 @@ def test_history_comes_first_then_what_it_lacks(make_source: Make) -> None:
         (["account_x/whole_history.json"], ["x"], 95),
         (["memory/short_term.json", "memory/t/short_term.json", "memory/whole_history.json"], ["default", "t"], 80),
         (["account_/short_term.json"], ["default"], 95),
+        (["bot1/memory/short_term.json", "bot2/memory/short_term.json"], ["bot1", "bot2"], 60),
+        (["bot1/memory/account_7/short_term.json"], ["bot1-7"], 95),
         (["a b/short_term.json", "a-b/short_term.json"], ["a-b-2", "a-b"], 60),
     ],
 )

@@ -60,6 +60,30 @@ def test_a_directory_with_a_sections_name_is_that_section(make_source: Make) -> 
     assert all(path == origin for origin, path in places(items(source)).items())
 
 
+def test_sections_further_down_stay_together(make_source: Make) -> None:
+    source = make_source(
+        {
+            "listonian/trades/trade_1.json": trade(1),
+            "listonian/trades/2025/sums.json": METRICS,
+            "listonian/metrics/m.json": {"x": "y"},
+            "listonian/state/s.json": METRICS,
+            "listonian/state/trades/t.json": trade(2),
+            "listonian/state/bob.json": MESSAGES,
+            "trades/listonian/trade_1.json": trade(3),
+        }
+    )
+    found = items(source)
+    assert places(found) == {
+        "listonian/trades/trade_1.json": "trades/listonian/trade_1-2.json",
+        "listonian/trades/2025/sums.json": "trades/listonian/2025/sums.json",
+        "listonian/metrics/m.json": "metrics/listonian/m.json",
+        "listonian/state/s.json": "state/listonian/s.json",
+        "listonian/state/trades/t.json": "state/listonian/trades/t.json",
+        "trades/listonian/trade_1.json": "trades/listonian/trade_1.json",
+    }
+    assert [item.account for item in found if isinstance(item, AccountItem)] == ["bob"]
+
+
 def test_no_two_files_get_one_place(make_source: Make) -> None:
     source = make_source(
         {"state/x.json": "{}", "x.json": "{}", "X.json": "{}", "x-2.json": "{}", "state/x-3.json": "{}"}

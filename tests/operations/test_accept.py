@@ -149,3 +149,15 @@ def test_an_accepted_config_loosens_nothing(make_bank: MakeBank) -> None:
     with opened(path) as bank:
         assert bank.settings["exclude"] == ()
     assert rules(path) == {}
+
+
+def test_a_config_that_does_not_fit_is_recorded_and_told(make_bank: MakeBank) -> None:
+    path = make_bank(0, padded=False)
+    put(path / "config/aggregates.json", {"aggregates": [{"at": 1}]})
+    report = accepted(path, "config/aggregates.json")
+    assert report.accepted == ("config/aggregates.json",)
+    assert {(one.rule, one.path) for one in report.findings} == {("MB201", "config/aggregates.json")}
+    assert "config/aggregates.json does not fit its schema" in report.summary()
+    put(path / "config/aggregates.json", {"aggregates": []})
+    report = accepted(path, "config/aggregates.json")
+    assert (report.findings, report.summary()) == ((), "1 change accepted")

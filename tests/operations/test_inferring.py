@@ -306,10 +306,11 @@ def test_what_people_see(make_bank: MakeBank, run: Run) -> None:
     assert done.returncode == 0
     assert "trade 1: 24 files, trades/leg_0.json" in done.stdout
     assert "left out MB102 trades/recent_trades.json" in done.stdout
+    assert "\nchoices: leg\n" in done.stdout
     assert "In force: trade." in done.stdout
     put(path / "trades/new.json", {**LEG, "leg": "none", "oid": 1})
     again = run("schema", "infer", "trades", "--bank", path)
-    assert "trade /$defs/leg/properties/leg enum: long, short -> long, none, short" in again.stdout
+    assert "trade /$defs/leg/properties/leg enum: long, short -> nothing" in again.stdout
     assert "Kept as it is: trade" in again.stdout
     assert run("schema", "infer", "trades", "--replace", "--bank", path).returncode == 0
     assert "Nothing to change." in run("schema", "infer", "trades", "--bank", path).stdout

@@ -414,6 +414,27 @@ def test_a_target_within_the_source(make_bank: MakeBank, where: str) -> None:
     assert not (source / "new").exists()
 
 
+def test_a_source_within_the_target(make_bank: MakeBank, run: Run) -> None:
+    path = make_bank(2, padded=False)
+    before = facts(path)
+    for source in ("state", "trades/trade_1.json"):
+        done = run("migrate", "--from", path / source, "--bank", path, "--json")
+        assert (done.returncode, done.error["code"]) == (13, "refused")
+        assert "lies in" in done.error["message"]
+    with pytest.raises(Refused, match="lies in"):
+        made(path, from_=str(path / "trades"))
+    assert facts(path) == before
+
+
+def test_what_repair_cannot_cure_is_not_sent_there_again(make_bank: MakeBank) -> None:
+    path = make_bank(1, padded=False, adopt=False)
+    put(path / "trades/broken.json", b"no JSON")
+    report = made(path, repair=True)
+    assert report.repaired is not None
+    assert [one["path"] for one in report.repaired["unrepaired"]] == ["trades/broken.json"]
+    assert report.summary().endswith("1 damaged, which nothing here cures; next: memorybank validate")
+
+
 def test_a_source_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for name, words in (("file", "nothing that can be imported"), ("gone", "no directory and no file")):

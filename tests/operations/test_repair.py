@@ -17,7 +17,7 @@ from memorybank_cli.operations.accept import accept
 from memorybank_cli.operations.accounts import create_account
 from memorybank_cli.operations.cures import Cure
 from memorybank_cli.operations.messages import add, list_
-from memorybank_cli.operations.repair import RepairReport
+from memorybank_cli.operations.repair import RepairReport, repair
 from tests.conftest import MakeBank, Run, trade
 from tests.operations.banks import adopt, backed_up, contents, journal, journal_file, opened, put, repaired, rules
 
@@ -129,7 +129,7 @@ def test_an_open_file_without_any_version_stays_unless_it_may_be_emptied(bank: P
     (left,) = report.unrepaired
     assert (left.path, left.rule) == ("state/more.json", "MB101")
     assert "no good version was ever recorded" in left.reason
-    assert "--reinitialise" in left.hint
+    assert "memorybank repair --reinitialise state/more.json empties it" in left.hint
     assert (bank / "state/more.json").read_bytes() == BROKEN
     cure = only(repaired(bank, reinitialise=True))
     assert cure.method == "reinitialised"
@@ -508,3 +508,23 @@ def test_a_bank_that_lost_its_journal_begins_anew_and_keeps_its_messages(
         catalog.unlink()
     assert run("validate", "--json", cwd=bank).json["ok"]
     assert run("log", "--verify", "--json", cwd=bank).json["ok"]
+
+
+def test_an_append_file_is_not_offered_to_be_emptied(bank: Path) -> None:
+    put(bank / "trades/new.json", BROKEN)
+    (left,) = repaired(bank).unrepaired
+    assert (left.path, left.hint) == ("trades/new.json", "correct it by hand, then memorybank validate")
+
+
+def test_a_rehearsal_names_the_same_command(bank: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(bank / "state/a b.json", BROKEN)
+    put(bank / "state/more.json", BROKEN)
+    monkeypatch.chdir(bank / "state")
+
+    def told(*paths: str) -> str:
+        with opened(bank) as one:
+            return repair(one, *paths, dry_run=True, reinitialise=True).summary().partition("next: ")[2]
+
+    assert told() == "memorybank repair --reinitialise"
+    assert told("a b.json", "more.json") == "memorybank repair --reinitialise 'a b.json' more.json"
+    assert told(*["more.json"] * 11) == "the same without --dry-run"

@@ -6,7 +6,7 @@ from typing import Any
 
 from memorybank_cli.cli.blocks import Block, Findings, Text
 from memorybank_cli.cli.views.generic import PER_LIST, lines, table
-from memorybank_cli.cli.views.migrations import imported
+from memorybank_cli.cli.views.migrations import KEPT, imported
 from memorybank_cli.cli.views.schemas import inferred
 
 AGGREGATE = "aggregate"
@@ -22,11 +22,13 @@ def findings(report: dict[str, Any]) -> list[Block]:
 
 def init(report: dict[str, Any]) -> list[Block]:
     """Findings, and what was imported, repaired or learnt on the way."""
-    blocks: list[Block] = [Findings(report["findings"])]
+    cured = report.get("repaired")
+    told = {(one["rule"], one["path"]) for one in cured["unrepaired"]} if cured else set()
+    blocks: list[Block] = [Findings([one for one in report["findings"] if (one["rule"], one["path"]) not in told])]
     if report.get("imported"):
         blocks += imported(report["imported"])
-    if report.get("repaired"):
-        blocks += repair(report["repaired"])
+    if cured:
+        blocks += repair(cured)
     for one in report.get("inferred", ()):
         blocks += inferred(one)
     return blocks
@@ -43,7 +45,7 @@ def repair(report: dict[str, Any]) -> list[Block]:
             blocks.append(table([{name: one.get(name) for name in columns} for one in rows[:PER_LIST]]))
         blocks += _rest("cures", len(rows))
     if any(one["kept"] for one in repaired):
-        blocks.append(Text("The bytes that were replaced are in .memorybank/quarantine (--json says which).", "dim"))
+        blocks.append(KEPT)
     for one in unrepaired[:PER_LIST]:
         blocks.append(Text(f"unrepaired {one['rule']} {one['path']}: {one['reason']}", "bad"))
         if one.get("hint"):
@@ -58,5 +60,6 @@ def _rest(what: str, count: int) -> list[Block]:
 
 
 def accept(report: dict[str, Any]) -> list[Block]:
-    """The accepted paths, then those that cannot be."""
-    return [*lines("accepted", report["accepted"]), *lines("damaged", report["skipped"], "warning")]
+    """The accepted paths, then those that cannot be, and what does not fit among the accepted."""
+    paths = [*lines("accepted", report["accepted"]), *lines("damaged", report["skipped"], "warning")]
+    return [*paths, Findings(report["findings"])] if report.get("findings") else paths

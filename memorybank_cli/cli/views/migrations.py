@@ -8,6 +8,8 @@ from memorybank_cli.cli.blocks import Block, Findings, Table, Text
 from memorybank_cli.cli.views.generic import PER_LIST, lines, table
 
 _PLAN = ("importer", "score", "kind", "count", "from", "to")
+_LIFTED = ("path", "kind", "from", "to")
+KEPT = Text("The bytes that were replaced are in .memorybank/quarantine (--json says which).", "dim")
 _STEPS = ("from", "to", "description", "snapshot")
 
 
@@ -17,8 +19,11 @@ def migrate(report: dict[str, Any]) -> list[Block]:
     if report["steps"]:
         blocks.append(table([{name: one[name] for name in _STEPS} for one in report["steps"]], "format steps"))
     if report["lifted"]:
-        blocks.append(table(report["lifted"][:PER_LIST], "lifted documents"))
+        rows = [{name: one[name] for name in _LIFTED} for one in report["lifted"][:PER_LIST]]
+        blocks.append(table(rows, "lifted documents"))
         blocks += _more(len(report["lifted"]), "lifted documents")
+    if any(one["kept"] for one in report["lifted"]):
+        blocks.append(KEPT)
     unliftable = [f"{one['path']}: {one['reason']}" for one in report["unliftable"]]
     return [*blocks, *lines("unliftable", unliftable, "warning")]
 

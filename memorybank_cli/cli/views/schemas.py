@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from memorybank_cli.cli.blocks import Block, Table, Text
@@ -64,9 +65,25 @@ def inferred(report: dict[str, Any]) -> list[Block]:
             blocks += [
                 Text(_alternative(one["kind"], number, shape)) for number, shape in enumerate(one["alternatives"], 1)
             ]
+        if one["action"] != "covered" and (choices := dict.fromkeys(_choices(one["schema"]))):
+            whose = f"{one['kind']} " if len(rows) > 1 else ""
+            blocks.append(Text(f"{whose}choices: {', '.join(choices)}"))
         if one["action"] in ("differs", "replaced"):
             blocks += _changes(one)
     return blocks + _left_out(report["left_out"])
+
+
+def _choices(schema: dict[str, Any], name: str = "") -> Iterator[str]:
+    """Names of the members of which a learnt schema lists the values."""
+    if "enum" in schema:
+        yield name
+    for member, inner in schema.get("properties", {}).items():
+        yield from _choices(inner, member)
+    for keyword in ("items", "additionalProperties"):
+        if isinstance(schema.get(keyword), dict):
+            yield from _choices(schema[keyword], name)
+    for inner in schema.get("$defs", {}).values():
+        yield from _choices(inner)
 
 
 def _alternative(kind: str, number: int, shape: dict[str, Any]) -> str:
