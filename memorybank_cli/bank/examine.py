@@ -20,7 +20,6 @@ from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base import clock, digests
 from memorybank_cli.base.damage import too_large
 from memorybank_cli.base.exact_json import FlawedJSON, loads
-from memorybank_cli.base.positions import locate
 from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.base.walk import MOST, READ_SIZE, fitting, open_with_stat, read_all
 
@@ -171,5 +170,7 @@ def _flaw(flaw: Any) -> tuple[Content, ...]:
 
 def _line(data: bytes, pointer: str) -> int | None:
     """The line in which the value of a pointer begins; None for the whole document."""
+    from memorybank_cli.base.positions import locate  # only what does not fit is looked for
+
     span = locate(data, pointer) if pointer else None
     return span.line if span else None

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-from memorybank_cli.bank.causes import likely_cause
 from memorybank_cli.base.names import escape_text
 
 LOOKED_AT = 1000
@@ -83,6 +82,8 @@ def _tell(fault: Fault) -> Iterator[tuple[Path, Misfit]]:
         yield from _tell_alternatives(fault)
         return
     name = fault.path[-1] if fault.path else ""
+    from memorybank_cli.bank.causes import likely_cause
+
     cause = likely_cause(fault.keyword, fault.expected, fault.found, name, fault.known)
     misfit = _misfit(fault, _expected(fault), _found(fault))
     yield fault.path, misfit._replace(message=f"{misfit.message}; {cause}") if cause else misfit
@@ -148,6 +149,8 @@ def _joined(faults: list[Fault]) -> Fault:
 
 
 def _one_of_these_members(fault: Fault) -> Misfit:
+    from memorybank_cli.bank.causes import likely_cause
+
     sets = [" and ".join(shorten(one.expected) for one in branch) for branch in fault.branches]
     names = _cut(", ".join(dict.fromkeys(sets)), 3 * _EXPECTED)
     causes = (

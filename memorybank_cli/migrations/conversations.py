@@ -230,7 +230,8 @@ def _identity(given: Any, parts: list[str], place: Place) -> tuple[str, bytes]:
 class Ids:
     """Which message has which id: some programs count anew with each session.
 
-    The bank would take the later message for one that it has. A million of them would fill the memory, so they stand in a scratch file that SQLite removes by itself.
+    The bank would take the later message for one that it has. A million of them would fill the memory, so they stand
+    in a scratch file that SQLite removes by itself.
     """
 
     def __init__(self) -> None:

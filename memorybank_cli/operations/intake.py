@@ -136,6 +136,9 @@ class Intake:
         if item.path in _OURS:
             self.source.skip(item.origin, "the new bank has its own")
             return
+        if self.target.stands and item.path.startswith("config/"):  # it would hold unseen, and replace what does
+            self.source.skip(item.origin, "the bank's own config decides; copy it by hand and accept it")
+            return
         try:
             reason = self._unfit(item.path)
             if reason:

@@ -45,6 +45,8 @@ class Target(Protocol):
     findings: list[Finding]
     refused: int
     """How many refused records are kept now that were not kept before."""
+    stands: bool
+    """Whether it is a bank that was there before: its own config decides then."""
 
     def digest(self, path: str) -> str | None:
         """The digest of what stands at a path; '' for what is no file, None where nothing stands in the way."""
@@ -72,7 +74,7 @@ class Rehearsal:
     """Takes everything and writes nothing; `root` is what stands there already, None for nothing."""
 
     def __init__(self, root: Root | None = None, bank: Bank | None = None) -> None:
-        self.bank = bank
+        self.bank, self.stands = bank, bank is not None
         self._there = None if root is None else There(root)
         self.findings: list[Finding] = []
         self.refused = 0
@@ -113,7 +115,7 @@ class Standing:
     """A bank that stands: everything becomes one act, which is carried out at the end."""
 
     def __init__(self, bank: Bank, act: Act) -> None:
-        self.bank, self.act = bank, act
+        self.bank, self.act, self.stands = bank, act, True
         self._there = There(bank.root)
         self.findings: list[Finding] = []
         self.refused = 0
@@ -177,7 +179,7 @@ class Aside:
     """A new bank that is built aside: files are written at once, the journal when all of them are known."""
 
     def __init__(self, bank: Bank) -> None:
-        self.bank = bank
+        self.bank, self.stands = bank, False
         self.findings: list[Finding] = []
         self.refused = 0
         Scanner(bank).run()  # from now on the catalog keeps what is seen

@@ -674,3 +674,14 @@ def whole(path: Path, source: Path) -> None:
         assert list(bank.root.listing(layout.SCRATCH)) == []
     assert len(messages(path, "default")) == 3
     assert rules(path) == {}
+
+
+def test_the_config_of_a_bank_that_stands_decides(source: Path, make_bank: MakeBank, tmp_path: Path) -> None:
+    put(source / "config/schemas/trade.schema.json", {"type": "object"})
+    path = make_bank(1, padded=False)
+    done = migrated(path, source).as_dict()
+    left = {one["path"]: one["reason"] for one in done["skipped"]}
+    assert left["config/schemas/trade.schema.json"].startswith("the bank's own config decides")
+    assert not (path / "config").exists()
+    made(tmp_path / "new", source)
+    assert (tmp_path / "new/config/schemas/trade.schema.json").exists()
