@@ -53,7 +53,9 @@ def test_a_source_comes_in_once(tmp_path: Path, run: Run, name: str) -> None:
     assert (again.json["imported"], again.json["present"]) == (0, sum(EXPECTED[name]))
     assert again.json["rejected"] == []
 
-    assert run("validate", "--bank", bank, "--json").json["findings"] == []
+    # One relation of the graph names an entity that is not there: the import says so, and so does each check.
+    dangling = ["MB204"] if name == "mcp_memory" else []
+    assert [one["rule"] for one in run("validate", "--bank", bank, "--json").json["findings"]] == dangling
     assert fingerprint(source) == before
 
 
