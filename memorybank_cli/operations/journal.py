@@ -10,12 +10,13 @@ from typing import Annotated, Any
 
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.chain import START, Reading
+from memorybank_cli.bank.chain import GAP, START, Reading
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.base import clock
 from memorybank_cli.base.errors import SnapshotNotFound
 from memorybank_cli.base.records import Finding
+from memorybank_cli.base.words import counted
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.paths import bank_path
 from memorybank_cli.operations.repositories import open_repository
@@ -36,6 +37,8 @@ class Proof:
     findings: tuple[Finding, ...]
     anchors: tuple[str, ...]
     """What vouches for the lines up to `proved_to`."""
+    gaps: tuple[int, ...] = ()
+    """Lines that name a gap before them: what stood there is not proved."""
 
     def exit_code(self) -> int:
         """1 when the chain is broken or contradicted."""
@@ -47,8 +50,9 @@ class Proof:
             return "The journal is damaged; next: memorybank repair keeps it as evidence and goes on after the gap"
         by = " and ".join(self.anchors) or "nothing outside the journal"
         rest = "" if self.proved_to == self.chained_to else f"; lines up to {self.chained_to} are only chained"
+        but = f", but for the {counted(len(self.gaps), 'gap')} told above," if self.gaps else ""
         return (
-            f"Lines 1 to {self.proved_to} are as they were acknowledged, by {by}{rest}. "
+            f"Lines 1 to {self.proved_to}{but} are as they were acknowledged, by {by}{rest}. "
             "Without a key this detects accidents, cut tails and careless edits, not a forger who rewrites the mark."
         )
 
@@ -127,11 +131,17 @@ def prove(bank: Bank) -> Proof:
     anchors |= _snapshot_anchors(bank)
     proved: list[tuple[int, str]] = []
     findings: list[Finding] = []
+    gaps: list[int] = []
     reading = Reading(START, (), None)
     for item in bank.journal.read(START, mark):
         if isinstance(item, Reading):
             reading = item
-        elif item.seq in anchors:
+            continue
+        if item.op == GAP:
+            gaps.append(item.seq)
+            message = f"line {item.seq} names a gap before it: {item.core.get('reason', '')}"
+            findings.append(Finding("MB123", message))
+        if item.seq in anchors:
             digest, name = anchors[item.seq]
             if digest == item.hash:
                 proved.append((item.seq, name))
@@ -144,7 +154,7 @@ def prove(bank: Bank) -> Proof:
     last = max(proved, default=(0, ""))
     broken = any(one.rule != "MB123" for one in findings)
     names = tuple(dict.fromkeys(name for _, name in sorted(proved, reverse=True)))[:2]
-    return Proof(not broken, last[0], reading.end.seq, None, tuple(findings), names)
+    return Proof(not broken, last[0], reading.end.seq, None, tuple(findings), names, tuple(gaps))
 
 
 def _snapshot_anchors(bank: Bank) -> dict[int, tuple[str, str]]:

@@ -237,3 +237,15 @@ def test_a_rewritten_journal_contradicts_the_mark(path: Path) -> None:
     assert not proof.ok
     assert any("is not the one that the high-water mark vouches for" in one.message for one in proof.findings)
     assert proof.exit_code() == 1
+
+
+def test_a_gap_is_named_by_the_proof(make_bank: MakeBank) -> None:
+    path = make_bank(1, padded=False)
+    with opened(path) as bank:
+        assert prove(bank).gaps == ()
+        bank.record_gap({"reason": "lines were lost"})
+        proof = prove(bank)
+    assert (proof.ok, len(proof.gaps)) == (True, 1)
+    assert [one.rule for one in proof.findings] == ["MB123"]
+    assert "lines were lost" in proof.findings[0].message
+    assert f"Lines 1 to {proof.proved_to}, but for the 1 gap told above, are" in proof.summary()
