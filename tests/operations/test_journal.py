@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import signal
 import subprocess
 import sys
 from hashlib import sha256
@@ -120,7 +122,10 @@ def test_follow_goes_on(path: Path) -> None:
 
 def test_follow_as_a_process(path: Path) -> None:
     arguments = [sys.executable, "-m", "memorybank_cli", "log", "--follow", "--json", "--bank", str(path)]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    # A shell that starts the tests in the background lets them ignore SIGINT, and children inherit that.
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(arguments, stdout=pipe, stderr=pipe, preexec_fn=heard) as process:  # noqa: PLW1509
         assert process.stdout is not None
         seen = [json.loads(process.stdout.readline()) for _ in journal(path)]
         put(path / "trades/later.json", trade(33))
