@@ -142,8 +142,9 @@ class _Graph:
                 yield from self._entity(record, size)
         yield from self._entities.end()
         yield from self._relations.end()
-        if self._repeats:
-            yield Assumption(_JOINED, min(self._repeats, self._survey.joined))
+        # Of a file that changed between the survey and now nothing may be left to be joined.
+        if joined := min(self._repeats, self._survey.joined):
+            yield Assumption(_JOINED, joined)
         if self._dangling:
             yield Assumption(_DANGLING, self._dangling)
 
