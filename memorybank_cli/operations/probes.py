@@ -18,7 +18,6 @@ from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import QUIET, Finding, Progress
 from memorybank_cli.base.settings import flatten
 from memorybank_cli.base.walk import may
-from memorybank_cli.meaning import aggregates, identities, references, times
 
 Probe = Callable[[Bank], Iterable[Finding]]
 
@@ -95,10 +94,24 @@ def meaning(bank: Bank) -> Iterable[Finding]:
         key = [bank.catalog.meta("version"), digests.of(dumps(facts))]
         kept = bank.catalog.meta("meaning")
         if kept is None or kept[0] != key:
-            kept = [key, [as_row(one) for probe in MEANING for one in probe(bank)]]
+            kept = [key, [as_row(one) for probe in _meanings() for one in probe(bank)]]
             with bank.catalog.writing():
                 bank.catalog.set_meta("meaning", kept)
         return [Finding(*row) for row in kept[1]]
+
+
+def _meanings() -> tuple[Probe, ...]:
+    """The probes of `meaning`, imported when a fact changed."""
+    from memorybank_cli.meaning import aggregates, identities, references, times
+
+    return (
+        references.dangling,
+        times.without_zone,
+        times.disagreeing,
+        aggregates.contradicted,
+        aggregates.unmatched,
+        identities.shared,
+    )
 
 
 def histories(bank: Bank, paths: Iterable[str] = ()) -> Iterable[Finding]:
@@ -113,14 +126,6 @@ def histories(bank: Bank, paths: Iterable[str] = ()) -> Iterable[Finding]:
                 yield one
 
 
-MEANING: tuple[Probe, ...] = (
-    references.dangling,
-    times.without_zone,
-    times.disagreeing,
-    aggregates.contradicted,
-    aggregates.unmatched,
-    identities.shared,
-)
 PROBES: tuple[Probe, ...] = (journal, settings, permissions, histories, meaning)
 
 
