@@ -73,7 +73,7 @@ class Segments(Protocol):
 
 
 HELD = 4 << 20  # bytes of a group that wait in memory until its last line is met
-_VOUCHING = (CHECKPOINT, "snapshot.created", GAP)
+VOUCHING = (CHECKPOINT, "snapshot.created", GAP)  # what stands before such a line was durable before it was written
 
 
 class _Item(NamedTuple):
@@ -202,7 +202,7 @@ class Reader:
             return True
         return any(
             item.line is not None
-            and item.line.op in _VOUCHING
+            and item.line.op in VOUCHING
             and before.line is not None
             and link(before.line.hash, item.core) == item.line.hash
             for before, item in zip(trouble, trouble[1:], strict=False)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from memorybank_cli.bank import layout
-from memorybank_cli.bank.chain import Position, Reader, Reading, Tail
+from memorybank_cli.bank.chain import VOUCHING, Position, Reader, Reading, Tail
 from memorybank_cli.bank.framing import Line, frame, unframe
 from memorybank_cli.base import clock, digests, files
 from memorybank_cli.base.exact_json import dumps
@@ -28,6 +28,7 @@ ENDING_BYTES = 4_096
 NEAR = 1 << 16  # bytes that are rather read than searched
 PIECE_BYTES = 1 << 20  # a group of any length is written in such pieces
 CUT = "journal.cut"
+_TIME = re.compile(rb'\{"core":\{"seq":(\d{1,16}),"ts":"([0-9TZ:.-]{20,40})"')
 _BEGINNING = re.compile(rb'\n\{"core":\{"seq":(\d{1,16}),')
 
 
@@ -54,6 +55,8 @@ class Journal:
 
     def __init__(self, root: Root, actor: str) -> None:
         self.root, self.actor = root, actor
+        self.opened: dict[int, dict[str, bytes]] = {}
+        """Contents that lines keep, as far as `versions` remembers them."""
 
     def segments(self) -> list[int]:
         """First seqs of the segments that stand, ascending."""
@@ -113,6 +116,13 @@ class Journal:
             return low
         finally:
             os.close(fd)
+
+    def times(self) -> Iterator[tuple[int, str]]:
+        """Seq and time of each line, in order; nothing else of them is looked at."""
+        for first in self.segments():
+            for raw in self.raw_lines(first, 0):
+                if found := _TIME.match(raw):
+                    yield int(found[1]), found[2].decode()
 
     def lines_about(self, path: str) -> list[Line]:
         """Lines that name `path`, newest first: found by text, then confirmed by the caller."""
@@ -176,6 +186,9 @@ class Journal:
         last = end
         try:
             for text, line in self._framed(end, groups):
+                if line.op in VOUCHING:  # else a crash that keeps it and tears what is before it looks like damage
+                    files.append(fd, b"".join(waiting), durable=True)
+                    waiting, size, cut = [], 0, True
                 last = last._replace(seq=line.seq, hash=line.hash, offset=last.offset + len(text))
                 waiting.append(text)
                 size += len(text)
@@ -211,6 +224,8 @@ class Journal:
         full = end.offset >= SEGMENT_BYTES or end.seq - end.segment + 1 >= SEGMENT_LINES
         if end.segment and not full:
             return end
+        if end.segment:  # lines of renderings may wait unsynced there; what is in a later segment vouches for them
+            files.sync_paths(self.root, [layout.segment_file(end.segment)])
         files.make_dirs(self.root, layout.JOURNAL)
         return end._replace(segment=end.seq + 1, offset=0)
 

@@ -13,9 +13,11 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 
 from memorybank_cli.base.errors import UsageError, from_os_error
+from memorybank_cli.base.names import escape
 from memorybank_cli.base.walk import DIRECTORY, Root, components
 
 FILE_MODE = 0o600
@@ -44,7 +46,10 @@ def sync_data(fd: int) -> None:
 
 def write_all(fd: int, data: bytes) -> None:
     """Write every byte; a short write is continued."""
-    view = memoryview(data)
+    written = os.write(fd, data)
+    if written == len(data):
+        return
+    view = memoryview(data)[written:]
     while view:
         view = view[os.write(fd, view) :]
 
@@ -58,6 +63,9 @@ def append(fd: int, data: bytes, durable: bool = False) -> None:
             sync_data(fd)
     except OSError:
         os.ftruncate(fd, end)
+        if durable:
+            with suppress(OSError):  # else a crash may leave what its caller was told is not there
+                sync(fd)
         raise
 
 
@@ -124,11 +132,20 @@ def _write_temporary(fd: int, data: bytes | Iterator[bytes], mode: int, mtime_ns
 
 
 def make_root(path: str | os.PathLike[str], mode: int = DIRECTORY_MODE) -> Root:
-    """The directory at an absolute path, made with its parents where it is missing."""
-    try:
-        os.makedirs(path, mode=mode, exist_ok=True)
-    except OSError as error:
-        raise from_os_error(error, "cannot make the directory") from error
+    """The directory at an absolute path, made with its parents where it is missing, each of them durable."""
+    above, missing = os.path.realpath(path), list[str]()
+    while not os.path.isdir(above):
+        above, name = os.path.split(above)
+        missing.append(escape(name))
+    if missing:
+        root = Root(above)
+        try:
+            make_dirs(root, "/".join(missing[:0:-1]), 0o777)
+            make_dirs(root, "/".join(missing[::-1]), mode)
+        except OSError as error:
+            raise from_os_error(error, "cannot make the directory") from error
+        finally:
+            root.close()
     return Root(path)
 
 
@@ -201,7 +218,8 @@ def rename(root: Root, source: str, target: str, durable: bool = True) -> None:
         os.rename(source_name, target_name, src_dir_fd=source_fd, dst_dir_fd=target_fd)
         if durable:
             sync(target_fd)
-            sync(source_fd)
+            if source.rpartition("/")[0] != target.rpartition("/")[0]:
+                sync(source_fd)
 
 
 def move_in(source: int, name: str, target: int, target_name: str) -> bool:
@@ -228,15 +246,10 @@ def move_new(root: Root, source: str, target: str) -> bool:
         return move_in(source_fd, source_name, target_fd, target_name)
 
 
-def exchange(root: Root, one: str, other: str, durable: bool = True) -> bool:
-    """Swap two files in one step where the system can (Linux); says whether it did."""
+def exchange(root: Root, one: str, other: str) -> bool:
+    """Swap two files in one step where the system can (Linux), unsynced; says whether it did."""
     with root.parent(one) as (one_fd, one_name), root.parent(other) as (other_fd, other_name):
-        if not _renameat2(one_fd, one_name, other_fd, other_name, _RENAME_EXCHANGE):
-            return False
-        if durable:
-            sync(one_fd)
-            sync(other_fd)
-    return True
+        return _renameat2(one_fd, one_name, other_fd, other_name, _RENAME_EXCHANGE)
 
 
 def _renameat2(one_fd: int, one: str, other_fd: int, other: str, how: int) -> bool:
@@ -350,7 +363,9 @@ def allocate(root: Root, path: str, size: int) -> bool:
     if allocation is None:
         return False
     with root.parent(path) as (fd, name):
-        out = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE, dir_fd=fd)
+        out = os.open(
+            name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, FILE_MODE, dir_fd=fd
+        )
         try:
             allocation(out, 0, size)
         except OSError:

@@ -62,6 +62,19 @@ def test_what_is_no_time(text: str) -> None:
         clock.parse_since(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0s", 0), ("90s", 90), ("5m", 300), ("24h", 86_400), ("7d", 604_800), ("4w", 2_419_200)]
+)
+def test_spans(text: str, seconds: int) -> None:
+    assert clock.span(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "7", "d", "-7d", "7 d", "1.5h", "7y", "99999999999999w", "soon"])
+def test_what_is_no_span(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a span of time"):
+        clock.span(text)
+
+
 def test_the_boot_id_stays_and_may_be_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert clock.boot_id() == clock.boot_id()
     real = os.open

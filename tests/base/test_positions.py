@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memorybank_cli.base.positions import Span, locate
+from memorybank_cli.base.positions import Span, children, locate
 
 KEYS = st.text(max_size=5) | st.sampled_from(["", "0", "a/b", "m~n", '"', "\\", "[", "}", "ä", "😀", "\n", "~1"])
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | KEYS
@@ -95,3 +95,20 @@ def test_hostile_bytes_cost_little(data: bytes) -> None:
     """Each of these would take minutes, or the stack, if a part of it were looked at over and over."""
     for pointer in ("", "/0", "/1", "/99999999", "/a/a/a/a", "/" + "/".join("0" * 60)):
         locate(data, pointer)
+
+
+@given(VALUES, st.sampled_from([None, 0, 1, 3]), st.sampled_from(["", "\n\n", "\t"]))
+@settings(max_examples=200, deadline=None)
+def test_what_stands_in_each_container_in_one_pass(value: Any, indent: int | None, around: str) -> None:
+    data = (around + json.dumps(value, indent=indent) + around).encode()
+    for pointer, inner in places(value):
+        found = children(data, pointer)
+        keys = list(inner) if isinstance(inner, dict) else range(len(inner)) if isinstance(inner, list) else []
+        names = [str(key).replace("~", "~0").replace("/", "~1") for key in keys]
+        assert found == [locate(data, f"{pointer}/{name}") for name in names]
+
+
+@pytest.mark.parametrize("data", [b"", b"[", b"{", b"[1", b'{"a":', b"[[", b"5", b'[1,"'])
+def test_of_bytes_that_are_no_json_what_stands_in_them_is_a_list(data: bytes) -> None:
+    assert isinstance(children(data, ""), list)
+    assert children(data, "/x") == []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 
@@ -76,3 +77,26 @@ def test_a_failure_here_is_raised() -> None:
 
     with pytest.raises(ZeroDivisionError):
         workers.spread(range(10), work, worth_it=2)
+
+
+def test_a_child_gives_its_result_once_and_is_gone() -> None:
+    child = workers.Child(lambda: {"found": [1, (2, 3)]})
+    number = child._id
+    assert child.result() == {"found": [1, [2, 3]]}
+    child.end()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(number, os.WNOHANG)
+
+
+def test_a_child_that_is_not_wanted_any_more_is_stopped() -> None:
+    child = workers.Child(lambda: time.sleep(60))
+    number = child._id
+    child.end()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(number, os.WNOHANG)
+
+
+@pytest.mark.usefixtures("processors")
+def test_much_work_pays() -> None:
+    assert workers.pays(workers.WORTH_IT)
+    assert not workers.pays(workers.WORTH_IT - 1)
