@@ -52,6 +52,28 @@ def locate(data: bytes, pointer: str) -> Span | None:
     return None if end is None else Span(start, end, data.count(b"\n", 0, start) + 1)
 
 
+def children(data: bytes, pointer: str) -> list[Span]:
+    """Where the elements of an array, or the values of an object, stand, in their order; [] for anything else."""
+    found: list[Span] = []
+    holder = locate(data, pointer)
+    opening = data[holder.start : holder.start + 1] if holder else b""
+    if holder is None or opening not in (b"{", b"["):
+        return found
+    at: int | None = _space(data, holder.start + 1)
+    counted, line = holder.start, holder.line
+    while at is not None and data[at : at + 1] not in (b"]", b"}", b""):
+        key = _KEY.match(data, at) if opening == b"{" else None
+        start = key.end() if key else at
+        end = _end(data, start)
+        if end is None:
+            break
+        line += data.count(b"\n", counted, start)
+        counted = start
+        found.append(Span(start, end, line))
+        at = _after(data, start, end)
+    return found
+
+
 def _space(data: bytes, at: int) -> int:
     return _SPACE.match(data, at).end()  # type: ignore[union-attr]  # the pattern matches everywhere
 
@@ -109,8 +131,8 @@ def _item(data: bytes, start: int, part: str) -> int | None:
     return None if data[at : at + 1] in (b"]", b"") else at
 
 
-def _after(data: bytes, start: int) -> int | None:
-    """Where the value begins that follows the one at `start` in its container; None for the last."""
-    end = _end(data, start)
+def _after(data: bytes, start: int, end: int | None = None) -> int | None:
+    """Where the value (or its key) begins that follows the one from `start` on; None for the last."""
+    end = _end(data, start) if end is None else end
     comma = None if end is None else _NEXT.match(data, end)
     return None if comma is None else comma.end()

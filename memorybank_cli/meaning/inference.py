@@ -10,10 +10,10 @@ from memorybank_cli.bank.annotations import KEYWORD
 from memorybank_cli.bank.narrowing import is_light
 from memorybank_cli.bank.schemas import LARGEST, URN
 from memorybank_cli.bank.validators import META
-from memorybank_cli.meaning.differences import differences
 from memorybank_cli.meaning.families import Family
 from memorybank_cli.meaning.formats import FORMS
 from memorybank_cli.meaning.names import are_data, in_words, is_growing, is_kind, is_moment
+from memorybank_cli.meaning.schema_differences import differences
 from memorybank_cli.meaning.shapes import DEEPEST, Shape, merged
 
 CHOICE_SAMPLES = 20
