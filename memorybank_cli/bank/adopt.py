@@ -49,11 +49,23 @@ class Adopter:
 
     def _record(self, op: str, changes: list[Change], fields: dict[str, object]) -> list[str]:
         contents, kept = self._contents(changes)
-        rows = [list(self._row(change)) for change in kept]
-        if rows:
-            self.bank.commit([Entry(op, {"files": rows, **fields}, versions.pack(contents))])
+        with self.bank.locked():
+            # What another process recorded since, of the very same bytes, is no change any more. A full group is a
+            # baseline, where the question would only cost time.
+            several = len(kept) < GROUP
+            fresh = [number for number, change in enumerate(kept) if not (several and self._is_recorded(change))]
+            rows = [list(self._row(kept[number])) for number in fresh]
+            if rows:
+                packed = versions.pack([contents[number] for number in fresh])
+                self.bank.commit([Entry(op, {"files": rows, **fields}, packed)])
         self.progress.advance(len(changes))
-        return [change.path for change in kept]
+        return [kept[number].path for number in fresh]
+
+    def _is_recorded(self, change: Change) -> bool:
+        if change.seen is None:
+            return False
+        expected = self.bank.catalog.row(change.path).expected
+        return expected is not None and expected != change.expected and expected.sha == change.seen.sha
 
     def _contents(self, changes: list[Change]) -> tuple[list[bytes | None], list[Change]]:
         """Contents worth keeping, and the changes that still hold: a small file is read again and must be the same."""

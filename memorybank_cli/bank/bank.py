@@ -140,11 +140,11 @@ class Bank:
         try:
             if not self.catalog.in_memory:
                 self.render()
+        except sqlite3.DatabaseError as error:
+            self.explain(error)
         finally:
-            self.resources.close()
-            self.catalog.close()
-            self.home.close()
-            self.root.close()
+            for one in (self.resources, self.catalog, self.home, self.root):
+                one.close()
 
     # Reading
 

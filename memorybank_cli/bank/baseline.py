@@ -15,6 +15,7 @@ from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.judge import EMPTY_OBJECT
 from memorybank_cli.bank.rows import FileRow, Seen
 from memorybank_cli.bank.scan import Change, Scan, Scanner
+from memorybank_cli.bank.settled import Look
 from memorybank_cli.base import clock, digests, files
 from memorybank_cli.base.exact_json import dumps
 from memorybank_cli.base.names import uuid7
@@ -36,15 +37,17 @@ def new_document(group: str | None = None) -> dict[str, Any]:
     return {**document, "group": group} if group else document
 
 
-def establish(bank: Bank, progress: Progress = QUIET) -> tuple[Scan, list[str]]:
+def establish(bank: Bank, progress: Progress = QUIET, look: Look = lambda *_: None) -> tuple[Scan, list[str]]:
     """Record what the bank is where that was not done, and adopt what agents changed; the look, and the paths adopted.
+
+    `look` hears of every directory; see `scan`.
 
     Every command that adopts begins with this. `bank.json` is written last, so an `init` that was killed is run again.
     """
     first = bank.is_empty
     if not first:
         _write_document(bank)
-    scan = Scanner(bank, progress).run()
+    scan = Scanner(bank, progress, look).run()
     if first:
         create(bank, bound_kinds(scan.changes))
         _write_document(bank)

@@ -16,7 +16,7 @@ from memorybank_cli.bank import layout
 from memorybank_cli.bank.chain import GAP, START, Break, Position, Reading
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Journal
-from memorybank_cli.bank.rows import Content, Expected, FileRow, Row, Seen
+from memorybank_cli.bank.rows import Content, Expected, FileRow, Known, Row, Seen
 from memorybank_cli.base import clock, files
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 from memorybank_cli.base.walk import Root
@@ -76,7 +76,7 @@ class Catalog:
         except (sqlite3.OperationalError, OSError) as error:
             if is_busy(error):
                 raise
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, UnicodeDecodeError):  # the latter where it cannot even say what is wrong
             pass  # not a database any more: it is derived, so a new one is made below
         return self.replaced()
 
@@ -171,6 +171,9 @@ class Catalog:
             self._apply_files(line)
         if account := line.core.get("account"):
             self._apply_account(line, account)
+        elif line.op == "restore.end":  # of these accounts the files tell all that counts of the lines before
+            back = [(account,) for account in line.core.get("accounts", ())]
+            self.db.executemany("DELETE FROM unrendered WHERE account=?", back)
         if line.op == "bank.created":
             self.set_meta("begun", True)
             self.set_meta("bound", line.core.get("bound", []))
@@ -219,6 +222,12 @@ class Catalog:
     def rows(self, directory: str) -> dict[str, Row]:
         """The rows of the files right in a directory, by name."""
         return {found[1]: _row(found) for found in self.db.execute("SELECT * FROM files WHERE dir=?", (directory,))}
+
+    def sound(self, directory: str) -> dict[str, Known]:
+        """In short what is known of each file right in a directory, by name."""
+        query = "SELECT name,s_sha,s_size,s_mtime,s_ctime,s_inode,s_records,s_sha=sha AND s_content='' FROM files"
+        found = self.db.execute(query + " WHERE dir=?", (directory,))
+        return {row[0]: Known(*row[1:]) for row in found}
 
     def all_expected(self, below: str = "") -> Iterator[tuple[str, Expected]]:
         """Every file that should be there, with its path, sorted by directory and name."""

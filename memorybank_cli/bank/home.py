@@ -17,6 +17,7 @@ from memorybank_cli.base.walk import Root
 
 OVERRIDE = "MEMORYBANK_STATE_HOME"
 _LIMIT = 1 << 20
+_DERIVED_LIMIT = 64 << 20
 
 
 class Home:
@@ -51,12 +52,12 @@ class Home:
             self._base.close()
             self._base = None
 
-    def _read(self, name: str) -> dict[str, Any]:
+    def _read(self, name: str, limit: int = _LIMIT) -> dict[str, Any]:
         """A document of ours; a damaged one counts as missing and is named by `damaged`."""
         if self.aside:
             return {}
         try:
-            data = self.root.read_if_there(name, _LIMIT)
+            data = self.root.read_if_there(name, limit)
             # A crash of the machine leaves what was not synced empty, or full of NULs.
             value = loads(data) if data is not None and data.strip(b"\0") else {}
         except (FlawedJSON, OSError):
@@ -83,6 +84,15 @@ class Home:
             self._mark = seq, digest
             return
         files.replace(self.root, "mark.json", dumps({"seq": seq, "hash": digest}), durable=False)
+
+    def derived(self, name: str) -> dict[str, Any]:
+        """What `keep_derived` kept under a name; {} where nothing is."""
+        return self._read(f"{name}.json", _DERIVED_LIMIT)
+
+    def keep_derived(self, name: str, value: dict[str, Any]) -> None:
+        """Keep what can be learnt again at some cost; not synced, so a crash may lose it."""
+        if not self.aside:
+            files.replace(self.root, f"{name}.json", dumps(value), durable=False)
 
     def settle(self, root: Root) -> None:
         """The bank that was built aside stands in its place now: what was learnt meanwhile is kept."""

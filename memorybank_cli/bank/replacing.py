@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -27,6 +27,10 @@ BEGIN = "restore.begin"
 END = "restore.end"
 ROWS = 1_000  # files that a line names at most
 SHORT = 100  # characters of ASCII that any file system takes as a name
+
+
+Keep = bool | Collection[str]
+"""Whether what stood there goes to quarantine, or of which paths."""
 
 
 class Replacement(NamedTuple):
@@ -64,7 +68,7 @@ def replace_files(
 
 
 @contextmanager
-def replacing(bank: Bank, reason: str, keep: bool = True, **fields: object) -> Iterator[Act]:
+def replacing(bank: Bank, reason: str, keep: Keep = True, **fields: object) -> Iterator[Act]:
     """An act to which files and journal entries are given one by one; unless it is carried out it leaves nothing.
 
     The bank's lock is held meanwhile. `fields` stand in the act's first line.
@@ -84,7 +88,7 @@ def replacing(bank: Bank, reason: str, keep: bool = True, **fields: object) -> I
 class Act:
     """Files that are to be replaced together, and entries that hold from the same moment on."""
 
-    def __init__(self, bank: Bank, head: dict[str, Any], keep: bool, fields: dict[str, Any]) -> None:
+    def __init__(self, bank: Bank, head: dict[str, Any], keep: Keep, fields: dict[str, Any]) -> None:
         self.bank, self.keep = bank, keep
         self.stage = f"{layout.SCRATCH}/{head['id']}"
         self.begun = self.ended = False
@@ -227,7 +231,7 @@ def digest_there(bank: Bank, path: str) -> str | None:
         os.close(fd)
 
 
-def swap(bank: Bank, rows: Iterable[FileRow], stage: str, keep: bool) -> dict[str, str]:
+def swap(bank: Bank, rows: Iterable[FileRow], stage: str, keep: Keep) -> dict[str, str]:
     """Exchange what is staged with what stands there, durably; the kept bytes by path."""
     kept: dict[str, str] = {}
     changed: set[str] = set()
@@ -239,7 +243,8 @@ def swap(bank: Bank, rows: Iterable[FileRow], stage: str, keep: bool) -> dict[st
                     if place:
                         kept[row.path] = place
                     continue
-            if place := swap_in(bank, row, f"{stage}/{index}", keep, changed):
+            kept_too = keep if isinstance(keep, bool) else row.path in keep
+            if place := swap_in(bank, row, f"{stage}/{index}", kept_too, changed):
                 kept[row.path] = place
     files.sync_paths(bank.root, changed)
     return kept

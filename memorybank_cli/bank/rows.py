@@ -89,6 +89,19 @@ class Seen(NamedTuple):
     facts: str = ""
 
 
+class Known(NamedTuple):
+    """What a file was when it was last seen, in short; all but `sound` may be None where it was not."""
+
+    sha: str
+    size: int
+    mtime: int
+    ctime: int
+    inode: int
+    records: int
+    sound: bool
+    """Whether it was flawless and what the journal says."""
+
+
 class Row(NamedTuple):
     """Both halves of a file's row."""
 

@@ -20,7 +20,7 @@ from memorybank_cli.bank.judge import ROT, Pending, Rules, judge
 from memorybank_cli.bank.layout import Place
 from memorybank_cli.bank.oddities import inner_bank, no_file
 from memorybank_cli.bank.rows import Content, Expected, Row, Seen
-from memorybank_cli.bank.settled import Counts, Settled, read, signature
+from memorybank_cli.bank.settled import Counts, Look, Settled, read, signature
 from memorybank_cli.bank.tally import Tally
 from memorybank_cli.base import clock
 from memorybank_cli.base.errors import from_os_error
@@ -65,7 +65,8 @@ class Scan:
 class Scanner:
     """One look over a bank."""
 
-    def __init__(self, bank: Bank, progress: Progress = QUIET) -> None:
+    def __init__(self, bank: Bank, progress: Progress = QUIET, look: Look = lambda *_: None) -> None:
+        self.look = look
         self.bank, self.catalog, self.progress = bank, bank.catalog, progress
         self.scan = Scan()
         self.facts = Tally()
@@ -198,6 +199,7 @@ class Scanner:
         known = self.unchanged.get(listing.path)
         if known and known[0] == sign and not self.full and listing.path not in self._rolled:
             self._repeat(read(listing.path, known[1:]))
+            self.look(listing, sign)
             return
         mark = self._mark()
         rows = self.catalog.rows(listing.path)
@@ -212,7 +214,9 @@ class Scanner:
         found = tally.value()
         self.facts.merge(found)
         self._claim(found)
-        if listing.path and settled and self.scan.pending == mark[1] and listing.path not in self._troubled:
+        settled = settled and self.scan.pending == mark[1] and listing.path not in self._troubled
+        self.look(listing, sign if settled else "")
+        if listing.path and settled:
             section, newest = _section(listing.path), max((entry.mtime_ns for entry in listing.files), default=0)
             checked, size, records = (now - then for now, then in zip(self._mark()[2:], mark[2:], strict=True))
             counts = Counts(checked, size, records, section, newest)

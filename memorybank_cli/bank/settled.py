@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -11,6 +12,9 @@ import orjson
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.walk import Listing
+
+Look = Callable[[Listing, str], object]
+"""Hears of each directory that was looked at, and its signature: '' where something in it is not settled."""
 
 
 class Counts(NamedTuple):

@@ -19,6 +19,7 @@ from memorybank_cli.base.settings import Settings
 from memorybank_cli.base.walk import Root
 
 LARGEST = 16 << 10
+OPENED = 4  # lines whose contents are remembered: files are asked for in the order in which they were recorded
 
 
 def room(root: Root, settings: Settings) -> int:
@@ -57,11 +58,21 @@ def unpack(line: Line) -> dict[str, bytes]:
     return found
 
 
+def at(journal: Journal, seq: int) -> dict[str, bytes]:
+    """The contents that line `seq` keeps, by path; {} where there is no such line. The last few are remembered."""
+    if seq not in journal.opened:
+        line = next(journal.lines(seq - 1), None)
+        while len(journal.opened) >= OPENED:
+            journal.opened.pop(next(iter(journal.opened)))
+        journal.opened[seq] = unpack(line) if line is not None and line.seq == seq else {}
+    return journal.opened[seq]
+
+
 def find(journal: Journal, path: str, sha: str, seq: int | None = None) -> bytes | None:
     """The content of `path` with this digest, if the journal keeps it; `seq` is the line to look at first."""
     if seq is not None:
-        line = next(journal.lines(seq - 1), None)
-        if line is not None and line.seq == seq and (content := _content(line, path, sha)) is not None:
+        content = at(journal, seq).get(path)
+        if content is not None and digests.of(content) == sha:
             return content
     for line in journal.lines_about(path):
         if (content := _content(line, path, sha)) is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from memorybank_cli.base.errors import Refused, UsageError, from_os_error
@@ -16,6 +16,18 @@ def nobody_to_ask(question: str) -> bool:
         f"this needs a yes and there is nobody to ask: {question}",
         hint="give --yes to do it, or --dry-run to rehearse it",
     )
+
+
+def nobody_to_tell(question: str) -> str:
+    """The `ask_secret` of runs without a person. Raises UsageError that names the other ways."""
+    raise UsageError(
+        f"there is nobody to ask for a passphrase: {question}",
+        hint="give --password-file FILE, --key-file FILE or --password-command CMD, or the setting of that name",
+    )
+
+
+def nobody_to_see(_report: object) -> None:
+    """The `preview` of runs without a person."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +50,35 @@ class Context:
     """Seconds to wait for another process; None: the setting decides."""
     actor: str | None = None
     """Who is written into the journal as the author; None: the setting decides."""
+    password_file: str | None = None
+    """Holds the passphrase of an encrypted repository; None: the setting decides, and so for the next two."""
+    key_file: str | None = None
+    """Holds a raw key of it."""
+    password_command: str | None = None
+    """Prints its passphrase."""
     progress: Progress = QUIET
     confirm: Callable[[str], bool] = nobody_to_ask
     """Ask a yes-or-no question. Use `ensure`."""
+    ask_secret: Callable[[str], str] = nobody_to_tell
+    """Ask for a passphrase; what is typed is not shown."""
+    preview: Callable[[object], None] = nobody_to_see
+    """Show what a report says before somebody is asked about it."""
+    unlocked: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What opened encrypted repositories in this run, by their ids, so that nobody is asked twice."""
 
     @property
     def options(self) -> dict[str, Any]:
         """The settings given as options of this run, by name; the uppermost layer of `base.settings`."""
-        given = {"lock_timeout": self.lock_timeout, "actor": self.actor}
-        return {name: value for name, value in given.items() if value is not None}
+        names = ("lock_timeout", "actor", "password_file", "key_file", "password_command")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
-    def ensure(self, question: str, *, yes: bool) -> None:
-        """Return once somebody said yes. Raises UsageError where nobody can be asked, Refused after a no."""
+    def ensure(self, question: str, *, yes: bool, preview: object = None) -> None:
+        """Return once somebody said yes, to what `preview` (a report) shows where that is given.
+
+        Raises UsageError where nobody can be asked, Refused after a no.
+        """
+        if not yes and preview is not None:
+            self.preview(preview)
         if not yes and not self.confirm(question):
             raise Refused("nothing was changed: the answer was no", hint="--dry-run shows what would be done")
 

@@ -161,6 +161,13 @@ RULES: dict[str, Rule] = {
         "Files in it may not be restorable.",
         "memorybank backup makes a new one; keep the old repository until it is verified.",
     ),
+    "MB131": Rule(
+        "not-put-back",
+        "error",
+        "A rollback was asked for a version of a file that is kept nowhere, nor is an earlier one.",
+        "Versions over 16 KiB are only in snapshots, and what no snapshot holds any more is gone.",
+        "The file was left as it is. memorybank snapshot list shows what there is; more frequent backups keep more.",
+    ),
     "MB201": Rule(
         "schema-mismatch",
         "error",

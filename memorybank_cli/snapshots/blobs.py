@@ -50,6 +50,14 @@ class Blobs:
                 why = f"pack {self.index.frames[place].pack[:12]} is damaged: {error.message}"
         raise Damaged(f"blob {name[:12]} cannot be read: {why}")
 
+    def is_good(self, place: int, name: str) -> bool:
+        """Whether the copy of a blob in the located frame `place` is what its name says; it is read for that."""
+        try:
+            self._take(place, name)
+        except Damaged:
+            return False
+        return True
+
     def _take(self, place: int, name: str) -> bytes:
         opened = self._cache.get(place)
         if opened is None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, fields
+from itertools import chain
 from typing import Any, Literal
 
 import orjson
 
-from memorybank_cli.base import clock, digests, exact_json, files
+from memorybank_cli.base import clock, digests, exact_json
 from memorybank_cli.base.errors import MemorybankError, OperationFailed, SnapshotNotFound, UsageError
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.suggestions import did_you_mean
@@ -21,6 +22,8 @@ from memorybank_cli.snapshots.sealing import SNAPSHOT, Damaged
 
 VERSION = 1
 LATEST = "latest"
+SAFETY = "before-rollback"
+"""The tag of a snapshot that holds what a rollback replaced."""
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 _LIMIT = 64 << 20
 
@@ -97,8 +100,9 @@ class Listing:
 
     @property
     def latest(self) -> Document | None:
-        """The newest that is not suspect."""
-        return next((document for document in reversed(self.documents) if document.status != "suspect"), None)
+        """The newest that is not suspect; one of before a rollback only where there is no other."""
+        good = [document for document in reversed(self.documents) if document.status != "suspect"]
+        return next((document for document in good if SAFETY not in document.tags), good[0] if good else None)
 
 
 def make(root: str, file_count: int, byte_count: int, meta: Meta) -> Document:
@@ -118,22 +122,24 @@ def _digest(body: dict[str, Any]) -> str:
 
 def encode(document: Document) -> bytes:
     """The bytes of a document's file, unsealed."""
-    return orjson.dumps(
-        document.as_dict(), option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    )
+    return _rendered(document.as_dict())
+
+
+def _rendered(value: dict[str, Any]) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def write(repo: Repository, document: Document) -> None:
     """Commit a snapshot: from here on it is there, also after a crash. Raises OSError."""
     path = f"snapshots/{document.id}"
-    written = files.create(repo.root, path, repo.seal.seal_file(SNAPSHOT, encode(document)))
+    written = repo.backend.put_new(path, repo.seal.seal_file(SNAPSHOT, encode(document)))
     if not written and read(repo, document.id) != document:
         raise OperationFailed(f"another snapshot is already named {document.id}", hint="run the backup again")
 
 
-def read(repo: Repository, name: str) -> Document:
-    """The document of that exact id. Raises Damaged or OSError."""
-    return parse(repo.seal.open_file(SNAPSHOT, repo.root.read(f"snapshots/{name}", _LIMIT)), name)
+def read(repo: Repository, name: str, folder: str = "snapshots") -> Document:
+    """The document of that exact id, which stands in a folder of the repository. Raises Damaged or OSError."""
+    return parse(repo.seal.open_file(SNAPSHOT, repo.backend.read(f"{folder}/{name}", _LIMIT)), name)
 
 
 def parse(data: bytes, name: str) -> Document:
@@ -147,7 +153,7 @@ def parse(data: bytes, name: str) -> Document:
     document = _typed(value)
     body = {key: item for key, item in value.items() if key not in ("id", "digest")}
     try:
-        fits = encode(document) == data and _digest(body) == document.digest
+        fits = _rendered(value) == data and _digest(body) == document.digest
     except TypeError as error:
         raise Damaged(f"it holds values that no document has ({error})") from None
     if not fits:
@@ -157,6 +163,7 @@ def parse(data: bytes, name: str) -> Document:
     return document
 
 
+_FIELDS = {item.name for item in fields(Document)}
 _TYPES: dict[str, tuple[type, ...]] = {
     "version": (int,), "id": (str,), "digest": (str,), "time": (str,), "host": (str,), "bank_id": (str,),
     "root": (str,), "parent": (str, type(None)), "seq": (int,), "checkpoint": (dict, type(None)),
@@ -164,38 +171,62 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "status": (str,), "reasons": (list,), "excluded": (list,), "tags": (list,),
 }  # fmt: skip
 
+_NUMBERS = [key for key, types in _TYPES.items() if types == (int,)]
+_LISTS = [key for key, types in _TYPES.items() if types == (list,)]
+
 
 def _typed(value: dict[str, Any]) -> Document:
-    if value.keys() != {item.name for item in fields(Document)}:
+    if value.keys() != _FIELDS:
         raise Damaged("it has other fields than a snapshot document")
     for key, types in _TYPES.items():
-        item = value[key]
-        if type(item) not in types or (types == (int,) and item < 0):
+        if type(value[key]) not in types:
             raise Damaged(f"its field '{key}' has an impossible value")
-        if types == (list,) and not all(type(part) is str for part in item):
-            raise Damaged(f"its field '{key}' is not a list of texts")
+    if min(value[key] for key in _NUMBERS) < 0:
+        raise Damaged("one of its numbers is below zero")
+    lists = {key: tuple(value[key]) for key in _LISTS}
+    if not set(map(type, chain(*lists.values()))) <= {str}:
+        raise Damaged("one of its lists holds other things than texts")
     named = _ID.fullmatch(value["id"]) and is_digest(value["root"]) and is_digest(value["digest"])
     if not named or value["status"] not in ("good", "suspect"):
         raise Damaged("its id, root, digest or status is impossible")
-    lists = {key: tuple(value[key]) for key, types in _TYPES.items() if types == (list,)}
+    if not _is_time(value["time"]) or not _is_mark(value["checkpoint"]):
+        raise Damaged("its time or checkpoint is impossible")
     return Document(**{**value, **lists})
+
+
+def _is_time(text: str) -> bool:
+    try:
+        clock.parse(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_mark(checkpoint: dict[str, Any] | None) -> bool:
+    if checkpoint is None:
+        return True
+    return type(checkpoint.get("seq")) is int and type(checkpoint.get("hash")) is str
 
 
 def listing(repo: Repository) -> Listing:
     """Every snapshot, oldest first. Raises OSError only when the directory itself cannot be read."""
     documents: list[Document] = []
     findings: list[Finding] = []
-    for entry in repo.root.listing("snapshots"):
-        try:
-            documents.append(read(repo, entry.name))
-        except FileNotFoundError:
+    names = [entry.name for entry in repo.backend.entries("snapshots")]
+    for name, data in repo.backend.read_each("snapshots", names, _LIMIT):
+        if isinstance(data, FileNotFoundError):
             continue
-        except (Damaged, OSError) as error:
-            findings.append(_damaged(entry.name, str(error)))
+        try:
+            if isinstance(data, OSError):
+                raise Damaged(str(data))
+            documents.append(parse(repo.seal.open_file(SNAPSHOT, data), name))
+        except Damaged as error:
+            findings.append(damaged(name, error.message))
     return Listing(tuple(sorted(documents, key=lambda document: document.order)), tuple(findings))
 
 
-def _damaged(name: str, why: str) -> Finding:
+def damaged(name: str, why: str) -> Finding:
+    """The finding of a document that cannot be used."""
     return Finding(
         "MB130",
         f"snapshot {name} cannot be used: {why}",
@@ -205,11 +236,15 @@ def _damaged(name: str, why: str) -> Finding:
 
 
 def resolve(repo: Repository, wanted: str) -> Document:
-    """A snapshot by `latest` (the newest not suspect), id, or a prefix of the id or of its last 8 digits.
+    """A snapshot by `latest` (see `Listing.latest`), id, or a prefix of the id or of its last 8 digits.
 
     Raises SnapshotNotFound, UsageError for a prefix of several, Damaged for an id whose document is.
     """
-    found = listing(repo)
+    return pick(listing(repo), wanted)
+
+
+def pick(found: Listing, wanted: str) -> Document:
+    """`resolve` among snapshots that were listed."""
     if wanted == LATEST:
         if found.latest is None:
             raise SnapshotNotFound("there is no snapshot that is not suspect")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from memorybank_cli.base import digests, files
+from memorybank_cli.base import digests
 from memorybank_cli.base.records import Finding
 from memorybank_cli.snapshots.packs import Frame, Pack, compressor, decompress, parse_footer, read_pack
 from memorybank_cli.snapshots.repository import Repository, is_digest, pack_path
@@ -20,6 +20,8 @@ from memorybank_cli.snapshots.sealing import INDEX, Damaged
 CACHE_LIMIT = 128 << 20
 CACHE_PACKS = 16
 CACHE_FILES = 32
+# A pack of so many blobs is not cached: its own footer is read as fast, and a copy of it costs 40 bytes a blob.
+CACHED_BLOBS = 4096
 
 
 class Located(NamedTuple):
@@ -38,7 +40,7 @@ class Index:
         self.where: dict[str, int] = {}
         """Blob id to the number of a located frame that holds it."""
         self.copies: dict[str, list[int]] = {}
-        """Further frames of blobs that were stored more than once."""
+        """Further frames of blobs that were stored more than once, or that may be left in a damaged pack."""
         self.packs: dict[str, Pack] = {}
         self.caches: dict[str, list[Pack]] = {}
         """What each good cache file holds."""
@@ -61,7 +63,15 @@ class Index:
     def places(self, name: str) -> list[int]:
         """The located frames that should hold a blob; empty when none does."""
         first = self.where.get(name)
-        return [] if first is None else [first, *self.copies.get(name, ())]
+        return [*(() if first is None else (first,)), *self.copies.get(name, ())]
+
+    def add_rest(self, pack: Pack, size: int) -> None:
+        """Take in what a damaged pack of now `size` bytes may still hold: it can be read, and counts as missing."""
+        for number, frame in enumerate(pack.frames):
+            if frame.offset + frame.length <= size:
+                for name in frame.ids:
+                    self.copies.setdefault(name, []).append(len(self.frames))
+                self.frames.append(Located(pack.name, number, frame))
 
 
 def load(repo: Repository, distrust: Container[str] = ()) -> Index:
@@ -78,6 +88,8 @@ def load(repo: Repository, distrust: Container[str] = ()) -> Index:
                 pack = read_pack(repo, name, size)
             except (Damaged, OSError) as error:
                 index.findings.append(damaged_pack(name, str(error)))
+                if pack is not None:
+                    index.add_rest(pack, size)
                 continue
         index.add(pack)
     return index
@@ -94,7 +106,7 @@ def damaged_pack(name: str, why: str) -> Finding:
 
 
 def _read_caches(repo: Repository, index: Index) -> None:
-    for entry in repo.root.listing("index"):
+    for entry in repo.backend.entries("index"):
         if is_digest(entry.name):
             packs = _read_cache(repo, entry.name)
             if packs is not None:
@@ -104,7 +116,7 @@ def _read_caches(repo: Repository, index: Index) -> None:
 def _read_cache(repo: Repository, name: str) -> list[Pack] | None:
     """The packs of a cache file; None for a damaged one, which counts as deleted."""
     try:
-        data = repo.root.read(f"index/{name}", CACHE_LIMIT)
+        data = repo.backend.read(f"index/{name}", CACHE_LIMIT)
         if digests.of(data) != name:
             return None
         rows = orjson.loads(decompress(repo.seal.open_file(INDEX, data), CACHE_LIMIT))
@@ -124,6 +136,7 @@ def write(repo: Repository, index: Index, new: Iterable[Pack]) -> None:
     cached = {pack.name: pack.size for packs in index.caches.values() for pack in packs}
     packs = [pack for pack in index.packs.values() if cached.get(pack.name) != pack.size]
     packs += new
+    packs = [pack for pack in packs if sum(len(frame.ids) for frame in pack.frames) < CACHED_BLOBS]
     if not packs:
         return
     small = [name for name, held in index.caches.items() if len(held) < CACHE_PACKS]
@@ -134,10 +147,15 @@ def write(repo: Repository, index: Index, new: Iterable[Pack]) -> None:
     for start in range(0, len(unique), CACHE_PACKS):
         _write_cache(repo, unique[start : start + CACHE_PACKS])
     for name in joined:
-        files.remove(repo.root, f"index/{name}")
+        repo.backend.remove(f"index/{name}")
+
+
+def drop(repo: Repository) -> None:
+    """Remove the cache. Raises OSError."""
+    for entry in repo.backend.entries("index"):
+        repo.backend.remove(f"index/{entry.name}")
 
 
 def _write_cache(repo: Repository, packs: list[Pack]) -> None:
     data = repo.seal.seal_file(INDEX, compressor().compress(orjson.dumps([pack.as_list() for pack in packs])))
-    files.make_dirs(repo.root, "index")
-    files.replace(repo.root, f"index/{digests.of(data)}", data)
+    repo.backend.put(f"index/{digests.of(data)}", data)

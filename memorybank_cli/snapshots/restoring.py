@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from memorybank_cli.base import files, locks
-from memorybank_cli.base.errors import MemorybankError, NotFound, Refused, from_os_error
+from memorybank_cli.base import files, locks, workers
+from memorybank_cli.base.errors import MemorybankError, NotFound, OperationFailed, Refused, from_os_error
 from memorybank_cli.base.names import escape, unescape
 from memorybank_cli.base.records import QUIET, Finding, Progress
 from memorybank_cli.base.rules import RULES
@@ -25,6 +25,8 @@ from memorybank_cli.snapshots.trees import DirectoryEntry, FileEntry, Level
 # Set-user-id, set-group-id and sticky bits have no meaning for data, and root may be the one who restores.
 _FILE_BITS = 0o777
 _DIRECTORY_BITS = 0o3777
+# So many files go to one process before it is the other's turn; a frame has some hundred.
+SHARE = 1024
 _NAME_TROUBLE = {errno.ENAMETOOLONG, errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.ENOTDIR, errno.ELOOP}
 
 
@@ -164,9 +166,41 @@ class _Run:
         self.files = self.bytes = 0
         self.findings: list[Finding] = []
         self._made: list[DirectoryEntry] = []
+        self._met = 0
+        self._mine: int | None = None
 
     def fill(self, chosen: _Chosen) -> None:
-        """Write what is chosen into the stage."""
+        """Write what is chosen into the stage; of many files a second process writes every other thousand."""
+        if not workers.pays(self._document.files):
+            self._fill(chosen)
+            return
+        child = workers.Child(lambda: self._half(chosen))
+        try:
+            self._mine = 0
+            self._fill(chosen)
+            other = child.result()
+        finally:
+            child.end()
+        if other is None:
+            raise OperationFailed("the second process of the restore ended before its work was done", hint="try again")
+        if other["errno"]:
+            raise OSError(other["errno"], os.strerror(other["errno"]), self.stage.path)
+        self.files += other["files"]
+        self.bytes += other["bytes"]
+        told = {(one.rule, one.path) for one in self.findings}  # both meet a directory that cannot be had
+        self.findings += [one for row in other["findings"] if ((one := Finding(*row)).rule, one.path) not in told]
+
+    def _half(self, chosen: _Chosen) -> dict[str, Any]:
+        """The work of the second process."""
+        self._mine, self._progress, number = 1, QUIET, 0
+        try:
+            self._fill(chosen)
+        except OSError as error:
+            number = error.errno or errno.EIO
+        rows = [(one.rule, one.message, one.path, one.hint) for one in self.findings]
+        return {"files": self.files, "bytes": self.bytes, "findings": rows, "errno": number}
+
+    def _fill(self, chosen: _Chosen) -> None:
         self._progress.start("restoring files", self._document.files)
         for level in trees.walk(self._blobs, self._document.root, self._unreadable(chosen), chosen.leads):
             if self._make(level.directory):
@@ -200,15 +234,19 @@ class _Run:
         path = level.directory.path
         chosen.met(path)
         wanted = [entry for entry in level.files if chosen.has(entry.path)]
+        for entry in wanted:
+            chosen.met(entry.path)
+        first, self._met = self._met, self._met + len(wanted)
+        if self._met > self._document.files:
+            raise Damaged(f"snapshot {self._document.id} lists more files than it says it has")
+        if self._mine is not None:
+            wanted = [one for place, one in enumerate(wanted, first) if place // SHARE % 2 == self._mine]
         with self.stage.directory(path) as fd:
             for entry in wanted:
-                chosen.met(entry.path)
                 self._write_file(fd, entry)
-        self._progress.advance(len(wanted))
+        self._progress.advance(self._met - first)
 
     def _write_file(self, fd: int, entry: FileEntry) -> None:
-        if self.files >= self._document.files:
-            raise Damaged(f"snapshot {self._document.id} lists more files than it says it has")
         name = unescape(entry.path.rpartition("/")[2])
         try:
             files.write_new(fd, name, trees.chunks(self._blobs, entry), entry.mode & _FILE_BITS, entry.mtime_ns)

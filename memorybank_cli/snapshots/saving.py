@@ -6,19 +6,19 @@ Shared lock, generation, packs (read back), index, generation again and every ol
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from memorybank_cli.base import locks
 from memorybank_cli.base.errors import OperationFailed, from_os_error
 from memorybank_cli.base.records import QUIET, Finding, Progress
 from memorybank_cli.snapshots import documents, index
-from memorybank_cli.snapshots.packs import PackWriter
-from memorybank_cli.snapshots.repository import Repository, explained
-from memorybank_cli.snapshots.trees import Ids, TreeBuilder
-
-_STEP = 500
-
+from memorybank_cli.snapshots.building import TreeBuilder
+from memorybank_cli.snapshots.packing import PackWriter
+from memorybank_cli.snapshots.repository import MAKE_ROOM, Repository, explained, pack_path
+from memorybank_cli.snapshots.trees import Ids
 
 Content = Callable[[], bytes | Iterator[bytes]]
 """Reads a file: all of it, or a large one in pieces of `packs.FILE_BLOB_SIZE`, the last one shorter."""
@@ -49,6 +49,33 @@ class Row(NamedTuple):
     """The rule that the damaged bytes break."""
 
 
+class Sound(NamedTuple):
+    """Sound files right in a directory, known by digest and each of one blob: what most of a bank is.
+
+    They are plain tuples and need no call unless the repository lacks them.
+    """
+
+    directory: str
+    files: list[tuple[str, int, int, int, str]]
+    """Escaped name, mode, mtime in nanoseconds, bytes, SHA-256; sorted."""
+    read: Callable[[str], bytes]
+    """Reads a file by its name. Raises OSError."""
+    instead: Callable[[str], Row | None]
+    """What is saved of a file that cannot be read, or has other bytes than its digest says; None: nothing."""
+
+
+class Whole(NamedTuple):
+    """A directory whose tree the repository holds already, with everything that is in it."""
+
+    path: str
+    mode: int
+    mtime_ns: int
+    tree: str
+    files: int
+    """At and below it."""
+    bytes: int
+
+
 class Folder(NamedTuple):
     """One directory to save, before anything that is in it; one that holds nothing is kept too."""
 
@@ -76,48 +103,85 @@ class Saved:
     """Bytes of the packs that were written."""
     new_packs: int
     findings: tuple[Finding, ...]
+    older_packs: frozenset[str] = frozenset()
+    """Packs that were there before and hold blobs that were asked for one by one."""
+    new_files: int = 0
+    """Files whose bytes were not in the repository."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The snapshot with `new_bytes`, `new_packs` and `findings`."""
+        """The snapshot with what it cost and `findings`."""
         return {
             **self.document.as_dict(),
             "new_bytes": self.new_bytes,
             "new_packs": self.new_packs,
+            "new_files": self.new_files,
             "findings": [finding.as_dict() for finding in self.findings],
         }
 
 
+Item = Row | Sound | Whole | Folder
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a caller may want to know, or to decide, while a snapshot is saved."""
+
+    opened: Callable[[index.Index], object] = lambda _index: None
+    """Hears of the repository's index before the first row is asked for."""
+    closed: Callable[[str, str], None] = lambda _path, _tree: None
+    """Hears of the path and tree of each directory that was built."""
+    total: int | None = None
+    """How many files there will be, where that is known."""
+
+
 def save(
     repo: Repository,
-    rows: Iterable[Row | Folder],
+    rows: Iterable[Item],
     describe: Callable[[Totals], documents.Meta],
     progress: Progress = QUIET,
     *,
     distrust: Container[str] = (),
+    hooks: Hooks | None = None,
+    verify: bool = True,
     lock_timeout: float = locks.DEFAULT_TIMEOUT,
 ) -> Saved:
     """Save rows as a snapshot. When this returns it is durable; when it raises, what was there before is untouched.
 
-    Everything below a directory must come in one piece (`trees.TreeBuilder`). `describe` is asked when the
-    rows are at their end. Packs named in `distrust` count as absent, so what is in them is stored again.
+    Everything below a directory must come in one piece (`building.TreeBuilder`). `describe` is asked when the
+    rows are at their end. Packs named in `distrust` count as absent, so what is in them is stored again. With
+    `verify` each frame is decoded and compared before it is written, and each pack read back.
     Raises OperationFailed, Locked.
     """
-    with explained("cannot save the snapshot"), repo.adding(lock_timeout):
+    hooks = hooks or Hooks()
+    with explained("cannot save the snapshot", MAKE_ROOM), repo.adding(lock_timeout):
         generation = repo.generation()
         known = index.load(repo, distrust)
-        run = _Run(repo, known, progress)
-        root = run.take(rows)
-        packs = run.writer.finish()
+        hooks.opened(known)
+        run = _Run(repo, known, progress, hooks, verify)
+        try:
+            root = run.take(rows)
+            packs = run.writer.finish()
+        finally:
+            run.writer.give_up()
+        _settle(repo, known)
         index.write(repo, known, packs)
         totals = Totals(run.files, run.bytes, tuple(run.findings))
         document = documents.make(root, run.files, run.bytes, describe(totals))
-        _check_still_there(repo, generation, {known.frames[place].pack for place in run.writer.relied})
+        _check_still_there(repo, generation, run.relied())
         documents.write(repo, document)
         repo.keep_reserve()
-    return Saved(document, run.writer.new_bytes, len(packs), totals.findings)
+    return Saved(document, run.writer.new_bytes, len(packs), totals.findings, run.older_packs(), run.new_files)
 
 
-def _check_still_there(repo: Repository, generation: bytes, relied: set[str]) -> None:
+def _settle(repo: Repository, known: index.Index) -> None:
+    """Make packs durable that no cache names: a run may have left them that never came to its end."""
+    cached = {pack.name for packs in known.caches.values() for pack in packs}
+    left = sorted(known.packs.keys() - cached)
+    if left:
+        repo.backend.settle([pack_path(name) for name in left])
+
+
+def _check_still_there(repo: Repository, generation: bytes, relied: AbstractSet[str]) -> None:
     if repo.generation() != generation or not relied <= repo.packs().keys():
         raise OperationFailed(
             "packs were removed from the repository during the backup, so no snapshot was made",
@@ -129,33 +193,84 @@ def _check_still_there(repo: Repository, generation: bytes, relied: set[str]) ->
 class _Run:
     """One save under way."""
 
-    def __init__(self, repo: Repository, known: index.Index, progress: Progress) -> None:
-        self.writer = PackWriter(repo, known.where)
-        self.files = self.bytes = 0
+    def __init__(self, repo: Repository, known: index.Index, progress: Progress, hooks: Hooks, verify: bool) -> None:
+        self.writer = PackWriter(repo, known.where, verify)
+        self.files = self.bytes = self.new_files = 0
         self.findings: list[Finding] = []
-        self._progress = progress
+        self._known, self._progress, self._hooks = known, progress, hooks
+        self._wholes = 0
+        self._builder = TreeBuilder(self.writer.add_tree, hooks.closed)
 
-    def take(self, rows: Iterable[Row | Folder]) -> str:
+    def relied(self) -> AbstractSet[str]:
+        """The older packs that the snapshot rests on; what is below an unchanged directory may be in any of them."""
+        return self._known.packs.keys() if self._wholes else self.older_packs()
+
+    def older_packs(self) -> frozenset[str]:
+        """The older packs that hold blobs which were asked for."""
+        return frozenset(self._known.frames[place].pack for place in self.writer.relied)
+
+    def take(self, rows: Iterable[Item]) -> str:
         """Store every row; the id of the root tree."""
-        builder = TreeBuilder(self.writer.add_tree)
-        self._progress.start("saving files")
+        builder, progress = self._builder, self._progress
+        progress.start("saving files", self._hooks.total)
         for row in rows:
-            if isinstance(row, Folder):
+            before = self.files
+            if isinstance(row, Sound):
+                self._sound(row)
+            elif isinstance(row, Row):
+                self._row(row)
+            elif isinstance(row, Whole):
+                self._whole(row)
+            else:
                 builder.directory(*row)
-                continue
-            sound = not row.rule
-            ids, size = self._good(row) if sound else self._last_good(row)
-            found = None if sound else self._found(row)
-            if ids is None and found is None:
-                continue
-            builder.file(row.path, row.mode, row.mtime_ns, ids, size, found, row.rule if found else "")
-            self.files += 1
-            self.bytes += size
-            if self.files % _STEP == 0:
-                self._progress.advance(_STEP)
-        self._progress.advance(self.files % _STEP)
-        self._progress.finish()
+            if self.files != before:
+                progress.advance(self.files - before)
+        progress.finish()
         return builder.finish()
+
+    def _whole(self, row: Whole) -> None:
+        if not self.writer.has(row.tree):
+            raise ValueError(f"the repository does not hold the tree of '{row.path}'")
+        self._builder.whole(row.path, row.mode, row.mtime_ns, row.tree)
+        self._wholes += 1
+        self.files += row.files
+        self.bytes += row.bytes
+
+    def _sound(self, batch: Sound) -> None:
+        has, add, read = self.writer.has, self.writer.add_new, batch.read
+        items, total = [], 0
+        doubtful: list[Row | None] = []
+        for name, mode, mtime_ns, size, digest in batch.files:
+            if not has(digest):
+                try:
+                    data = read(name)
+                except OSError:
+                    doubtful.append(batch.instead(name))
+                    continue
+                if sha256(data).hexdigest() != digest:
+                    doubtful.append(batch.instead(name))
+                    continue
+                add(digest, data)
+                self.new_files += 1
+            items.append(("f", name, mode & 0o7777, mtime_ns, digest, size))
+            total += size
+        self._builder.files(batch.directory, items)
+        self.files += len(items)
+        self.bytes += total
+        for row in doubtful:
+            if row is not None:
+                self._row(row)
+
+    def _row(self, row: Row) -> None:
+        sound, blobs = not row.rule, self.writer.new_blobs
+        ids, size = self._good(row) if sound else self._last_good(row)
+        found = None if sound else self._found(row)
+        if ids is None and found is None:
+            return
+        self._builder.file(row.path, row.mode, row.mtime_ns, ids, size, found, row.rule if found else "")
+        self.new_files += self.writer.new_blobs > blobs
+        self.files += 1
+        self.bytes += size
 
     def _good(self, row: Row) -> tuple[Ids | None, int]:
         if row.good is not None and all(map(self.writer.has, row.good)):

@@ -3,19 +3,19 @@
 A tree is a JSON list, sorted by the bytes of the names, of
 `["f", name, mode, mtime_ns, sha256 or list, size]`,
 `["f", name, mode, mtime_ns, good or null, size, {"found": sha256 or list, "rule": "MB102"}]` and
-`["d", name, mode, mtime_ns, tree sha256]`. Names are escaped (`base.names`), and none begins with a dot.
+`["d", name, mode, mtime_ns, tree sha256]`; of a large directory it lists parts instead, `["p", sha256]`, each a
+blob with such rows and no parts. Names are escaped (`base.names`), and none begins with a dot. See `building`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
 
-from memorybank_cli.base.errors import MemorybankError, OperationFailed
+from memorybank_cli.base.errors import MemorybankError
 from memorybank_cli.base.names import escape, unescape
 from memorybank_cli.snapshots.blobs import Blobs
 from memorybank_cli.snapshots.packs import FILE_BLOB_SIZE
@@ -24,14 +24,13 @@ from memorybank_cli.snapshots.sealing import Damaged
 
 MAX_DEPTH = 512
 MAX_DIRECTORIES = 1_000_000
-# What parsing one tree may cost, in JSON values; half a million files have about 4 million.
+# What parsing one tree, or all parts of one, may cost, in JSON values; half a million files have about 4 million.
 MAX_VALUES = 8_000_000
-_DEFAULT_MODE = 0o700
+DEFAULT_MODE = 0o700
 _NS_LIMIT = 1 << 63
 _RULE = re.compile(r"MB\d{3}")
 
 Ids = tuple[str, ...]
-Item = tuple[Any, ...]
 
 
 class FileEntry(NamedTuple):
@@ -65,101 +64,8 @@ class Level(NamedTuple):
     directory: DirectoryEntry
     files: list[FileEntry]
     directories: list[DirectoryEntry]
-
-
-def file_item(name: str, mode: int, mtime_ns: int, good: Ids | None, size: int, found: Ids | None, rule: str) -> Item:
-    """The row of a file in a tree; `found` is None for a sound one."""
-    row = ("f", name, mode & 0o7777, mtime_ns, None if good is None else _joined(good), size)
-    return row if found is None else (*row, {"found": _joined(found), "rule": rule})
-
-
-def _joined(ids: Ids) -> str | Ids:
-    return ids[0] if len(ids) == 1 else ids
-
-
-class _Open:
-    """A directory that still gets entries."""
-
-    __slots__ = ("attributes", "items", "path", "prefix")
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.prefix = path + "/" if path else ""
-        self.items: dict[str, Item] = {}
-        self.attributes: dict[str, tuple[int, int]] = {}
-
-
-class TreeBuilder:
-    """Builds trees bottom-up from a stream in which everything below a directory stands together.
-
-    A list sorted by path is such a stream, and so is a walk. `store` keeps a tree and gives its id.
-    """
-
-    def __init__(self, store: Callable[[bytes], str]) -> None:
-        self._store = store
-        self._stack = [_Open("")]
-
-    def directory(self, path: str, mode: int, mtime_ns: int) -> None:
-        """A directory with its attributes, before what is in it; without this call a directory of files gets 0700."""
-        parent, _, name = path.rpartition("/")
-        level = self._move_to(parent)
-        _check_name(name, path)
-        level.attributes[name] = (mode & 0o7777, mtime_ns)
-
-    def file(
-        self, path: str, mode: int, mtime_ns: int, good: Ids | None, size: int, found: Ids | None = None, rule: str = ""
-    ) -> None:
-        """A file. Raises OperationFailed for a name that no tree may hold, ValueError for a stream out of order."""
-        parent, _, name = path.rpartition("/")
-        level = self._stack[-1]
-        if level.path != parent:
-            level = self._move_to(parent)
-        _check_name(name, path)
-        if name in level.items:
-            raise ValueError(f"'{path}' comes twice, or its directory is not in one piece")
-        level.items[name] = file_item(name, mode, mtime_ns, good, size, found, rule)
-
-    def finish(self) -> str:
-        """The id of the root."""
-        self._move_to("")
-        return self._stored(self._stack[0])
-
-    def _move_to(self, path: str) -> _Open:
-        stack = self._stack
-        while stack[-1].path != path and not path.startswith(stack[-1].prefix):
-            self._close()
-        while stack[-1].path != path:
-            level = stack[-1]
-            name = path[len(level.prefix) :].partition("/")[0]
-            _check_name(name, path)
-            if name in level.items:
-                raise ValueError(f"'{level.prefix}{name}' comes twice, or is not in one piece")
-            if len(stack) > MAX_DEPTH:
-                raise OperationFailed(f"directories are nested deeper than {MAX_DEPTH} levels", path=path)
-            stack.append(_Open(level.prefix + name))
-        return stack[-1]
-
-    def _close(self) -> None:
-        closed = self._stack.pop()
-        parent = self._stack[-1]
-        name = closed.path[len(parent.prefix) :]
-        newest = max((item[3] for item in closed.items.values()), default=0)
-        mode, mtime_ns = parent.attributes.pop(name, (_DEFAULT_MODE, newest))
-        parent.items[name] = ("d", name, mode, mtime_ns, self._stored(closed))
-
-    def _stored(self, level: _Open) -> str:
-        for name, (mode, mtime_ns) in level.attributes.items():
-            if name in level.items:
-                raise ValueError(f"'{level.prefix}{name}' comes twice, or its directory is not in one piece")
-            level.items[name] = ("d", name, mode, mtime_ns, self._store(b"[]"))
-        return self._store(orjson.dumps(sorted(level.items.values(), key=itemgetter(1))))
-
-
-def _check_name(name: str, path: str) -> None:
-    try:
-        normal_name(name)
-    except ValueError as error:
-        raise OperationFailed(f"'{escape(path)}' cannot stand in a snapshot: {error}", path=path) from None
+    parts: Ids = ()
+    """The blobs that a large directory is cut into, beside its tree."""
 
 
 def normal_name(name: str) -> str:
@@ -177,16 +83,29 @@ def normal_name(name: str) -> str:
     return name
 
 
-def parse(data: bytes, path: str = "") -> tuple[list[FileEntry], list[DirectoryEntry]]:
-    """The files and directories of a tree that stands at `path`, each sorted. Raises Damaged."""
-    if data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_VALUES:
-        raise Damaged("a tree has more values than a directory can have entries")
-    files: list[FileEntry] = []
-    directories: list[DirectoryEntry] = []
-    prefix, last = path + "/" if path else "", ""
-    try:
-        for kind, name, mode, mtime_ns, *rest in orjson.loads(data):
-            if type(name) is not str or name <= last:
+class _Parser:
+    """The entries of one directory, from its tree or from the parts of it."""
+
+    def __init__(self, path: str) -> None:
+        self._prefix, self._last, self._values = path + "/" if path else "", "", 0
+        self.files: list[FileEntry] = []
+        self.directories: list[DirectoryEntry] = []
+
+    def rows(self, data: bytes) -> list[Any]:
+        """The rows of a tree or part."""
+        self._values += data.count(b",") + data.count(b"[") + data.count(b"{")
+        if self._values > MAX_VALUES:
+            raise Damaged("a tree has more values than a directory can have entries")
+        rows = orjson.loads(data)
+        if type(rows) is not list:
+            raise ValueError("no list")
+        return rows
+
+    def take(self, rows: list[Any]) -> None:
+        """Take entries in."""
+        files = self.files
+        for kind, name, mode, mtime_ns, *rest in rows:
+            if type(name) is not str or name <= self._last:
                 raise Damaged("a tree holds names out of order")
             if not (
                 type(mode) is int
@@ -195,17 +114,51 @@ def parse(data: bytes, path: str = "") -> tuple[list[FileEntry], list[DirectoryE
                 and -_NS_LIMIT <= mtime_ns < _NS_LIMIT
             ):
                 raise Damaged("a tree holds an impossible mode or time")
-            last = name
-            place = prefix + normal_name(name)
-            if kind == "f":
-                files.append(_parse_file(place, mode, mtime_ns, *rest))
+            self._last = name
+            place = self._prefix + normal_name(name)
+            if kind == "f" and len(rest) == 2 and type(rest[0]) is str and type(rest[1]) is int and rest[1] >= 0:
+                if not is_digest(rest[0]):
+                    raise ValueError("blob ids are no digests")
+                files.append(FileEntry(place, mode, mtime_ns, (rest[0],), rest[1]))
+            elif kind == "f":
+                self.files.append(_parse_file(place, mode, mtime_ns, *rest))
             elif kind == "d":
-                directories.append(DirectoryEntry(place, mode, mtime_ns, _parse_tree(*rest)))
+                self.directories.append(DirectoryEntry(place, mode, mtime_ns, _parse_tree(*rest)))
             else:
                 raise Damaged("a tree holds something that is neither file nor directory")
+
+
+def parse(data: bytes, path: str = "", part: Callable[[str], bytes] | None = None) -> Level:
+    """What a tree that stands at `path` lists, each sorted; its own entry has no mode, time and id. Raises Damaged.
+
+    `part` reads the parts of a large directory; without it they are only named.
+    """
+    parser = _Parser(path)
+    parts: Ids = ()
+    try:
+        rows = parser.rows(data)
+        if rows and rows[0][0] == "p":
+            parts = tuple(_parse_part(*row) for row in rows)
+            for inner in map(parser.rows, map(part, parts)) if part is not None else ():
+                if not inner:
+                    raise Damaged("a part of a tree is empty")
+                parser.take(inner)
+        else:
+            parser.take(rows)
     except (TypeError, ValueError, LookupError) as error:
         raise Damaged(f"a tree is not a list of entries ({error})") from None
-    return files, directories
+    return Level(DirectoryEntry(path, DEFAULT_MODE, 0, ""), parser.files, parser.directories, parts)
+
+
+def read(blobs: Blobs, directory: DirectoryEntry) -> Level:
+    """A directory of a snapshot with what is directly in it. Raises Damaged."""
+    return parse(blobs.get(directory.tree), directory.path, blobs.get)._replace(directory=directory)
+
+
+def _parse_part(kind: Any, name: Any) -> str:
+    if kind != "p":
+        raise ValueError("parts beside entries")
+    return _parse_tree(name)
 
 
 def _parse_tree(tree: Any) -> str:
@@ -253,20 +206,25 @@ def walk(
 
     `damaged(path, error)` hears of directories whose tree cannot be read; without it that is raised (Damaged).
     """
-    waiting = [DirectoryEntry("", _DEFAULT_MODE, 0, root)]
+    waiting = [DirectoryEntry("", DEFAULT_MODE, 0, root)]
     seen = 0
     while waiting:
         directory = waiting.pop()
         seen += 1
-        if seen > MAX_DIRECTORIES or directory.path.count("/") > MAX_DEPTH:
-            raise Damaged("the snapshot lists more directories than a bank can have")
+        check_bounds(seen, directory.path)
         try:
-            files, directories = parse(blobs.get(directory.tree), directory.path)
+            level = read(blobs, directory)
         except Damaged as error:
             damaged(directory.path, error)
             continue
-        yield Level(directory, files, directories)
-        waiting += [inner for inner in reversed(directories) if wanted(inner.path)]
+        yield level
+        waiting += [inner for inner in reversed(level.directories) if wanted(inner.path)]
+
+
+def check_bounds(seen: int, path: str) -> None:
+    """Raises Damaged for more or deeper directories than a bank can have: few small trees can unfold to any number."""
+    if seen > MAX_DIRECTORIES or path.count("/") > MAX_DEPTH:
+        raise Damaged("the snapshot lists more directories than a bank can have")
 
 
 def files(blobs: Blobs, root: str, damaged: Callable[[str, MemorybankError], None] = _no_damage) -> Iterator[FileEntry]:
@@ -277,13 +235,13 @@ def files(blobs: Blobs, root: str, damaged: Callable[[str, MemorybankError], Non
 
 def find(blobs: Blobs, root: str, path: str) -> FileEntry | DirectoryEntry | None:
     """What stands at `path` in a snapshot, None when nothing does. Raises Damaged when a tree on the way is."""
-    here = DirectoryEntry("", _DEFAULT_MODE, 0, root)
+    here = DirectoryEntry("", DEFAULT_MODE, 0, root)
     parts = path.split("/") if path else []
     for depth in range(len(parts)):
         step = "/".join(parts[: depth + 1])
         entries: Collection[FileEntry | DirectoryEntry]
-        found, directories = parse(blobs.get(here.tree), here.path)
-        entries = directories if depth < len(parts) - 1 else [*found, *directories]
+        level = read(blobs, here)
+        entries = level.directories if depth < len(parts) - 1 else [*level.files, *level.directories]
         entry = next((entry for entry in entries if entry.path == step), None)
         if not isinstance(entry, DirectoryEntry):
             return entry

@@ -2,25 +2,50 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from hashlib import sha256
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from memorybank_cli.base import digests, locks
+from memorybank_cli.base import clock, locks
+from memorybank_cli.base.errors import UsageError
 from memorybank_cli.base.records import QUIET, Finding, Progress, at_least
-from memorybank_cli.snapshots import documents, trees
+from memorybank_cli.base.words import counted
+from memorybank_cli.snapshots import documents, pack_checks
+from memorybank_cli.snapshots.backends import Stored
 from memorybank_cli.snapshots.blobs import Blobs
-from memorybank_cli.snapshots.documents import Document
-from memorybank_cli.snapshots.index import damaged_pack
-from memorybank_cli.snapshots.packs import read_frame
-from memorybank_cli.snapshots.repository import Repository, explained, pack_path
-from memorybank_cli.snapshots.sealing import Damaged
-from memorybank_cli.snapshots.trees import DirectoryEntry, FileEntry
+from memorybank_cli.snapshots.index import Index, damaged_pack
+from memorybank_cli.snapshots.proofs import Proofs
+from memorybank_cli.snapshots.repository import Repository, explained
+from memorybank_cli.snapshots.tree_checks import Forest
 
-# Beyond this many hit files a person needs the number, not the names.
-MAX_NAMED = 1000
+_AGAIN = "memorybank backup stores again what the bank still has of it"
+_ELSEWHERE = "all that snapshots need of it is stored elsewhere too; memorybank snapshot prune takes it away"
+
+
+class Subset(NamedTuple):
+    """Some of the packs: the `part`-th of `parts` by name, or the share that was read longest ago."""
+
+    part: int = 0
+    parts: int = 0
+    percent: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> Subset:
+        """From `3/7` or `10%`. Raises UsageError."""
+        first, slash, second = text.partition("/")
+        if slash and first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second) <= 10_000:
+            return cls(int(first), int(second))
+        number = text.removesuffix("%")
+        if text.endswith("%") and number.replace(".", "", 1).isdecimal() and 0 < float(number) <= 100:
+            return cls(percent=float(number))
+        raise UsageError(f"'{text}' is no part of the packs", hint="3/7 is the third of seven parts, 10% a tenth")
+
+    def of(self, names: Iterable[str], proofs: Proofs) -> list[str]:
+        """The packs of this part; the same name is always in the same n-th part."""
+        if self.parts:
+            return [name for name in names if int(name[:16], 16) % self.parts == self.part - 1]
+        oldest_first = sorted(names, key=lambda name: (proofs.read.get(name, (0, 0, ""))[2], name))
+        return oldest_first[: -int(-len(oldest_first) * self.percent // 100)]
 
 
 @dataclass(frozen=True)
@@ -36,11 +61,19 @@ class Verified:
     findings: tuple[Finding, ...]
     damaged_packs: frozenset[str]
     """Names for `saving.save(distrust=…)`, which stores again what the bank still has."""
+    read_before: int = 0
+    """Packs that an interrupted run had read already."""
+    unread: int = 0
+    """Packs that were not to be read, outside the subset or needed by no snapshot that was meant."""
 
     @property
     def ok(self) -> bool:
         """Whether nothing was found that is an error."""
         return not at_least(self.findings, "error")
+
+    def exit_code(self) -> int:
+        """1 when something is damaged."""
+        return 0 if self.ok else 1
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as JSON."""
@@ -49,6 +82,8 @@ class Verified:
             "snapshots": self.snapshots,
             "checked": self.checked,
             "packs": self.packs,
+            "read_before": self.read_before,
+            "unread": self.unread,
             "bytes_read": self.bytes_read,
             "findings": [finding.as_dict() for finding in self.findings],
             "damaged_packs": sorted(self.damaged_packs),
@@ -61,201 +96,142 @@ def verify(
     read_data: bool = False,
     progress: Progress = QUIET,
     *,
+    subset: Subset | None = None,
+    resume: bool = False,
+    proofs: Proofs | None = None,
     lock_timeout: float = locks.DEFAULT_TIMEOUT,
 ) -> Verified:
     """Check all snapshots, or those that `documents.resolve` knows by `ids`: every tree, and that every blob is there.
 
-    With `read_data` every byte of every pack is read, hashed and unpacked, and each blob's digest compared.
+    With `read_data` every byte of every pack (of those that `ids` need, of a `subset`) is read, hashed and unpacked,
+    and each blob's digest compared; with `resume` not of those that an interrupted run has read, by its `proofs`.
     Raises SnapshotNotFound or UsageError for an id, OperationFailed, Locked.
     """
+    known = Proofs() if proofs is None else proofs
     with explained("cannot verify the repository"), repo.reading(lock_timeout):
         listing = documents.listing(repo)
         chosen = listing.documents if ids is None else tuple(documents.resolve(repo, name) for name in ids)
         blobs = Blobs(repo)
-        packs = _Packs(repo, blobs)
-        packs.look_around()
-        if read_data:
-            packs.read(progress)
-        forest = _Forest(blobs, packs.lost)
+        packs = _Packs(repo, blobs, known)
+        forest = Forest(blobs, {})
         forest.check(chosen, progress)
+        if read_data:
+            needed = None if ids is None else _holding(blobs.index, forest.needed())
+            packs.read(needed, subset, resume, progress)
+            if lost := packs.lost():
+                forest = Forest(blobs, lost)
+                forest.check(chosen, progress)
+        hits = forest.findings(chosen)
         unread = listing.findings if ids is None else ()
-        findings = [*unread, *blobs.findings, *packs.findings, *forest.findings(chosen)]
-    return Verified(len(chosen), forest.checked, packs.count, packs.bytes, tuple(findings), frozenset(packs.damaged))
+        alone = _packs_alone(repo) if ids is None and not chosen and not unread else ()
+        findings = [*alone, *unread, *_strangers(repo), *packs.findings(harmless=not hits and not unread), *hits]
+    return replace(packs.report(), snapshots=len(chosen), checked=forest.checked, findings=tuple(findings))
+
+
+def _holding(index: Index, names: Iterable[str]) -> set[str]:
+    """The packs that hold these blobs, each copy of them."""
+    return {index.frames[place].pack for name in names for place in index.places(name)}
+
+
+def _packs_alone(repo: Repository) -> Iterable[Finding]:
+    """Packs without any snapshot: a first backup was interrupted, or the snapshots were lost."""
+    if count := len(repo.packs()):
+        message = f"there {'are' if count > 1 else 'is'} {counted(count, 'pack')} and no snapshot"
+        yield Finding("MB130", message, pointer="/snapshots", level="warning", hint="memorybank backup makes one")
+
+
+def _strangers(repo: Repository) -> Iterable[Finding]:
+    """What stands among the packs and is none."""
+    for path in repo.strays():
+        message = f"{path} is not a pack of this repository"
+        yield Finding("MB130", message, pointer=f"/{path}", level="warning")
 
 
 class _Packs:
-    """The packs as they stand on the disk."""
+    """The packs as they stand on the medium, and what reading some of them came to."""
 
-    def __init__(self, repo: Repository, blobs: Blobs) -> None:
-        self._repo, self._index = repo, blobs.index
-        self.findings: list[Finding] = []
-        self.damaged = {finding.pointer.rpartition("/")[2] for finding in blobs.findings}
-        self.lost: dict[str, str] = {}
+    def __init__(self, repo: Repository, blobs: Blobs, proofs: Proofs) -> None:
+        self._repo, self._index, self._proofs = repo, blobs.index, proofs
+        self._present = repo.stored_packs()
+        self._known = proofs.still_damaged(self._present)
+        self._why = {finding.pointer.rpartition("/")[2]: finding.message for finding in blobs.findings}
+        self._unusable = dict(zip(self._why, blobs.findings, strict=True))
+        self._bad: dict[str, set[str]] = {}
+        self._read = self._bytes = self._before = self._unread = 0
+
+    def read(self, needed: Collection[str] | None, subset: Subset | None, resume: bool, progress: Progress) -> None:
+        """Read every byte of those that are meant, and keep what was read after each batch."""
+        meant = sorted(self._present if needed is None else self._present.keys() & needed)
+        meant = subset.of(meant, self._proofs) if subset else meant
+        self._unread = len(self._present) - len(meant)
+        todo = self._left(meant, resume, progress)
+        proofs, sizes = self._proofs, {name: self._present[name].size for name in todo}
+        proofs.forget_others(self._present)
+        whole = needed is None and subset is None
+        if whole and not (resume and proofs.begun):
+            proofs.begun = clock.now()
+        progress.start("reading packs", len(todo))
+        try:
+            for batch in pack_checks.batches(sizes):
+                for one in pack_checks.read(self._repo, self._index, batch, sizes):
+                    self._take(one, self._present[one.name])
+                proofs.keep(proofs)
+                progress.advance(len(batch))
+        except KeyboardInterrupt:
+            progress.note(_interrupted(self._read, len(todo), resumable=whole))
+            raise
+        proofs.begun = "" if whole else proofs.begun
+        proofs.keep(proofs)
+        progress.finish()
+
+    def _left(self, meant: list[str], resume: bool, progress: Progress) -> list[str]:
+        since = self._proofs.begun
+        if not (resume and since):
+            if since and len(meant) == len(self._present):
+                progress.note(
+                    f"a run that began at {since} was interrupted; with --resume it would go on, this one begins anew"
+                )
+            return meant
+        todo = [name for name in meant if not self._proofs.is_read(name, self._present[name], since)]
+        self._before = len(meant) - len(todo)
+        progress.note(
+            f"{self._before:,} of {counted(len(meant), 'pack')} were read since {since}; {len(todo):,} are left"
+        )
+        return todo
+
+    def _take(self, one: pack_checks.Read, stored: Stored) -> None:
+        self._read += 1
+        self._bytes += one.size
+        why = one.why or self._why.get(one.name, "")
+        self._proofs.note(one.name, stored, clock.now(), why)
+        if one.why and one.name not in self._why:
+            self._why[one.name] = one.why
+        for blob in one.lost:
+            self._bad.setdefault(blob, set()).add(one.name)
+
+    def lost(self) -> dict[str, str]:
         """Blobs of which no copy can be read, and why."""
-        self.count = self.bytes = 0
+        return {
+            blob: f"pack {min(packs)[:12]} is damaged"
+            for blob, packs in self._bad.items()
+            if _holding(self._index, [blob]) <= packs
+        }
 
-    def look_around(self) -> None:
-        """Name what stands among the packs and is none."""
-        for path in self._repo.strays():
-            message = f"{path} is not a pack of this repository"
-            self.findings.append(Finding("MB130", message, pointer=f"/{path}", level="warning"))
+    def findings(self, harmless: bool) -> list[Finding]:
+        """One for each damaged pack; a warning where that was known and all that snapshots need is elsewhere too."""
+        found = []
+        for name, why in sorted(self._why.items()):
+            one = self._unusable.get(name) or replace(damaged_pack(name, why), hint=_AGAIN)
+            healed = harmless and name in self._known
+            found.append(replace(one, level="warning", hint=_ELSEWHERE) if healed else one)
+        return found
 
-    def read(self, progress: Progress) -> None:
-        """Read every byte; fills `lost` and `damaged`."""
-        present = self._repo.packs()
-        progress.start("reading packs", len(present))
-        good: set[str] = set()
-        for name in sorted(present):
-            self._read_pack(name, good)
-            progress.advance()
-        for name in good:
-            self.lost.pop(name, None)
-        progress.finish()
-
-    def _read_pack(self, name: str, good: set[str]) -> None:
-        why = self._altered(name)
-        pack = self._index.packs.get(name)
-        for number, frame in enumerate(pack.frames if pack else ()):
-            try:
-                data = read_frame(self._repo, name, number, frame)
-            except (Damaged, OSError) as error:
-                why = why or str(error)
-                self.lost.update(dict.fromkeys(frame.ids, f"pack {name[:12]} is damaged"))
-                continue
-            start = 0
-            for blob, size in zip(frame.ids, frame.sizes, strict=True):
-                if sha256(data[start : start + size]).hexdigest() == blob:
-                    good.add(blob)
-                else:
-                    why = why or "a blob has another digest"
-                    self.lost[blob] = f"pack {name[:12]} is damaged"
-                start += size
-        if why and name not in self.damaged:
-            self.findings.append(damaged_pack(name, why))
-            self.damaged.add(name)
-
-    def _altered(self, name: str) -> str:
-        try:
-            fd = self._repo.root.open(pack_path(name))
-        except OSError as error:
-            return str(error)
-        try:
-            digest, size = digests.of_fd(fd)
-        except OSError as error:
-            return str(error)
-        finally:
-            os.close(fd)
-        self.count += 1
-        self.bytes += size
-        return "" if digest == name else "its bytes are not those of its name"
+    def report(self) -> Verified:
+        """What was read."""
+        damaged = frozenset(self._why)
+        return Verified(0, 0, self._read, self._bytes, (), damaged, self._before, self._unread)
 
 
-class _Trouble(NamedTuple):
-    """What is wrong with one tree itself: it cannot be read, or files in it cannot."""
-
-    unreadable: str
-    files: list[tuple[str, str]]
-
-
-class _Forest:
-    """Every distinct tree of the chosen snapshots, each looked at once."""
-
-    def __init__(self, blobs: Blobs, lost: dict[str, str]) -> None:
-        self._blobs, self._lost = blobs, lost
-        self._sizes: dict[str, int] = {}
-        for _, _, frame in blobs.index.frames:
-            self._sizes.update(zip(frame.ids, frame.sizes, strict=True))
-        self._children: dict[str, list[DirectoryEntry]] = {}
-        self._parents: dict[str, set[str]] = {}
-        self._trouble: dict[str, _Trouble] = {}
-        self._needed: set[str] = set()
-
-    @property
-    def checked(self) -> int:
-        """How many trees and blobs were looked at."""
-        return len(self._children) + len(self._needed)
-
-    def check(self, chosen: Collection[Document], progress: Progress) -> None:
-        """Look at all trees."""
-        waiting = [document.root for document in chosen]
-        progress.start("checking directories")
-        while waiting:
-            tree = waiting.pop()
-            if tree not in self._children:
-                self._children[tree] = self._look_at(tree)
-                for child in self._children[tree]:
-                    self._parents.setdefault(child.tree, set()).add(tree)
-                    waiting.append(child.tree)
-                progress.advance()
-        progress.finish()
-
-    def _look_at(self, tree: str) -> list[DirectoryEntry]:
-        try:
-            files, directories = trees.parse(self._blobs.get(tree))
-        except Damaged as error:
-            self._trouble[tree] = _Trouble(error.message, [])
-            return []
-        bad = [(entry.path, why) for entry in files if (why := self._wrong_with(entry))]
-        if bad:
-            self._trouble[tree] = _Trouble("", bad)
-        return directories
-
-    def _wrong_with(self, entry: FileEntry) -> str:
-        needed = [*(entry.good or ()), *(entry.found or ())]
-        self._needed.update(needed)
-        for name in needed:
-            if name not in self._sizes:
-                return f"blob {name[:12]} is in no readable pack"
-            if name in self._lost:
-                return self._lost[name]
-        if entry.good is not None and sum(self._sizes[name] for name in entry.good) != entry.size:
-            return f"its blobs do not make the {entry.size:,} bytes that the snapshot says"
-        return ""
-
-    def findings(self, chosen: Collection[Document]) -> list[Finding]:
-        """One finding for each path that is hit, naming the snapshots."""
-        hits: dict[str, tuple[str, list[str]]] = {}
-        broken = self._with_trouble_below()
-        for document in chosen:
-            for path, why in self._hit(document.root, broken):
-                if len(hits) < MAX_NAMED or path in hits:
-                    hits.setdefault(path, (why, []))[1].append(document.id)
-        return [_hit_finding(path, why, names) for path, (why, names) in sorted(hits.items())]
-
-    def _with_trouble_below(self) -> set[str]:
-        broken: set[str] = set()
-        waiting = list(self._trouble)
-        while waiting:
-            tree = waiting.pop()
-            if tree not in broken:
-                broken.add(tree)
-                waiting += self._parents.get(tree, ())
-        return broken
-
-    def _hit(self, root: str, broken: set[str]) -> Iterable[tuple[str, str]]:
-        waiting = [("", root)]
-        named = 0
-        while waiting and named < MAX_NAMED:
-            path, tree = waiting.pop()
-            if tree not in broken:
-                continue
-            trouble = self._trouble.get(tree)
-            if trouble is not None and trouble.unreadable:
-                named += 1
-                yield path, f"the directory cannot be read: {trouble.unreadable}"
-            prefix = path + "/" if path else ""
-            for name, why in trouble.files if trouble else ():
-                named += 1
-                yield prefix + name, why
-            waiting += [(prefix + child.path, child.tree) for child in self._children.get(tree, ())]
-
-
-def _hit_finding(path: str, why: str, names: list[str]) -> Finding:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    plural = "snapshots" if len(names) > 1 else "snapshot"
-    return Finding(
-        "MB130",
-        f"not restorable from {plural} {', '.join(names[:3])}{more}: {why}",
-        path,
-        hint="memorybank backup stores it again if the bank still has it; another snapshot may have an earlier version",
-    )
+def _interrupted(done: int, of: int, resumable: bool) -> str:
+    text = f"interrupted: {done:,} of {counted(of, 'pack')} were read"
+    return f"{text}; memorybank snapshot verify --read-data --resume goes on from there" if resumable else text

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from memorybank_cli.base import files
-from memorybank_cli.snapshots import documents, trees
+from memorybank_cli.snapshots import documents, keys, trees
 from memorybank_cli.snapshots.blobs import Blobs
 from memorybank_cli.snapshots.repository import Repository
-from memorybank_cli.snapshots.saving import Folder, Row, Saved, Totals, save
+from memorybank_cli.snapshots.saving import Folder, Item, Row, Saved, Totals, save
 
 MTIME = 1_700_000_000_123_456_789
 
@@ -29,7 +29,7 @@ def save_files(repo: Repository, contents: Mapping[str, bytes], **fields: Any) -
     return save_rows(repo, [row(path, data) for path, data in sorted(contents.items())], **fields)
 
 
-def save_rows(repo: Repository, rows: Iterable[Row | Folder], **fields: Any) -> Saved:
+def save_rows(repo: Repository, rows: Iterable[Item], **fields: Any) -> Saved:
     def describe(_totals: Totals) -> documents.Meta:
         return meta(**fields)
 
@@ -101,10 +101,16 @@ GOLDEN: dict[str, bytes] = {
 """What the golden repository restores to, by escaped path; metrics were found damaged and have a good version."""
 
 
-def golden_rows() -> Iterator[Row | Folder]:
-    """The rows of the golden snapshot."""
+MANY: dict[str, bytes] = {**GOLDEN, **{f"trades/all/{n:03}.json": b'{"trade_id": %d}' % n for n in range(100)}}
+"""What the later golden repositories restore to: one directory is cut into parts."""
+PASSPHRASE = keys.Secret("passphrase", "correct horse, bätterie".encode())
+RAW_KEY = keys.Secret("raw", bytes(range(32)))
+
+
+def golden_rows(contents: Mapping[str, bytes]) -> Iterator[Row | Folder]:
+    """The rows of a golden snapshot."""
     yield Folder("state", 0o750, MTIME)
-    for path, data in sorted(GOLDEN.items()):
+    for path, data in sorted(contents.items()):
         if path == "trades/damaged.json":
             yield Row(path, 0o600, MTIME, len(data), found_content=lambda data=data: data, rule="MB103")  # type: ignore[misc]
         elif path == "metrics/metrics.json":
@@ -113,8 +119,11 @@ def golden_rows() -> Iterator[Row | Folder]:
             yield row(path, data)
 
 
-def make_golden(directory: Path) -> None:
-    """Make the golden repository anew: only when a format is released, never to make a test pass."""
-    with Repository.create(directory, reserve=0) as repo:
-        save_rows(repo, golden_rows(), bank_id="0192f0c4-0000-7000-8000-000000000001", seq=7, tags=("golden",))
+def make_golden(directory: Path, contents: Mapping[str, bytes] = GOLDEN, *, encrypted: bool = False) -> None:
+    """Make a golden repository anew: only when a format is released, never to make a test pass."""
+    with Repository.create(directory, reserve=0, secret=PASSPHRASE if encrypted else None) as repo:
+        if repo.key is not None:
+            keys.add(repo.backend, repo.repo_id, repo.key.master, RAW_KEY, "cron")
+        rows = golden_rows(contents)
+        save_rows(repo, rows, bank_id="0192f0c4-0000-7000-8000-000000000001", seq=7, tags=("golden",))
     files.remove(files.make_root(directory), "lock")

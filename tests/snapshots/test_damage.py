@@ -128,7 +128,7 @@ def test_files_under_each_others_names(place: Path) -> None:
 
 def test_a_damaged_frame_takes_only_its_own_files_along(repo: Repository) -> None:
     noise = random.Random(4).randbytes
-    contents = {f"{number:02}": noise(100_000) for number in range(8)}
+    contents = {f"{number:02}": noise(150_000) for number in range(8)}
     document = making.save_files(repo, contents).document
     (pack,) = making.packs_of(repo)
     data = bytearray(pack.read_bytes())

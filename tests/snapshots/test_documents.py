@@ -64,6 +64,14 @@ def test_latest_passes_over_suspect_ones(repo: Repository) -> None:
     assert documents.resolve(repo, suspect.id) == suspect
 
 
+def test_latest_passes_over_what_a_rollback_replaced(repo: Repository) -> None:
+    documents.write(repo, documents.make(ROOT, 0, 0, making.meta(seq=2, tags=("a", documents.SAFETY))))
+    assert documents.resolve(repo, "latest").seq == 2
+    documents.write(repo, documents.make(ROOT, 0, 0, making.meta(seq=1)))
+    documents.write(repo, documents.make(ROOT, 0, 0, making.meta(seq=3, status="suspect")))
+    assert documents.resolve(repo, "latest").seq == 1
+
+
 def test_names_prefixes_and_digits(repo: Repository) -> None:
     made = [documents.make(ROOT, 0, 0, making.meta(seq=seq)) for seq in (1, 2)]
     for document in made:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -11,20 +12,41 @@ from pathlib import Path
 import pytest
 
 from memorybank_cli.base.names import unescape
-from memorybank_cli.snapshots import documents, index
-from memorybank_cli.snapshots.repository import Repository
+from memorybank_cli.snapshots import documents, index, keys
+from memorybank_cli.snapshots.repository import Repository, unlocking
 from memorybank_cli.snapshots.restoring import restore_to
 from memorybank_cli.snapshots.verifying import verify
 from tests.snapshots import making
 
 HERE = Path(__file__).parent
 SCRIPT = HERE.parents[1] / "scripts" / "restore.py"
-EXPECTED = {os.fsencode(unescape(path)): data for path, data in making.GOLDEN.items()}
+FIRST, PARTS, ENCRYPTED = "repository-1", "repository-1-parts", "repository-1-encrypted"
+CONTENTS = {FIRST: making.GOLDEN, PARTS: making.MANY, ENCRYPTED: making.MANY}
+SECRETS = [making.PASSPHRASE, making.RAW_KEY]
+# The stand-alone script may use these and nothing else; cryptography is built on the last one.
+BARE = ("zstandard", "cryptography", "_cffi_backend")
+
+
+def expected(name: str) -> dict[bytes, bytes]:
+    return {os.fsencode(unescape(path)): data for path, data in CONTENTS[name].items()}
+
+
+@pytest.fixture(params=list(CONTENTS))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def golden(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(HERE / "golden" / "repository-1", tmp_path / "golden"))
+def golden(tmp_path: Path, name: str) -> Path:
+    return copied(tmp_path, name)
+
+
+def copied(tmp_path: Path, name: str) -> Path:
+    return Path(shutil.copytree(HERE / "golden" / name, tmp_path / "golden"))
+
+
+def opened(place: Path, secret: keys.Secret = making.RAW_KEY) -> Repository:
+    return Repository.open(place, unlock=unlocking(secret))
 
 
 def on_disk(directory: Path) -> dict[bytes, bytes]:
@@ -33,7 +55,13 @@ def on_disk(directory: Path) -> dict[bytes, bytes]:
 
 def run_script(*arguments: object) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-I", str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True, check=False, cwd="/")
+    return subprocess.run(words, capture_output=True, text=True, check=False, cwd="/", stdin=subprocess.DEVNULL)
+
+
+def key_file(place: Path, secret: keys.Secret, end: bytes = b"") -> Path:
+    path = place / "key"
+    path.write_bytes(secret.value + end)
+    return path
 
 
 def snapshot_of(place: Path) -> str:
@@ -41,35 +69,75 @@ def snapshot_of(place: Path) -> str:
     return name
 
 
-def test_the_golden_repository_is_small_and_sound(golden: Path) -> None:
-    assert sum(map(len, making.on_disk(golden).values())) < 8192
-    with Repository.open(golden) as repo:
+def test_a_golden_repository_is_small_and_sound(golden: Path) -> None:
+    assert sum(map(len, making.on_disk(golden).values())) < 20_000
+    with opened(golden) as repo:
         assert verify(repo, read_data=True).findings == ()
         assert index.load(repo).caches
 
 
-def test_it_restores(golden: Path, tmp_path: Path) -> None:
-    with Repository.open(golden) as repo:
+def test_it_restores(golden: Path, name: str, tmp_path: Path) -> None:
+    with opened(golden) as repo:
+        assert repo.encrypted == (name == ENCRYPTED)
         document = documents.resolve(repo, "latest")
         restored = restore_to(repo, document, tmp_path / "out")
     assert (document.seq, document.tags) == (7, ("golden",))
-    assert on_disk(tmp_path / "out") == EXPECTED
+    assert on_disk(tmp_path / "out") == expected(name)
     assert [(finding.rule, finding.path) for finding in restored.findings] == [("MB103", "trades/damaged.json")]
 
 
-def test_it_restores_with_the_script_alone(golden: Path, tmp_path: Path) -> None:
-    result = run_script(golden, snapshot_of(golden), tmp_path / "out")
+def test_it_restores_with_the_script_alone(golden: Path, name: str, tmp_path: Path) -> None:
+    result = run_script(golden, snapshot_of(golden), tmp_path / "out", key_file(tmp_path, making.RAW_KEY))
     assert result.returncode == 0, result.stderr
-    assert on_disk(tmp_path / "out") == EXPECTED
+    assert on_disk(tmp_path / "out") == expected(name)
     assert "MB103" in result.stderr
     info = (tmp_path / "out" / "README.md").stat()
     assert (info.st_mode & 0o777, info.st_mtime_ns) == (0o640, making.MTIME)
     assert (tmp_path / "out" / "state").is_dir()
 
 
-def test_the_golden_content_can_be_made_anew(tmp_path: Path, golden: Path) -> None:
-    making.make_golden(tmp_path / "anew")
-    with Repository.open(tmp_path / "anew") as made, Repository.open(golden) as old:
+def test_the_script_needs_nothing_but_its_two_packages(golden: Path, name: str, tmp_path: Path) -> None:
+    bare = tmp_path / "packages"
+    bare.mkdir()
+    for package in BARE if name == ENCRYPTED else BARE[:1]:
+        found = importlib.util.find_spec(package)
+        assert found is not None
+        assert found.origin is not None
+        real = Path(found.origin).parent if found.submodule_search_locations else Path(found.origin)
+        (bare / real.name).symlink_to(real)
+    start = (
+        f"import sys, runpy; sys.path.insert(0, {str(bare)!r}); sys.argv.pop(0); "
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    words = [str(SCRIPT), str(golden), snapshot_of(golden), str(tmp_path / "out")]
+    words.append(str(key_file(tmp_path, making.PASSPHRASE, b"\n")))
+    command = [sys.executable, "-I", "-S", "-c", start, *words]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+    assert result.returncode == 0, result.stderr
+    assert on_disk(tmp_path / "out") == expected(name)
+
+
+@pytest.mark.parametrize("secret", SECRETS, ids=["passphrase", "raw"])
+def test_each_key_opens_the_encrypted_one(tmp_path: Path, secret: keys.Secret) -> None:
+    golden = copied(tmp_path, ENCRYPTED)
+    with opened(golden, secret) as repo:
+        assert documents.resolve(repo, "latest").seq == 7
+    assert run_script(golden, snapshot_of(golden), tmp_path / "out", key_file(tmp_path, secret)).returncode == 0
+
+
+@pytest.mark.parametrize("wrong", [b"guess", b"0" * 64, b"", b"x" * 32])
+def test_the_script_says_when_no_key_fits(tmp_path: Path, wrong: bytes) -> None:
+    golden = copied(tmp_path, ENCRYPTED)
+    (tmp_path / "key").write_bytes(wrong)
+    result = run_script(golden, snapshot_of(golden), tmp_path / "out", tmp_path / "key")
+    assert result.returncode == 1
+    assert result.stderr == "no key of the repository fits\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_golden_content_can_be_made_anew(tmp_path: Path, golden: Path, name: str) -> None:
+    making.make_golden(tmp_path / "anew", CONTENTS[name], encrypted=name == ENCRYPTED)
+    with opened(tmp_path / "anew", making.PASSPHRASE) as made, opened(golden) as old:
         assert documents.resolve(made, "latest") == documents.resolve(old, "latest")
 
 
@@ -91,11 +159,36 @@ def test_the_script_lists_what_a_damaged_pack_took_along(tmp_path: Path) -> None
     assert making.on_disk(tmp_path / "out") == {"a": b"1"}
 
 
+def test_the_script_lists_lost_parts_of_a_directory_and_restores_the_rest(tmp_path: Path) -> None:
+    with Repository.create(tmp_path / "repo", reserve=0) as repo:
+        making.save_files(repo, making.MANY, seq=1)
+        old = making.packs_of(repo)
+        new = {"trades/all/0995.json": b"more", "z": b"z"}
+        newest = making.save_files(repo, {**making.MANY, **new}, seq=2).document
+    for pack in old:
+        pack.unlink()
+    result = run_script(tmp_path / "repo", newest.id, tmp_path / "out")
+    assert result.returncode == 1
+    assert f"lost: a part of {tmp_path}/out/trades/all" in result.stderr
+    assert making.on_disk(tmp_path / "out") == new
+
+
 def test_the_script_refuses_a_damaged_document(golden: Path, tmp_path: Path) -> None:
     name = snapshot_of(golden)
     path = golden / "snapshots" / name
-    path.write_bytes(path.read_bytes().replace(b'"seq": 7', b'"seq": 8'))
-    result = run_script(golden, name, tmp_path / "out")
+    data = bytearray(path.read_bytes())
+    data[data.find(b'"seq": 7') + 7] ^= 1
+    path.write_bytes(data)
+    result = run_script(golden, name, tmp_path / "out", key_file(tmp_path, making.RAW_KEY))
     assert result.returncode == 1
     assert "is damaged" in result.stderr
+    assert "Traceback" not in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_plain_repository_restores_without_its_config(tmp_path: Path) -> None:
+    golden = copied(tmp_path, PARTS)
+    (golden / "config.json").write_bytes(b"")
+    result = run_script(golden, snapshot_of(golden), tmp_path / "out")
+    assert result.returncode == 0
+    assert on_disk(tmp_path / "out") == expected(PARTS)

@@ -10,9 +10,10 @@ import pytest
 import zstandard
 
 from memorybank_cli.base.errors import OperationFailed
-from memorybank_cli.snapshots import index, packs
+from memorybank_cli.snapshots import index, packing, packs
 from memorybank_cli.snapshots.blobs import Blobs
-from memorybank_cli.snapshots.packs import FILE_BLOB_SIZE, HEAD_SIZE, PackWriter, decompress, parse_footer, read_pack
+from memorybank_cli.snapshots.packing import PackWriter
+from memorybank_cli.snapshots.packs import FILE_BLOB_SIZE, HEAD_SIZE, decompress, parse_footer, read_pack
 from memorybank_cli.snapshots.repository import Repository, pack_path
 from memorybank_cli.snapshots.sealing import Damaged
 from tests.snapshots import making
@@ -71,14 +72,14 @@ def test_what_is_known_or_was_added_before_is_not_written_again(repo: Repository
 def test_small_blobs_share_frames_and_packs_are_sealed_in_time(
     repo: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packs, "PACK_SIZE", 1 << 20)
+    monkeypatch.setattr(packing, "PACK_SIZE", 1 << 20)
     noise = random.Random(2).randbytes
     writer = PackWriter(repo, {})
     ids = [writer.add(noise(4096))[0] for _ in range(1000)]
     written = writer.finish()
     assert len(written) == 4
     assert all(pack.size <= (1 << 20) + (256 << 10) for pack in written)
-    assert {len(frame.ids) for pack in written for frame in pack.frames[:-1]} == {32}
+    assert {len(frame.ids) for pack in written for frame in pack.frames[:-1]} == {packs.FRAME_SIZE // 4096}
     assert [name for pack in written for frame in pack.frames for name in frame.ids] == ids
 
 

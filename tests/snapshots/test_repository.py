@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -136,3 +137,35 @@ def test_a_repository_inside_the_bank_is_seen_by_any_name(tmp_path: Path) -> Non
     assert not is_inside(tmp_path / "bank2", bank)
     assert not is_inside(tmp_path, bank)
     assert not is_inside(bank / ".." / "repo", bank)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOLCK, errno.ENOTSUP, errno.ENOSPC])
+def test_where_no_lock_can_be_had_one_still_reads(
+    repo: Repository, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = making.save_files(repo, {"a.json": b"{}"})
+
+    def refuse(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("memorybank_cli.base.locks.open_for_append", refuse)
+    with repo.reading():
+        assert making.read_back(repo, saved.document) == {"a.json": b"{}"}
+    with pytest.raises(OSError, match=r"."), repo.adding():
+        pass
+
+
+def test_other_trouble_with_the_lock_is_raised(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EIO, "trouble")
+
+    monkeypatch.setattr("memorybank_cli.base.locks.open_for_append", refuse)
+    with pytest.raises(OSError, match="trouble"), repo.reading():
+        pass
+
+
+def test_an_error_while_reading_is_no_trouble_with_the_lock(repo: Repository) -> None:
+    with pytest.raises(OSError, match="full"), repo.reading():
+        raise OSError(errno.ENOSPC, "full")
+    with repo.alone(timeout=0):
+        pass

@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 
+from memorybank_cli.base import digests, files
 from memorybank_cli.base.errors import NotFound, OperationFailed, Refused
-from memorybank_cli.snapshots import documents
-from memorybank_cli.snapshots.packs import FILE_BLOB_SIZE, PackWriter
+from memorybank_cli.snapshots import documents, restoring, trees
+from memorybank_cli.snapshots.blobs import Blobs
+from memorybank_cli.snapshots.packing import PackWriter
+from memorybank_cli.snapshots.packs import FILE_BLOB_SIZE
 from memorybank_cli.snapshots.repository import Repository
 from memorybank_cli.snapshots.restoring import restore_to
 from memorybank_cli.snapshots.saving import Folder, Row
@@ -179,3 +184,97 @@ def test_a_repository_that_cannot_be_written_is_read(
     monkeypatch.setattr("memorybank_cli.base.files.os", ReadOnly(0, None))
     restore_to(repo, document, tmp_path / "out")
     assert making.on_disk(tmp_path / "out") == CONTENTS
+
+
+@pytest.fixture
+def two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if every restore were large enough for a second process."""
+    monkeypatch.setattr("memorybank_cli.base.workers.pays", lambda _: True)
+    monkeypatch.setattr(restoring, "SHARE", 3)
+
+
+def many() -> dict[str, bytes]:
+    return {f"d{number % 3}/e/{number:03d}": b"%d" % number * 50 for number in range(100)} | {"top": b""}
+
+
+@pytest.mark.usefixtures("two")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+class TestTwoProcesses:
+    """Large restores; each process writes its share."""
+
+    def test_they_restore_every_byte_and_time(self, repo: Repository, tmp_path: Path) -> None:
+        document = making.save_files(repo, many()).document
+        done = restore_to(repo, document, tmp_path / "out")
+        assert making.on_disk(tmp_path / "out") == many()
+        assert (done.files, done.bytes, done.findings) == (len(many()), document.bytes, ())
+        assert {path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == {making.MTIME}
+
+    def test_they_restore_a_part(self, repo: Repository, tmp_path: Path) -> None:
+        document = making.save_files(repo, many()).document
+        done = restore_to(repo, document, tmp_path / "out", ["d1", "top"])
+        expected = {path: data for path, data in many().items() if path.startswith(("d1/", "top"))}
+        assert making.on_disk(tmp_path / "out") == expected
+        assert done.files == len(expected)
+
+    def test_damage_met_by_either_is_told_once(
+        self, repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        document = making.save_files(repo, many()).document
+        lost = {digests.of(b"%d" % number * 50) for number in (0, 1, 50, 99)}
+        blobs = Blobs(repo)
+        directory = trees.find(blobs, document.root, "d2")
+        assert isinstance(directory, trees.DirectoryEntry)
+        lost.add(directory.tree)
+        real = Blobs.get
+
+        def get(self: Blobs, name: str) -> bytes:
+            if name in lost:
+                raise Damaged("it is lost")
+            return real(self, name)
+
+        monkeypatch.setattr(Blobs, "get", get)
+        done = restore_to(repo, document, tmp_path / "out")
+        paths = ["d0/e/000", "d0/e/099", "d1/e/001", "d2"]
+        assert sorted(finding.path for finding in done.findings) == paths
+        kept = {path: data for path, data in many().items() if not path.startswith(tuple(paths))}
+        assert making.on_disk(tmp_path / "out") == kept
+        assert done.files == len(kept)
+
+    @pytest.mark.parametrize("where", ["here", "there"])
+    def test_an_error_in_either_leaves_nothing(
+        self, repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+    ) -> None:
+        document = making.save_files(repo, many()).document
+        ours, real = os.getpid(), files.write_new
+
+        def write_new(*args: Any) -> os.stat_result:
+            if (os.getpid() == ours) == (where == "here"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return real(*args)
+
+        monkeypatch.setattr(files, "write_new", write_new)
+        with pytest.raises(OperationFailed, match="cannot restore"):
+            restore_to(repo, document, tmp_path / "out")
+        assert list(tmp_path.glob("out")) == list(tmp_path.glob(".mb-*")) == []
+
+    def test_a_second_process_that_dies_is_told(
+        self, repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        document = making.save_files(repo, many()).document
+        ours, real = os.getpid(), files.write_new
+
+        def write_new(*args: Any) -> os.stat_result:
+            if os.getpid() != ours:
+                os._exit(137)
+            return real(*args)
+
+        monkeypatch.setattr(files, "write_new", write_new)
+        with pytest.raises(OperationFailed, match="second process"):
+            restore_to(repo, document, tmp_path / "out")
+        assert list(tmp_path.glob("out")) == list(tmp_path.glob(".mb-*")) == []
+
+    def test_more_files_than_the_document_says_are_refused(self, repo: Repository, tmp_path: Path) -> None:
+        document = replace(making.save_files(repo, many()).document, files=40)
+        with pytest.raises(Damaged, match="more files"):
+            restore_to(repo, document, tmp_path / "out")
+        assert list(tmp_path.glob("out")) == []

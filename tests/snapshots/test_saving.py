@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memorybank_cli.base import digests
 from memorybank_cli.base.errors import Locked, OperationFailed
 from memorybank_cli.base.names import escape
+from memorybank_cli.base.records import Progress
 from memorybank_cli.snapshots import documents, trees
 from memorybank_cli.snapshots.blobs import Blobs
 from memorybank_cli.snapshots.packs import FILE_BLOB_SIZE
 from memorybank_cli.snapshots.repository import Repository
-from memorybank_cli.snapshots.saving import Folder, Row, Totals, save
+from memorybank_cli.snapshots.saving import Folder, Hooks, Item, Row, Sound, Totals, Whole, save
 from tests.snapshots import making
 
 NAMES = st.text(
@@ -259,3 +261,97 @@ def test_packs_of_a_run_that_was_killed_are_used_by_the_next(repo: Repository) -
     blobs = Blobs(repo)
     data = b"".join(blobs.get(name) for name in blobs.index.where)
     assert making.save_files(repo, {"a": data}).new_bytes < pack.stat().st_size / 2
+
+
+def batch(contents: dict[str, bytes], instead: Callable[[str], Row | None] = lambda _: None, **read: bytes) -> Sound:
+    """Files right in `d`, read as `contents` or, where given, as other bytes."""
+
+    def reading(name: str) -> bytes:
+        data = read.get(name, contents[name])
+        if data == b"gone":
+            raise FileNotFoundError(name)
+        return data
+
+    rows = [(name, 0o640, making.MTIME, len(data), digests.of(data)) for name, data in sorted(contents.items())]
+    return Sound("d", rows, reading, instead)
+
+
+def test_a_batch_of_sound_files_is_what_single_rows_are(repo: Repository) -> None:
+    contents = {"a": b"1", "b": b"2", "c": b"1"}
+    folder = Folder("d", 0o700, 5)
+    one = making.save_rows(repo, [folder, batch(contents)], seq=1)
+    other = making.save_rows(repo, [folder, *(making.row(f"d/{name}", data) for name, data in contents.items())], seq=2)
+    assert one.document.root == other.document.root
+    assert (one.document.files, one.document.bytes, one.new_files, other.new_files) == (3, 3, 2, 0)
+    assert making.read_back(repo, one.document) == {f"d/{name}": data for name, data in contents.items()}
+
+
+def test_a_file_of_a_batch_that_is_another_by_now_is_looked_at_singly(repo: Repository) -> None:
+    asked: list[str] = []
+
+    def instead(name: str) -> Row | None:
+        asked.append(name)
+        return making.row(f"d/{name}", b"newer") if name == "b" else None
+
+    saved = making.save_rows(repo, [batch({"a": b"1", "b": b"2", "c": b"3"}, instead, b=b"newer", c=b"gone")])
+    assert asked == ["b", "c"]
+    assert making.read_back(repo, saved.document) == {"d/a": b"1", "d/b": b"newer"}
+    assert (saved.document.files, saved.document.bytes) == (2, 6)
+
+
+def test_a_whole_directory_is_taken_over(repo: Repository) -> None:
+    heard: dict[str, str] = {}
+    there: list[Item] = [Folder("d", 0o750, 5), making.row("d/e/f", b"1"), making.row("g", b"2")]
+    first = save(repo, there, lambda _: making.meta(seq=1), hooks=Hooks(closed=heard.__setitem__))
+    assert heard[""] == first.document.root
+    rows: list[Item] = [Whole("d", 0o750, 5, heard["d"], 1, 1), making.row("g", b"2")]
+    second = making.save_rows(repo, rows, seq=2)
+    assert second.document.root == first.document.root
+    assert (second.document.files, second.document.bytes, second.new_packs) == (2, 2, 0)
+    with pytest.raises(ValueError, match="does not hold"):
+        making.save_rows(repo, [Whole("d", 0o750, 5, "0" * 64, 1, 1)], seq=3)
+
+
+def test_a_pack_that_vanishes_under_a_whole_directory_means_no_snapshot(repo: Repository) -> None:
+    heard: dict[str, str] = {}
+    rows: list[Item] = [Folder("d", 0o750, 5), making.row("d/f", b"1")]
+    save(repo, rows, lambda _: making.meta(seq=1), hooks=Hooks(closed=heard.__setitem__))
+    making.save_files(repo, {"other": b"2"}, seq=2)
+
+    def later() -> Iterator[Item]:
+        yield Whole("d", 0o750, 5, heard["d"], 1, 1)
+        for pack in making.packs_of(repo):
+            pack.unlink()
+
+    with pytest.raises(OperationFailed, match="during the backup"):
+        making.save_rows(repo, later(), seq=3)
+
+
+def test_packs_that_no_cache_names_are_synced_before_a_snapshot_rests_on_them(
+    repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    making.save_files(repo, {"a": b"1"}, seq=1)
+    making.drop_index(repo)
+    settled: list[str] = []
+    monkeypatch.setattr(repo.backend, "settle", settled.extend)
+    making.save_files(repo, {"a": b"1", "b": b"2"}, seq=2)
+    assert len(settled) == 1
+    assert (Path(repo.path) / settled[0]) in making.packs_of(repo)
+    settled.clear()
+    making.save_files(repo, {"a": b"1", "b": b"2"}, seq=3)
+    assert settled == []
+
+
+def test_the_total_is_told(repo: Repository) -> None:
+    heard: list[object] = []
+
+    class Hearing(Progress):
+        def start(self, what: str, total: int | None = None) -> None:
+            heard.append((what, total))
+
+        def advance(self, count: int = 1) -> None:
+            heard.append(count)
+
+    rows: list[Item] = [batch({"a": b"1", "b": b"2"}), making.row("x", b"3")]
+    save(repo, rows, lambda _: making.meta(), Hearing(), hooks=Hooks(total=3))
+    assert heard == [("saving files", 3), 2, 1]

@@ -11,10 +11,11 @@ from memorybank_cli.base.errors import OperationFailed
 from memorybank_cli.base.names import escape
 from memorybank_cli.snapshots import trees
 from memorybank_cli.snapshots.blobs import Blobs
-from memorybank_cli.snapshots.packs import PackWriter
+from memorybank_cli.snapshots.building import TreeBuilder
+from memorybank_cli.snapshots.packing import PackWriter
 from memorybank_cli.snapshots.repository import Repository
 from memorybank_cli.snapshots.sealing import Damaged
-from memorybank_cli.snapshots.trees import DirectoryEntry, FileEntry, TreeBuilder
+from memorybank_cli.snapshots.trees import DirectoryEntry, FileEntry
 from tests.snapshots import making
 
 A, B = "a" * 64, "b" * 64
@@ -36,7 +37,7 @@ def built(paths: list[str]) -> tuple[str, dict[str, bytes]]:
 
 
 def listed(root: str, stored: dict[str, bytes], prefix: str = "") -> list[str]:
-    files, directories = trees.parse(stored[root], prefix)
+    _, files, directories, _ = trees.parse(stored[root], prefix, stored.__getitem__)
     return [entry.path for entry in files] + [
         path for inner in directories for path in listed(inner.tree, stored, inner.path)
     ]
@@ -135,7 +136,7 @@ def test_what_is_no_tree_at_all_is_refused(data: bytes) -> None:
 def test_names_that_another_python_would_escape_are_read() -> None:
     later, earlier = "new\U0001fae9", escape("bell\x07")
     data = orjson.dumps([entry(name="a\x7f"), entry(name=earlier), entry(name=later)])
-    files, _ = trees.parse(data)
+    _, files, *_ = trees.parse(data)
     assert [file.path for file in files] == ["a\\x7f", "bell\\x07", escape(later)]
 
 
@@ -151,7 +152,7 @@ VALUES = st.recursive(
 @given(st.binary(max_size=200) | VALUES.map(orjson.dumps))
 def test_parsing_anything_gives_entries_or_damage(data: bytes) -> None:
     try:
-        files, directories = trees.parse(data)
+        _, files, directories, _ = trees.parse(data)
     except Damaged:
         return
     assert all(isinstance(file, FileEntry) for file in files)
