@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.catalog import FILE_OPS
 from memorybank_cli.bank.layout import account_file
+from memorybank_cli.base.exact_json import dumps
 
 RENDERED = "files.rendered"
 
@@ -43,15 +45,32 @@ def shown_by(bank: Bank, seq: int, account: str) -> int:
     return after if type(after) is int and 0 <= after < seq else seq
 
 
-def record_of(bank: Bank, account: str) -> Record | None:
-    """What the journal says of an account's head; None where it says nothing."""
-    expected = bank.catalog.row(account_file(account, "whole_history")).expected
-    if expected is None:
+def record_of(bank: Bank, account: str, upto: int | None = None) -> Record | None:
+    """What the journal says of an account's head, now or as of line `upto`; None where it says nothing."""
+    path = account_file(account, "whole_history")
+    if upto is None:
+        expected = bank.catalog.row(path).expected
+        sha, seq = (expected.sha, expected.seq) if expected else (None, 0)
+    else:
+        sha, seq = recorded_at(bank, path, upto)
+    if sha is None:
         return None
-    core = _core(bank, expected.seq)
-    after = expected.seq if core.get("op") == RENDERED else shown_by(bank, expected.seq, account)
+    core = _core(bank, seq)
+    after = seq if core.get("op") == RENDERED else shown_by(bank, seq, account)
     rendered = core.get("op") == RENDERED
-    return Record(expected.sha, expected.seq, after, _base(core.get("base")), rendered, not rendered or "base" in core)
+    return Record(sha, seq, after, _base(core.get("base")), rendered, not rendered or "base" in core)
+
+
+def recorded_at(bank: Bank, path: str, upto: int) -> tuple[str | None, int]:
+    """The digest that a file had by the journal's line `upto`, None for no file, and the line that says so."""
+    found: tuple[str | None, int] = (None, 0)
+    for line in bank.journal.lines(0, (dumps(path),)):
+        if line.seq > upto:
+            break
+        for row in line.core.get("files", ()) if line.op in FILE_OPS else ():
+            if row[0] == path:
+                found = row[1], line.seq
+    return found
 
 
 def _core(bank: Bank, seq: int) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from memorybank_cli.accounts.history import History, Message
 from memorybank_cli.bank.bank import Bank
@@ -34,40 +35,96 @@ def is_message(line: Line) -> bool:
     return line.op == STORED and line.core.get("kind") == "message" and line.data is not None
 
 
-def whole(bank: Bank, account: str, upto: int) -> Iterator[Line]:
+def whole(bank: Bank, account: str, upto: int, edit: Edit | None = None) -> Iterator[Line]:
     """The lines that make up the account's whole history as of line `upto`, without what was taken back.
 
-    Raises AccountDamaged where the journal does not hold it from the beginning.
+    With `edit` as they would be after it. Raises AccountDamaged where the journal does not hold it from the beginning.
     """
+    course = course_of(bank, account, upto)
+    if course is not None and edit is not None:
+        course = course.after(upto, edit)
     begun = False
-    for start, stop in _stretches(bank, account, upto):
-        for line in lines_about(bank, account, start, stop):
-            if line.op == RESTORED:
-                continue  # where it led stands in the stretches
-            if not begun and line.op != CREATED:
-                break
-            begun = True
-            yield line
-        if not begun:
+    for line in lines_about(bank, account, 0, upto) if course else ():
+        if line.op == RESTORED or course is None or line.seq not in course:
+            continue  # where a restore led stands in the course
+        if not begun and line.op != CREATED:
             break
+        begun = True
+        yield line
     if not begun:
         raise not_whole(account)
 
 
-def _stretches(bank: Bank, account: str, upto: int) -> list[tuple[int, int]]:
-    """Parts of the journal, each after a line and up to one: a restore goes on from the line that it names."""
+class Edit(NamedTuple):
+    """Lines of single messages that a restore put back among the others, and lines that it took out."""
+
+    taken: frozenset[int]
+    dropped: frozenset[int]
+
+
+class _Level(NamedTuple):
+    """Lines after `after` and up to `upto` count; of the earlier ones those that `edit` names are settled by it."""
+
+    after: int
+    upto: int
+    edit: Edit
+
+
+class Course:
+    """Which lines of the journal make up a history: all but for those that restores took back."""
+
+    def __init__(self, levels: Iterable[_Level]) -> None:
+        self._levels = tuple(levels)
+
+    def __contains__(self, seq: int) -> bool:
+        for level in self._levels:
+            if seq > level.after:
+                return seq <= level.upto
+            if seq in level.edit.taken or seq in level.edit.dropped:
+                return seq in level.edit.taken
+        return False
+
+    def after(self, seq: int, edit: Edit) -> Course:
+        """The course as it would be if a restore after line `seq` made an edit."""
+        return Course((_Level(seq, seq, edit), *self._levels))
+
+
+NO_EDIT = Edit(frozenset(), frozenset())
+
+
+def course_of(bank: Bank, account: str, upto: int) -> Course | None:
+    """The course of an account's history up to a line: a restore goes on from the line that it names.
+
+    None where a restore on the way put something in place that no lines of the journal make up.
+    """
     restores = [
-        (line.seq, int(line.core["accounts"][account]))
+        (line.seq, line.core)
         for line in bank.journal.lines(0, (_RESTORE,))
         if line.op == RESTORED and line.seq <= upto and account in line.core.get("accounts", ())
     ]
-    found = []
-    for seq, back_to in reversed(restores):
+    levels = []
+    for seq, core in reversed(restores):
         if seq > upto:
             continue  # it was itself taken back
-        found.append((seq, upto))
-        upto = min(back_to, seq - 1)
-    return [(0, upto), *reversed(found)]
+        edit = _edit(core, account)
+        if edit is None:
+            return None
+        levels.append(_Level(seq, upto, edit))
+        upto = min(int(core["accounts"][account]), seq - 1)
+    return Course([*levels, _Level(0, upto, NO_EDIT)])
+
+
+def _edit(core: dict[str, Any], account: str) -> Edit | None:
+    edits = core.get("edits")
+    if not isinstance(edits, dict) or account not in edits:
+        return NO_EDIT
+    found = edits[account]
+    if not isinstance(found, dict):
+        return None
+    lists = [found.get(name) for name in ("take", "drop")]
+    if not all(isinstance(one, list) and all(type(seq) is int for seq in one) for one in lists):
+        return None
+    return Edit(*(frozenset(one or ()) for one in lists))
 
 
 def follow(history: History, line: Line) -> None:

@@ -1,32 +1,36 @@
-"""Rollback: the bank, or a part of it, as it was in a snapshot, put back in place as one journaled act."""
+"""Rollback: the bank, or a part of it, as it was in a snapshot or at a line of the journal, put back as one act."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from memorybank_cli.bank import baseline, layout
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.examine import Examiner
-from memorybank_cli.bank.judge import recorded_rules
-from memorybank_cli.bank.replacing import Replacement, digest_there, replace_files
-from memorybank_cli.bank.scan import judging_rules
-from memorybank_cli.base import clock, digests
-from memorybank_cli.base.errors import MemorybankError, SnapshotNotFound
-from memorybank_cli.base.exact_json import FlawedJSON, loads
+from memorybank_cli.bank.replacing import Replaced, replace_files, replacing
+from memorybank_cli.base import clock
+from memorybank_cli.base.errors import SnapshotNotFound, UsageError, from_os_error
+from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding
-from memorybank_cli.base.suggestions import did_you_mean
 from memorybank_cli.base.words import counted
 from memorybank_cli.operations.backup import make_snapshot
-from memorybank_cli.operations.options import Option
-from memorybank_cli.operations.paths import bank_path, beside
-from memorybank_cli.operations.repositories import open_repository
-from memorybank_cli.operations.snapshots import RepoOption
-from memorybank_cli.snapshots import documents, trees
+from memorybank_cli.operations.contents import Contents
+from memorybank_cli.operations.options import Option, RepoOption
+from memorybank_cli.operations.paths import bank_path
+from memorybank_cli.operations.repositories import Snapshots, open_repository
+from memorybank_cli.operations.rollback_changes import Changes
+from memorybank_cli.operations.rollback_plan import Plan, Target, Told
+from memorybank_cli.operations.rollback_records import Narrowing
+from memorybank_cli.operations.rollback_targets import JournalTarget, SnapshotTarget
+from memorybank_cli.operations.rollback_undo import UndoTarget, last_act
+from memorybank_cli.snapshots import documents
 from memorybank_cli.snapshots.blobs import Blobs
 from memorybank_cli.snapshots.repository import Repository
-from memorybank_cli.snapshots.sealing import Damaged
+
+REASON = "rollback"
+SAFETY = "before-rollback"
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,15 @@ class RollbackReport:
     safety_snapshot: str | None
     findings: tuple[Finding, ...]
     dry_run: bool
+    title: str = ""
+    """What it was put back to, in words."""
+    versions: dict[str, Told] = field(default_factory=dict)
+    changes: tuple[dict[str, Any], ...] = ()
+    more_changes: int = 0
+    """Records, or files whose records were not compared, that are not among `changes`."""
+    kept: dict[str, str] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
+    """Of an undo: what was changed since the rollback, and stays."""
 
     def as_dict(self) -> dict[str, Any]:
         """The contract's fields."""
@@ -49,192 +62,209 @@ class RollbackReport:
             "safety_snapshot": self.safety_snapshot,
             "findings": [one.as_dict() for one in self.findings],
             "dry_run": self.dry_run,
+            "versions": [{"path": path, **told._asdict()} for path, told in sorted(self.versions.items())],
+            "changes": list(self.changes),
+            "more_changes": self.more_changes,
+            "kept": [{"path": path, "place": place} for path, place in sorted(self.kept.items())],
+            "left": list(self.left),
         }
 
     def exit_code(self) -> int:
-        """1 when something of the snapshot could not be had, or never was good."""
-        return 1 if self.findings else 0
+        """1 when something could not be put back, or never was good."""
+        return 1 if self.findings or self.left else 0
 
     def summary(self) -> str:
         """How many, from where, and how to undo it."""
-        verb = "would be " if self.dry_run else ""
         if not self.restored and not self.removed:
-            return f"Nothing differs from snapshot {self.from_}."
-        undo = f"; to undo: memorybank rollback {self.safety_snapshot}" if self.safety_snapshot else ""
-        done = f"{counted(len(self.restored), 'file')} {verb}restored, {len(self.removed)} {verb}removed"
-        return f"{done}, from snapshot {self.from_}{undo}"
+            return f"Nothing differs from {self.title}."
+        verb = "would be " if self.dry_run else ""
+        older = sum(not one.exact for one in self.versions.values())
+        nearest = f", {older} of them in an earlier version" if older else ""
+        done = f"{counted(len(self.restored), 'file')} {verb}restored{nearest}, {len(self.removed)} {verb}removed"
+        undo = "" if self.dry_run else "; to undo: memorybank rollback --undo"
+        return f"{done}, as in {self.title}{undo}"
 
 
 def rollback(
     bank: Bank,
-    snapshot: Annotated[str, "an id, a unique beginning of one, or latest"] = "latest",
+    snapshot: Annotated[str | None, "an id, a unique beginning of one, or latest; default: latest"] = None,
     *,
-    at: Annotated[str | None, Option("the newest good snapshot at this time or before", metavar="TIME")] = None,
+    at: Annotated[str | None, Option("as it was at this time (RFC 3339, or a span such as 2h)", metavar="TIME")] = None,
+    seq: Annotated[int | None, Option("as it was at this line of the journal", metavar="N")] = None,
+    undo: Annotated[bool, "put back what the last rollback replaced, where nothing was changed since"] = False,
     path: Annotated[tuple[str, ...], Option("only this file or directory", metavar="P")] = (),
     account: Annotated[str | None, Option("only this account", metavar="ID")] = None,
+    record: Annotated[tuple[str, ...], Option("only this record; all else in its file stays", metavar="ID")] = (),
     dry_run: Annotated[bool, Option("show what would be done, change nothing", short="-n")] = False,
     yes: Annotated[bool, "do not ask"] = False,
     repo: RepoOption = None,
 ) -> RollbackReport:
     """Put the bank, or a part of it, back in place.
 
-    What is replaced is put into a snapshot first, so a rollback can be rolled back. Files that are
-    not in the snapshot are removed from the part that is rolled back.
+    What is replaced is put into a snapshot first, and --undo puts it back. Files that were not there
+    are removed from the part that is rolled back.
 
     Exit codes:
         0   done
-        1   done, but files in the snapshot are damaged or were never good; the findings name them
+        1   done, but something could not be put back, or never was good; the findings name it
         2   it needs a yes, and nobody can be asked
-        10  there is no such snapshot, or the path is not in it
+        10  there is no such snapshot, line, account or record, or the path is not in it
 
     Examples:
         memorybank rollback --path trades/trade_1743394526.json --yes
         memorybank rollback --at 2026-11-19T12:00:00Z --dry-run
     """
+    if sum(one is not None for one in (snapshot, at, seq)) + undo > 1:
+        raise UsageError("give one of SNAPSHOT, --at, --seq and --undo: each says what to go back to")
+    if undo and record:
+        raise UsageError(
+            "--undo puts back whole files", hint="memorybank rollback --seq N --record ID, see memorybank log"
+        )
     scope = [bank_path(bank, one, must_exist=False) for one in path]
     if account is not None:
         scope.append(layout.account_section(account))
     bank.render()  # what was stored and not rendered is part of what is replaced
-    with open_repository(bank, repo) as repository:
-        document = _chosen(repository, snapshot, at)
-        plan = Plan(bank, repository, document, scope)
-        if dry_run or not (plan.restored or plan.removed):
-            return _rehearsal(plan, dry_run)
-        bank.context.ensure(f"{_question(plan)}?", yes=yes)
-        baseline.establish(bank, bank.context.progress)
-        safety = make_snapshot(bank, repo, ("before-rollback",), verify=False).document
-        accounts = plan.accounts()
-        done = replace_files(bank, plan.replacements(), "rollback", keep=False, snapshot=document.id, accounts=accounts)
-        return RollbackReport(
-            tuple(done.restored),
-            tuple(done.removed),
-            document.id,
-            safety.id if safety else None,
-            tuple(plan.findings),
-            dry_run,
+    with _contents(bank, repo) as contents:
+        if undo:
+            target: Target = UndoTarget(bank, contents, last_act(bank, REASON))
+        else:
+            target = _target(bank, contents, repo, snapshot, at, seq)
+        plan = Plan(bank, target, scope).compare()
+        if record:
+            Narrowing(plan, record).narrow()
+        return _carry_out(bank, plan, repo, contents, dry_run=dry_run, yes=yes)
+
+
+@contextmanager
+def _contents(bank: Bank, repo: str | None) -> Iterator[Contents]:
+    contents = Contents(bank, Snapshots(bank, repo))
+    repository = contents.snapshots.repo
+    try:
+        # What is found in it must not be taken away by a prune before it is put in place.
+        with nullcontext() if repository is None else repository.reading(bank.lock_timeout):
+            yield contents
+    finally:
+        contents.snapshots.close()
+
+
+def _target(
+    bank: Bank, contents: Contents, repo: str | None, snapshot: str | None, at: str | None, seq: int | None
+) -> Target:
+    if at is None and seq is None:
+        repository = contents.snapshots.repo
+        if repository is None:
+            open_repository(bank, repo).close()  # says why there is none
+            raise SnapshotNotFound("there is no repository")
+        return SnapshotTarget(
+            bank, contents.snapshots.blobs, documents.resolve(repository, snapshot or documents.LATEST)
         )
+    limit = clock.show(clock.parse_since(at)) if at is not None else ""
+    found = line_at(bank, limit) if seq is None else seq
+    first = next(iter(bank.journal.segments()), 0)
+    if found > bank.end.seq or (found < 1 and at is None):
+        raise SnapshotNotFound(
+            f"the journal has no line {found}", hint=f"it goes from line {first or 1} to {bank.end.seq}: memorybank log"
+        )
+    if found < max(first, 1):
+        return _snapshot_before(bank, contents, found, limit)
+    there, time = max((one for one in bank.journal.times() if one[0] <= found), default=(0, ""))
+    if there < found:
+        bank.context.progress.note(f"line {found} of the journal is lost; line {there} before the gap is taken")
+    return JournalTarget(bank, contents, there, time)
 
 
-def _chosen(repository: Repository, wanted: str, at: str | None) -> documents.Document:
-    if at is None:
-        return documents.resolve(repository, wanted)
-    limit = clock.show(clock.parse_since(at))
-    older = [one for one in documents.listing(repository).documents if one.time <= limit and one.status == "good"]
+def line_at(bank: Bank, time: str) -> int:
+    """The last line of the journal at a time or before it, 0 for none; `time` as memorybank writes it.
+
+    Clocks jump. Of all places between two lines it is the one that the fewest times contradict; of several such the
+    one whose line is the nearest to the time.
+    """
+    best, score, place = (0, ""), 0, 0
+    for seq, moment in bank.journal.times():
+        score += 1 if moment <= time else -1
+        if moment <= time and (score, moment) >= best:
+            best, place = (score, moment), seq
+    return min(place, bank.end.seq)
+
+
+def _snapshot_before(bank: Bank, contents: Contents, seq: int, time: str) -> Target:
+    """What a snapshot knows of a time that the journal does not reach (any more)."""
+    repository = contents.snapshots.repo
+    found = documents.listing(repository).documents if repository is not None else ()
+    older = [one for one in found if one.status == "good" and (one.time <= time if time else one.seq <= seq)]
+    when = time or f"line {seq}"
     if not older:
-        raise SnapshotNotFound(f"there is no good snapshot at {limit} or before")
-    return older[-1]
+        raise SnapshotNotFound(f"the journal does not reach back so far, and no good snapshot is from {when} or before")
+    bank.context.progress.note(f"the journal does not reach back so far; a snapshot of {when} or before is taken")
+    return SnapshotTarget(bank, contents.snapshots.blobs, older[-1])
 
 
-def _question(plan: Plan) -> str:
-    return f"Replace {len(plan.restored)} and remove {len(plan.removed)} files, as in snapshot {plan.document.id}"
+def _carry_out(
+    bank: Bank, plan: Plan, repo: str | None, contents: Contents, *, dry_run: bool, yes: bool
+) -> RollbackReport:
+    restored, removed = plan.restored_paths, plan.removed
+    changes = Changes(plan)
+    if dry_run or not plan:
+        return _report(plan, changes, Replaced(restored, removed, {}), None, dry_run=dry_run)
+    foreseen = _report(plan, changes, Replaced(restored, removed, {}), None, dry_run=True)
+    _check_writable(bank)
+    question = f"Replace {len(restored)} and remove {len(removed)} files, as in {plan.target.title}?"
+    bank.context.ensure(question, yes=yes, preview=foreseen)
+    baseline.establish(bank, bank.context.progress)
+    safety = make_snapshot(bank, repo, (SAFETY,)).document
+    contents.look_again(repo)
+    fields = {**plan.target.fields(), **({"safety": safety.id} if safety else {})}
+    done = replace(bank, plan, contents, REASON, **fields)
+    return _report(plan, changes, done, safety.id if safety else None)
 
 
-def _rehearsal(plan: Plan, dry_run: bool) -> RollbackReport:
-    restored = tuple(one.path for one in plan.restored)
-    return RollbackReport(restored, tuple(plan.removed), plan.document.id, None, tuple(plan.findings), dry_run)
+def _check_writable(bank: Bank) -> None:
+    """Raise before anybody is asked where it could not be done."""
+    try:
+        with bank.locked():
+            bank.check_writable()
+    except OSError as error:
+        raise from_os_error(error, f"cannot change the bank at {escape(bank.root.path)}") from error
+
+
+def replace(bank: Bank, plan: Plan, contents: Contents, reason: str, **fields: Any) -> Replaced:
+    """Put in place what a plan says. What the repository does not hold of what stood there goes to quarantine."""
+    kept: set[str] = set()
+    with bank.locked():
+        bank.render()
+        fields |= {"accounts": plan.lines(), **({"edits": edits} if (edits := plan.edits()) else {})}
+        with replacing(bank, reason, kept, **fields) as act:
+            for one, before in plan.replacements():
+                if before is not None and not contents.holds(before):
+                    kept.add(one.path)
+                act.put(one, before)
+            return act.carry_out()
+
+
+def _report(
+    plan: Plan, changes: Changes, done: Replaced, safety: str | None, *, dry_run: bool = False
+) -> RollbackReport:
+    target = plan.target
+    fields = target.fields()
+    return RollbackReport(
+        tuple(sorted(done.restored)),
+        tuple(sorted(done.removed)),
+        fields.get("snapshot") or f"line {fields['line']}",
+        safety,
+        tuple(plan.findings),
+        dry_run,
+        target.title,
+        dict(target.told),
+        tuple(changes.found),
+        changes.more,
+        done.kept,
+        tuple(sorted(target.left)) if isinstance(target, UndoTarget) else (),
+    )
 
 
 def put_back(bank: Bank, repository: Repository, document: documents.Document, reason: str) -> None:
     """Have everything in the bank as it is in a snapshot, as one act."""
-    plan = Plan(bank, repository, document, [])
-    accounts = plan.accounts()
-    replace_files(bank, plan.replacements(), reason, keep=False, snapshot=document.id, accounts=accounts)
-
-
-class Plan:
-    """What differs between the bank and a snapshot, within a scope (everything when that is empty)."""
-
-    def __init__(self, bank: Bank, repository: Repository, document: documents.Document, scope: list[str]) -> None:
-        self.bank, self.document = bank, document
-        self.scope = [one for one in scope if one] if "" not in scope else []
-        self.blobs = Blobs(repository)
-        self.restored: list[trees.FileEntry] = []
-        self.removed: list[str] = []
-        self.findings: list[Finding] = []
-        self.unknown: list[str] = []
-        self._compare()
-
-    def _compare(self) -> None:
-        there = {
-            one.path: one for one in trees.files(self.blobs, self.document.root, self._lost) if self._wanted(one.path)
-        }
-        here = set(self._here())
-        for one in self.scope:
-            known = any(path == one or path.startswith(f"{one}/") for path in (*there, *here))
-            if not known and not self._is_unknown(f"{one}/"):
-                hint = did_you_mean(one, beside(self.bank, one))
-                raise SnapshotNotFound(f"{one} is not in snapshot {self.document.id}", path=one, hint=hint)
-        for path, entry in sorted(there.items()):
-            if not self._same(path, entry) and self._can_be_had(entry):
-                self.restored.append(entry)
-            if entry.good is None and entry.found is not None:
-                self.findings.append(Finding(entry.rule, "no good version of this file was ever recorded", path))
-        self.removed = sorted(path for path in here - there.keys() if not self._is_unknown(path))
-
-    def _lost(self, path: str, error: MemorybankError) -> None:
-        """A directory that cannot be read of the snapshot: what stands there now stays."""
-        if not path:
-            raise error
-        if self._wanted(path) or any(one.startswith(f"{path}/") for one in self.scope):
-            self.findings.append(
-                Finding("MB130", f"its directory cannot be read of the snapshot: {error.message}", path)
-            )
-        self.unknown.append(f"{path}/")
-
-    def _is_unknown(self, path: str) -> bool:
-        return path.startswith(tuple(self.unknown))
-
-    def _can_be_had(self, entry: trees.FileEntry) -> bool:
-        try:
-            for _ in trees.chunks(self.blobs, entry):
-                pass
-        except Damaged as error:
-            self.findings.append(Finding("MB130", f"it cannot be read of the snapshot: {error.message}", entry.path))
-            return False
-        return True
-
-    def _wanted(self, path: str) -> bool:
-        return not self.scope or any(path == one or path.startswith(f"{one}/") for one in self.scope)
-
-    def _here(self) -> Iterator[str]:
-        for listing in self.bank.walk():
-            prefix = f"{listing.path}/" if listing.path else ""
-            for entry in listing.files:
-                if self._wanted(prefix + entry.name) and not layout.is_secret(entry.name):
-                    yield prefix + entry.name
-
-    def _same(self, path: str, entry: trees.FileEntry) -> bool:
-        ids = entry.good or entry.found or ()
-        digest = digest_there(self.bank, path)
-        if len(ids) == 1:
-            return digest == ids[0]
-        if digest is None:
-            return False
-        try:
-            return digest == digests.of_pieces(trees.chunks(self.blobs, entry))
-        except Damaged:
-            return False
-
-    def replacements(self) -> Iterator[Replacement]:
-        """The content of each file that differs, and what is to go."""
-        examiner, bound = Examiner(self.bank.registry), judging_rules(self.bank).bound
-        for entry in self.restored:
-            data = trees.read_file(self.blobs, entry)
-            where = layout.place(entry.path)
-            seen = examiner.memory(data, where)
-            rules = tuple(recorded_rules(where, seen, bound))
-            yield Replacement(entry.path, data, entry.mode, entry.mtime_ns, seen.kind, rules)
-        for path in self.removed:
-            yield Replacement(path, None)
-
-    def accounts(self) -> dict[str, int]:
-        """For each account whose history is put back: the journal line that the restored files name."""
-        found = {}
-        for entry in self.restored:
-            account = layout.account_of(entry.path.partition("/")[0])
-            if account and entry.path == layout.account_file(account, "whole_history"):
-                try:
-                    found[account] = int(loads(trees.read_file(self.blobs, entry))["seq"])
-                except (FlawedJSON, KeyError, TypeError, ValueError):
-                    continue  # a damaged history is put back as it was found, and stays a finding
-        return found
+    plan = Plan(bank, SnapshotTarget(bank, Blobs(repository), document), []).compare()
+    replacements = (one for one, _ in plan.replacements())
+    fields = {**plan.target.fields(), "accounts": plan.lines()}
+    replace_files(bank, replacements, reason, keep=False, **fields)

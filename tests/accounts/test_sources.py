@@ -234,6 +234,51 @@ class Told:
         return (line for line in self.told if line.seq > after)
 
 
+class Edited(Told):
+    """A journal in which restores also take single messages out and put others back."""
+
+    def __init__(self, events: list[tuple[int, list[int], list[int]] | None]) -> None:
+        super().__init__([None if one is None else one[0] for one in events])
+        for number, one in enumerate(events, 1):
+            if one is not None:
+                line = self.told[number]
+                edits = {"a": {"take": one[1], "drop": one[2]}}
+                self.told[number] = line._replace(core={**line.core, "edits": edits})
+
+
+@given(st.lists(st.none() | st.tuples(st.floats(0, 1, exclude_max=True), st.sets(st.integers(2, 15))), max_size=14))
+def test_single_messages_come_and_go(parts: list[tuple[float, set[int]] | None]) -> None:
+    """Held against the plain way: a history is a set of lines."""
+    states: dict[int, set[int]] = {1: set()}
+    stored: set[int] = set()
+    events: list[tuple[int, list[int], list[int]] | None] = []
+    for seq, part in enumerate(parts, 2):
+        if part is None:
+            stored.add(seq)
+            events.append(None)
+            states[seq] = {*states[seq - 1], seq}
+            continue
+        back_to, chosen = 1 + int(part[0] * (seq - 1)), part[1] & stored
+        base = states[back_to]
+        events.append((back_to, sorted(chosen - base), sorted(chosen & base)))
+        states[seq] = base ^ chosen
+    told: Any = Edited(events)
+    for seq, expected in states.items():
+        found = [line.seq for line in replay.whole(told, "a", seq) if line.op == "record.stored"]
+        assert found == sorted(expected)
+
+
+@pytest.mark.parametrize("edits", [{"a": None}, {"a": {"take": "x", "drop": []}}, {"a": {"take": [True], "drop": []}}])
+def test_an_edit_that_is_none_makes_no_history(edits: Any) -> None:
+    told: Any = Told([None, 1, None])
+    told.told[2].core["edits"] = edits
+    with pytest.raises(AccountDamaged):
+        list(replay.whole(told, "a", 9))
+    assert [line.seq for line in replay.whole(told, "a", 2)] == [1, 2]
+    told.told[2].core["edits"] = []
+    assert [line.seq for line in replay.whole(told, "a", 9)] == [1, 4]
+
+
 EVENTS = st.lists(st.none() | st.floats(0, 1, exclude_max=True), max_size=14)
 
 
