@@ -51,25 +51,27 @@ def single(operation: Operation) -> typer.Typer:
 
 def group(name: str) -> typer.Typer:
     """The listing of one group."""
-    app = _new(TITLES[name])
+    groups = {name: _new(TITLES[name])}
     for operation in COMMANDS.values():
-        if operation.group == name:
-            derive.add_listed(app, operation)
-    return app
+        if f"{operation.group} ".startswith(f"{name} "):
+            derive.add_listed(_within(groups, operation.group), operation)
+    return groups[name]
 
 
 def _tree(operations: Iterable[Operation], add: Callable[[typer.Typer, Operation], None]) -> typer.Typer:
-    root = _new(ABOUT, _root)
-    groups: dict[str, typer.Typer] = {}
+    groups = {"": _new(ABOUT, _root)}
     for operation in operations:
-        if not operation.group:
-            add(root, operation)
-            continue
-        if operation.group not in groups:
-            groups[operation.group] = _new(TITLES[operation.group])
-            root.add_typer(groups[operation.group], name=operation.group)
-        add(groups[operation.group], operation)
-    return root
+        add(_within(groups, operation.group), operation)
+    return groups[""]
+
+
+def _within(groups: dict[str, typer.Typer], name: str) -> typer.Typer:
+    """The application of a group, hung into that of the group above."""
+    if name not in groups:
+        above, _, word = name.rpartition(" ")
+        groups[name] = _new(TITLES[name])
+        _within(groups, above).add_typer(groups[name], name=word)
+    return groups[name]
 
 
 def _new(about: str = "", callback: Callable[..., None] | None = None) -> typer.Typer:

@@ -25,8 +25,18 @@ def _common(
     """The options of every command; they reach operations in the Context."""
 
 
+def _keys(
+    *,
+    password_file: Annotated[str | None, Option("the passphrase of the repository; - is stdin", metavar="FILE")] = None,
+    key_file: Annotated[str | None, Option("a raw key of the repository", metavar="FILE")] = None,
+    password_command: Annotated[str | None, Option("a program that prints the passphrase", metavar="CMD")] = None,
+) -> None:
+    """The options of every command that opens a repository; they reach operations in the Context too."""
+
+
 COMMON: tuple[Parameter, ...] = tuple(signature.parameters(_common, without=()))
 COMMON_NAMES = frozenset(parameter.name for parameter in COMMON)
+KEYS: tuple[Parameter, ...] = tuple(signature.parameters(_keys, without=()))
 
 
 class Call(NamedTuple):
@@ -37,13 +47,23 @@ class Call(NamedTuple):
     positional: tuple[Any, ...]
     options: dict[str, Any]
     common: dict[str, Any]
+    keys: dict[str, str | None]
+
+
+def parameters(function: Callable[..., Any]) -> list[Parameter]:
+    """What a command takes besides the common options: its own, and those of keys where it has a `repo`."""
+    own = signature.parameters(function)
+    return [*own, *KEYS] if any(parameter.name == "repo" for parameter in own) else own
 
 
 def make(operation: Operation, function: Callable[..., Any], own: Iterable[Parameter], given: dict[str, Any]) -> Call:
     """The call for values by parameter name; those of the common options are among them."""
     positional: list[Any] = []
     options: dict[str, Any] = {}
+    keys = {parameter.name: given[parameter.name] for parameter in own if parameter in KEYS}
     for parameter in own:
+        if parameter.name in keys:
+            continue
         value = tuple(given[parameter.name] or ()) if parameter.many else given[parameter.name]
         if not parameter.positional:
             options[parameter.name] = value
@@ -51,7 +71,8 @@ def make(operation: Operation, function: Callable[..., Any], own: Iterable[Param
             positional += value
         else:
             positional.append(value)
-    return Call(operation, function, tuple(positional), options, {name: given[name] for name in COMMON_NAMES})
+    common = {name: given[name] for name in COMMON_NAMES}
+    return Call(operation, function, tuple(positional), options, common, keys)
 
 
 def declarations(parameter: Parameter) -> list[str]:

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from memorybank_cli.cli import values
-from memorybank_cli.cli.call import COMMON, declarations
-from memorybank_cli.cli.commands import COMMANDS, TITLES, load
+from memorybank_cli.cli.call import COMMON, declarations, parameters
+from memorybank_cli.cli.commands import COMMANDS, TITLES, below, load
 from memorybank_cli.cli.values import Places, Value
-from memorybank_cli.operations import signature
 from memorybank_cli.operations.signature import Parameter
 from memorybank_cli.operations.table import Operation
 
@@ -38,7 +37,7 @@ class _Typed(NamedTuple):
 def find(line: list[str]) -> Candidates:
     """What fits the last word of `line`, which follows the program's name and may be empty. Raises for odd lines."""
     *before, word = line
-    for count in (2, 1):
+    for count in (3, 2, 1):
         operation = COMMANDS.get(" ".join(before[:count]))
         if operation is not None and len(before) >= count:
             return _of_command(operation, before[count:], word)
@@ -46,21 +45,16 @@ def find(line: list[str]) -> Candidates:
 
 
 def _commands(before: list[str]) -> Iterator[Value]:
+    group = " ".join(before)
+    if not group or group in TITLES:
+        yield from (Value(word, about) for word, about in below(group).items())
     if not before:
-        seen: set[str] = set()
-        for name, row in COMMANDS.items():
-            first = name.partition(" ")[0]
-            if first not in seen:
-                seen.add(first)
-                yield Value(first, TITLES[first] if row.group else row.summary)
         yield Value("--version", "show the version")
-    elif len(before) == 1:
-        yield from (Value(row.word, row.summary) for row in COMMANDS.values() if row.group == before[0])
     yield _HELP
 
 
 def _of_command(operation: Operation, before: list[str], word: str) -> Candidates:
-    own = signature.parameters(load(operation))
+    own = parameters(load(operation))
     options = {spelling: one for one in (*own, *COMMON) if not one.positional for spelling in _spellings(one)}
     typed = _read(before, options)
     name, equals, _ = word.partition("=")

@@ -38,18 +38,31 @@ class Meant(NamedTuple):
 
 def find(arguments: list[str]) -> Meant:
     """The command that a line names. Raises UsageError for one that is not there."""
-    for count in (2, 1):
+    for count in (3, 2, 1):
         operation = COMMANDS.get(" ".join(arguments[:count]))
         if operation is not None and len(arguments) >= count:
             return Meant(operation, "", arguments[count:])
     if not arguments or arguments[0].startswith("-"):
         return Meant(None, "", arguments)
-    group, *rest = arguments
+    inner = arguments[:2]
+    group = " ".join(inner) if " ".join(inner) in TITLES else arguments[0]
+    rest = arguments[len(group.split()) :]
     if group not in TITLES:
-        raise _unknown(group, [name.partition(" ")[0] for name in COMMANDS])
+        raise _unknown(group, below(""))
     if rest and not rest[0].startswith("-"):
-        raise _unknown(rest[0], [row.word for row in COMMANDS.values() if row.group == group], f"{group} ")
+        raise _unknown(rest[0], below(group), f"{group} ")
     return Meant(None, group, rest)
+
+
+def below(group: str) -> dict[str, str]:
+    """The words that may follow a group's ('' for the program's name), each with what it is about."""
+    prefix = f"{group} " if group else ""
+    found: dict[str, str] = {}
+    for name, row in COMMANDS.items():
+        if name.startswith(prefix):
+            word, _, more = name.removeprefix(prefix).partition(" ")
+            found.setdefault(word, TITLES[prefix + word] if more else row.summary)
+    return found
 
 
 def load(operation: Operation) -> Callable[..., Any]:

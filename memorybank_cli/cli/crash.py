@@ -52,7 +52,7 @@ def report(error: BaseException, arguments: list[str]) -> str:
 def _command(arguments: list[str]) -> str:
     from memorybank_cli.operations.table import OPERATIONS
 
-    for count in (2, 1):
+    for count in (3, 2, 1):
         if " ".join(arguments[:count]) in OPERATIONS:
             return " ".join(arguments[:count])
     return "none of the table"

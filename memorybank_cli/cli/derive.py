@@ -80,7 +80,7 @@ def _indented(lines: str) -> str:
 
 
 def _parser(operation: Operation, function: Callable[..., Any]) -> Callable[..., Call]:
-    own = signature.parameters(function)
+    own = call.parameters(function)
     taken = COMMON_NAMES.intersection(parameter.name for parameter in own)
     if taken:
         raise TypeError(f"{operation.name}: {', '.join(sorted(taken))} is a common option of every command")

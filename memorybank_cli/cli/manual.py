@@ -11,7 +11,7 @@ from memorybank_cli.base import exits
 from memorybank_cli.base.errors import UsageError
 from memorybank_cli.base.settings import SETTINGS
 from memorybank_cli.cli import bank_page, roff, surroundings
-from memorybank_cli.cli.call import COMMON, declarations
+from memorybank_cli.cli.call import COMMON, declarations, parameters
 from memorybank_cli.cli.commands import COMMANDS, PROGRAM, TITLES, load
 from memorybank_cli.cli.roff import Piece
 from memorybank_cli.cli.written import Written, write
@@ -131,7 +131,7 @@ def _listed() -> Iterator[Piece]:
 
 def _command(operation: Operation) -> str:
     function = load(operation)
-    text, own = signature.text(function), signature.parameters(function)
+    text, own = signature.text(function), parameters(function)
     own = [parameter for parameter in own if not parameter.option.hidden]
     common = ", ".join(f"`{declarations(parameter)[0]}`" for parameter in COMMON)
     examples = text.sections.get("Examples:", "")

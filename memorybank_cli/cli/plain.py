@@ -11,14 +11,13 @@ from typing import Any
 
 from memorybank_cli.cli import call
 from memorybank_cli.cli.call import COMMON, Call
-from memorybank_cli.operations import signature
 from memorybank_cli.operations.signature import Parameter
 from memorybank_cli.operations.table import Operation
 
 
 def parse(operation: Operation, function: Callable[..., Any], arguments: list[str]) -> Call | None:
     """The call that a plain command line asks for, None for any other line."""
-    own = signature.parameters(function)
+    own = call.parameters(function)
     try:
         given, words = _options(arguments, _spellings([*own, *COMMON]))
         given |= _positional(words, [parameter for parameter in own if parameter.positional])

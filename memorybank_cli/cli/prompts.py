@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from memorybank_cli.base.errors import UsageError
 from memorybank_cli.base.names import printable
 
 
@@ -15,3 +16,17 @@ def confirm(question: str) -> bool:
     if not answer.endswith("\n"):
         sys.stderr.write("\n")
     return answer.strip().lower() in ("y", "yes")
+
+
+def secret(question: str) -> str:
+    """Ask at the terminal for what is not to be shown there. Raises UsageError at the end of input."""
+    from getpass import getpass
+
+    try:
+        return getpass(f"{printable(question)}: ", sys.stderr)
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+        raise
+    except EOFError:
+        sys.stderr.write("\n")
+        raise UsageError("no passphrase was given", hint="--password-file FILE reads one from a file") from None

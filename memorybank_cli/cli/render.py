@@ -31,25 +31,25 @@ _COLOURS: dict[str, str] = {
 _STYLES: dict[str, Style] = {"critical": "bad", "error": "bad", "warning": "warning", "info": "dim"}
 
 
-def show(blocks: Iterable[Block], *, live: bool, verbose: bool = False) -> None:
-    """Write blocks to stdout."""
+def show(blocks: Iterable[Block], *, live: bool, verbose: bool = False, to: terminal.Stream = "stdout") -> None:
+    """Write blocks to a stream."""
     for block in blocks:
         if isinstance(block, Table) and live:
-            _draw(block)
+            _draw(block, to)
             continue
         for line in _lines(block, verbose):
             if live:
-                _print(line)
+                _print(line, to)
             else:
-                terminal.stream("stdout").write(printable("".join(text for text, _ in line)) + "\n")
-    terminal.stream("stdout").flush()
+                terminal.stream(to).write(printable("".join(text for text, _ in line)) + "\n")
+    terminal.stream(to).flush()
 
 
-def _print(line: Line) -> None:
+def _print(line: Line, to: terminal.Stream) -> None:
     """A line on a terminal, broken between words; what is indented is a command to copy, and stays one line."""
     from rich.text import Text as Drawn
 
-    console = terminal.console("stdout")
+    console = terminal.console(to)
     text = Drawn.assemble(*((printable(part), _COLOURS.get(style, "")) for part, style in line))
     if text.plain.startswith(INDENT):
         console.print(text, soft_wrap=True)
@@ -113,13 +113,13 @@ def _numeric(table: Table) -> list[bool]:
     ]
 
 
-def _draw(table: Table) -> None:
+def _draw(table: Table, to: terminal.Stream) -> None:
     from rich import box
     from rich.table import Table as Drawn
     from rich.text import Text as Cell
 
     title = Cell(escape_text(table.title)) if table.title else None
-    console = terminal.console("stdout")
+    console = terminal.console(to)
     rows = [[cell(value) for value in row] for row in table.rows]
     # Narrow, so that 80 columns hold much; the first column is what people copy, so others are broken before it.
     drawn = Drawn(

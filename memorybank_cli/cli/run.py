@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from memorybank_cli.base.context import Context, nobody_to_ask
+from memorybank_cli.base.context import Context, nobody_to_ask, nobody_to_see, nobody_to_tell
 from memorybank_cli.base.errors import BankNotFound, UsageError
 from memorybank_cli.base.records import QUIET, Progress
 from memorybank_cli.cli import terminal
@@ -16,10 +16,13 @@ from memorybank_cli.cli.blocks import Style, Text
 from memorybank_cli.cli.call import Call
 from memorybank_cli.operations import signature
 
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+
 
 def execute(call: Call) -> int:
     """Run the operation, show what it gives, return the exit code. Raises what the operation raises."""
-    context = make_context(call.common, json=call.common["json"] or call.options.get("format_") == "json")
+    json = call.common["json"] or call.options.get("format_") == "json"
+    context = make_context(call.common, json=json, keys=call.keys)
     options = dict(call.options)
     if context.json and "json" in _formats(call):
         options["format_"] = "json"
@@ -33,8 +36,9 @@ def execute(call: Call) -> int:
         context.progress.finish()
 
 
-def make_context(common: dict[str, Any], *, json: bool) -> Context:
-    """The Context for the common options as given and the streams as they are. Raises UsageError."""
+def make_context(common: dict[str, Any], *, json: bool, keys: dict[str, str | None] | None = None) -> Context:
+    """The Context for the common options and those of keys as given, the streams as they are. Raises UsageError."""
+    named = keys or {}
     if (common["lock_timeout"] or 0.0) < 0:
         raise UsageError("--lock-timeout must not be negative")
     silent = json or common["quiet"]
@@ -48,8 +52,13 @@ def make_context(common: dict[str, Any], *, json: bool) -> Context:
         live=terminal.is_colourful("stdout", common["no_color"]) and not json,
         lock_timeout=common["lock_timeout"],
         actor=common["actor"],
+        password_file=named.get("password_file"),
+        key_file=named.get("key_file"),
+        password_command=named.get("password_command"),
         progress=QUIET if silent else _progress(),
         confirm=_confirm if interactive else nobody_to_ask,
+        ask_secret=_ask_secret if interactive else nobody_to_tell,
+        preview=_preview(common["no_color"]) if interactive else nobody_to_see,
     )
 
 
@@ -63,6 +72,25 @@ def _confirm(question: str) -> bool:
     from memorybank_cli.cli.prompts import confirm
 
     return confirm(question)
+
+
+def _preview(no_color: bool) -> Callable[[object], None]:
+    """Shows a report on stderr, where the question about it follows."""
+
+    def show_it(report: object) -> None:
+        from memorybank_cli.cli.render import show
+        from memorybank_cli.cli.views.table import view
+
+        blocks = view(type(report).__name__)(as_dict(report))
+        show(blocks, live=terminal.is_colourful("stderr", no_color), to="stderr")
+
+    return show_it
+
+
+def _ask_secret(question: str) -> str:
+    from memorybank_cli.cli.prompts import secret
+
+    return secret(question)
 
 
 def _formats(call: Call) -> tuple[str, ...]:
@@ -101,7 +129,11 @@ def _open(context: Context, optional: bool) -> Any:
 def _show_report(report: Any, context: Context) -> int:
     text = getattr(report, "text", None)
     raw = text() if callable(text) and not context.json else None
-    if context.json:
+    pieces = getattr(report, "pieces", None)
+    if callable(pieces) and not context.json:
+        context.progress.finish()
+        terminal.write_pieces(pieces())
+    elif context.json:
         from memorybank_cli.base.groups import with_groups
 
         _write_json(with_groups(as_dict(report)))
@@ -167,8 +199,8 @@ def as_dict(value: Any) -> Any:
         return as_dict(value.as_dict())
     if hasattr(value, "__dataclass_fields__"):
         return {name: as_dict(getattr(value, name)) for name in value.__dataclass_fields__}
-    if isinstance(value, dict):
-        return {key: as_dict(item) for key, item in value.items()}
+    if isinstance(value, dict):  # a long list is many values, and a call for each plain one would cost most
+        return {key: item if type(item) in _PLAIN else as_dict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [as_dict(item) for item in value]
+        return [item if type(item) in _PLAIN else as_dict(item) for item in value]
     return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from functools import cache
 from typing import IO, TYPE_CHECKING, Literal
 
@@ -51,3 +52,18 @@ def write_raw(data: bytes) -> None:
     sys.stdout.flush()
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
+
+
+def write_pieces(pieces: Iterable[bytes]) -> None:
+    """Write bytes of any origin to stdout: as they are, on a terminal as text with control characters escaped."""
+    if not stream("stdout").isatty():
+        for piece in pieces:
+            write_raw(piece)
+        return
+    from codecs import getincrementaldecoder
+
+    decoder = getincrementaldecoder("utf-8")("backslashreplace")
+    for piece in pieces:
+        stream("stdout").write(printable(decoder.decode(piece)))
+    stream("stdout").write(printable(decoder.decode(b"", final=True)) + "\n")
+    stream("stdout").flush()

@@ -100,6 +100,23 @@ def _snapshots(given: dict[str, Any]) -> Iterator[Value]:
     yield from map(Value, reversed(names))
 
 
+def _repository_keys(given: dict[str, Any]) -> Iterator[Value]:
+    for name in _listed(_repository(given), "keys"):
+        if name.endswith(".json") and is_id(name):
+            yield Value(name.removesuffix(".json"))
+
+
+def _forgotten_snapshots(given: dict[str, Any]) -> Iterator[Value]:
+    place = _repository(given)
+    names = {name for one in _listed(place, "trash") for name in _listed(place, f"trash/{one}/snapshots")}
+    yield from map(Value, sorted(filter(is_id, names), reverse=True))
+
+
+def _snapshots_and_now(given: dict[str, Any]) -> Iterator[Value]:
+    yield Value("now", "the bank as it stands")
+    yield from _snapshots(given)
+
+
 def _own_bank(given: dict[str, Any]) -> str:
     """The bank that is meant, '' where there is none or it is somebody else's."""
     try:
@@ -164,8 +181,16 @@ BY_COMMAND: dict[tuple[str, str], Source] = {
     ("schema show", "name"): _schemas,
     ("schema check", "names"): _schemas,
     ("schema infer", "section"): _sections,
+    ("snapshot key remove", "name"): _repository_keys,
     ("snapshot show", "id"): _snapshots,
     ("snapshot verify", "id"): _snapshots,
     ("snapshot restore", "id"): _snapshots,
+    ("snapshot cat", "id"): _snapshots,
+    ("snapshot export", "id"): _snapshots,
+    ("snapshot diff", "a"): _snapshots,
+    ("snapshot diff", "b"): _snapshots_and_now,
+    ("snapshot forget", "id"): _snapshots,
+    ("snapshot pin", "id"): _snapshots,
+    ("snapshot undelete", "id"): _forgotten_snapshots,
 }
 """By command and parameter, where the name alone does not say it."""

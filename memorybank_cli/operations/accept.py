@@ -13,6 +13,7 @@ from memorybank_cli.bank.scan import Scanner
 from memorybank_cli.base.errors import Refused, UsageError
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.words import counted
+from memorybank_cli.operations.loss import told_losses
 from memorybank_cli.operations.paths import bank_paths
 
 
@@ -43,7 +44,8 @@ def accept(
     """Record changes made outside memorybank as wanted.
 
     For files that only memorybank writes, append-only files that were changed, and files that were
-    removed. Damaged files are not accepted: repair them.
+    removed. Where the last snapshot is suspect, what it misses below PATH counts as wanted from then on.
+    Damaged files are not accepted: repair them.
 
     Exit codes:
         0   recorded
@@ -67,6 +69,7 @@ def accept(
     fields = {"reason": reason} if reason else {}
     accepted = Adopter(bank).adopt(wanted, "file.accepted", **fields)
     baseline.establish(bank, bank.context.progress)
+    accepted += Adopter(bank).adopt(list(told_losses(bank, chosen)), "file.accepted", **fields)
     _trust_own_hand(bank, accepted)
     return AcceptReport(tuple(sorted(accepted)), damaged, _misfits(bank, accepted))
 

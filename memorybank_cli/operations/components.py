@@ -134,7 +134,8 @@ class SnapshotState:
         self.all: list[Document] = []
         self.trouble = ""
         try:
-            snapshots = Snapshots(bank)
+            snapshots = Snapshots(bank, look=True)
+            self.trouble = snapshots.trouble
             try:
                 self.all = snapshots.newest_first()
             finally:

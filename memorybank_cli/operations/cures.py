@@ -111,6 +111,8 @@ class Doctor:
         path = finding.path
         if expected is not None and expected.good:
             gone = f"the recorded version {expected.sha[:12]} is in neither the journal nor a snapshot"
+            if self.snapshots.trouble:
+                gone = f"the recorded version {expected.sha[:12]} is not in the journal; {self.snapshots.trouble}"
             hint = f"if the file is not needed: memorybank accept {path} after removing it"
             return Incurable(path, finding.rule, f"{finding.message}; {gone}", hint)
         hint = "correct it by hand, then memorybank validate"

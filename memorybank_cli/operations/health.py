@@ -18,6 +18,7 @@ from memorybank_cli.base.words import counted
 from memorybank_cli.health.score import Score, score
 from memorybank_cli.health.status import Counts, components, status_document
 from memorybank_cli.operations.probes import look
+from memorybank_cli.operations.proofs import last_drill
 from memorybank_cli.operations.repositories import Snapshots
 from memorybank_cli.snapshots.documents import Document
 
@@ -96,9 +97,13 @@ class StatusReport:
     sections: dict[str, int]
     path: str
     bank_id: str
+    last_drill: dict[str, Any]
+    """Of the last restore drill `time`, `ok`, `snapshot`, `seconds` and `last_good`; {} where none was made."""
+    snapshots_unknown: str = ""
+    """Why the snapshots could not be looked at, '' where they were."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The contract's fields, and the bank's id, place and files by section."""
+        """The contract's fields, and the bank's id, place, files by section, and last drill."""
         return {
             **self.document,
             "changes": list(self.changes),
@@ -108,6 +113,8 @@ class StatusReport:
             "sections": self.sections,
             "path": self.path,
             "bank_id": self.bank_id,
+            "last_drill": self.last_drill,
+            "snapshots_unknown": self.snapshots_unknown,
         }
 
     @property
@@ -119,7 +126,8 @@ class StatusReport:
         """One line, and the next step."""
         document = self.document["memory_bank_status"]
         waiting = f", {counted(len(self.changes), 'change')} not recorded yet" if self.changes else ""
-        unsaved = self.changes or not document["integrity_checks"]["state"]["last_snapshot"]
+        saved = self.snapshots_unknown or document["integrity_checks"]["state"]["last_snapshot"]
+        unsaved = self.changes or not saved
         quiet = all(one["level"] == "info" for one in document["alerts"])
         next_step = "backup" if unsaved and not self.errors else "log" if quiet else "validate"
         errors = counted(self.errors, "error")
@@ -170,28 +178,35 @@ def status(bank: Bank) -> StatusReport:
         dict(sorted(scan.by_section.items())),
         bank.root.path,
         bank.bank_id,
+        last_drill(bank),
+        next((one.message.partition(": ")[2] for one in findings if (one.rule, one.level) == ("MB501", "info")), ""),
     )
 
 
 def examine(bank: Bank) -> tuple[Scan, list[Finding], Document | None]:
     """The look over the bank, all findings with those of its surroundings, and the newest good snapshot."""
     scan, findings = look(bank, progress=bank.context.progress)
-    newest = _newest(bank)
-    return scan, [*findings, *_surroundings(bank, newest)], newest
+    newest, trouble = _newest(bank)
+    return scan, [*findings, *_surroundings(bank, newest, trouble)], newest
 
 
-def _newest(bank: Bank) -> Document | None:
-    snapshots = Snapshots(bank)
+def _newest(bank: Bank) -> tuple[Document | None, str]:
+    """The newest good snapshot, and why the snapshots could not be looked at."""
+    snapshots = Snapshots(bank, look=True)
     try:
-        return next((one for one in snapshots.newest_first() if one.status == "good"), None)
+        newest = next((one for one in snapshots.newest_first() if one.status == "good"), None)
+        return newest, snapshots.trouble
     finally:
         snapshots.close()
 
 
-def _surroundings(bank: Bank, newest: Document | None) -> Iterable[Finding]:
+def _surroundings(bank: Bank, newest: Document | None, trouble: str) -> Iterable[Finding]:
     limit = float(bank.settings["snapshot_max_age_hours"])
-    age = _age_hours(newest)
-    if age is None:
+    age = _age_hours(newest.time if newest else None)
+    if trouble:
+        hint = "memorybank snapshot list; the settings password_file and key_file name a key for every command"
+        yield Finding("MB501", f"the age of the snapshots is not known: {trouble}", "", hint, level="info")
+    elif age is None:
         yield Finding("MB501", "there is no good snapshot", "", "memorybank backup")
     elif age > limit:
         yield Finding(
@@ -206,8 +221,8 @@ def _surroundings(bank: Bank, newest: Document | None) -> Iterable[Finding]:
         yield Finding("MB502", f"{free >> 20:,} MiB are free", "", "free some space before the next write fails")
 
 
-def _age_hours(document: Document | None) -> float | None:
-    return None if document is None else (datetime.now(UTC) - clock.parse(document.time)).total_seconds() / 3600
+def _age_hours(time: str | None) -> float | None:
+    return None if time is None else (datetime.now(UTC) - clock.parse(time)).total_seconds() / 3600
 
 
 def samples(bank: Bank, scan: Scan, newest: Document | None) -> dict[str, float]:
@@ -222,8 +237,12 @@ def samples(bank: Bank, scan: Scan, newest: Document | None) -> dict[str, float]
         "journal_bytes": sum(entry.size for entry in bank.root.listing(layout.JOURNAL)),
         "disk_free_bytes": disk.f_bavail * disk.f_frsize,
     }
-    age = _age_hours(newest)
-    return found if age is None else {**found, "snapshot_age_seconds": round(age * 3600)}
+    drilled = last_drill(bank).get("last_good")
+    ages = {
+        "snapshot_age_seconds": _age_hours(newest.time if newest else None),
+        "drill_age_seconds": _age_hours(drilled),
+    }
+    return {**found, **{name: round(hours * 3600) for name, hours in ages.items() if hours is not None}}
 
 
 def _write_status(bank: Bank, scan: Scan, findings: list[Finding], newest: Document | None) -> dict[str, Any]:

@@ -22,12 +22,12 @@ from memorybank_cli.base.errors import NotFound, Refused
 from memorybank_cli.base.exact_json import FlawedJSON, loads
 from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding
-from memorybank_cli.meaning.differences import Difference, differences
 from memorybank_cli.meaning.families import Families, Family
 from memorybank_cli.meaning.inference import alternatives_of, distinct, schema_of
 from memorybank_cli.meaning.keys import identities, identity
 from memorybank_cli.meaning.learning import LeftOut, Named, learn, prove
 from memorybank_cli.meaning.printing import printed
+from memorybank_cli.meaning.schema_differences import Difference, differences
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.sections import KINDS, chosen, kind_of, one_of, section_files, section_of
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -12,16 +13,17 @@ from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.chain import GAP, START, Reading
 from memorybank_cli.bank.framing import Line
+from memorybank_cli.bank.replacing import BEGIN
 from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.base import clock
-from memorybank_cli.base.errors import SnapshotNotFound
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.words import counted
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.paths import bank_path
-from memorybank_cli.operations.repositories import open_repository
+from memorybank_cli.operations.repositories import Snapshots
 
 FOLLOW_SECONDS = 0.5
+_KEY_HINT = "the settings password_file and key_file name the key of an encrypted repository"
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ def _events(
     while True:
         for line in bank.journal.lines(seq):
             seq = line.seq
-            event = _event(line, path, account)
+            # What begins a rollback is told by the line that ends it: one event, not two.
+            event = None if line.op == BEGIN else _event(line, path, account)
             if event is not None and (since is None or clock.parse(event["ts"]) >= since):
                 yield event
         if not follow:
@@ -128,9 +131,10 @@ def prove(bank: Bank) -> Proof:
     """Follow the whole chain from its first line, and hold it against what vouches for it from outside."""
     mark = bank.home.mark()
     anchors = {mark[0]: (mark[1], "the high-water mark")} if mark[0] else {}
-    anchors |= _snapshot_anchors(bank)
+    vouching, trouble = _snapshot_anchors(bank)
+    anchors |= vouching
     proved: list[tuple[int, str]] = []
-    findings: list[Finding] = []
+    findings = [Finding("MB123", f"no snapshot was asked: {trouble}", hint=_KEY_HINT)] if trouble else []
     gaps: list[int] = []
     reading = Reading(START, (), None)
     for item in bank.journal.read(START, mark):
@@ -157,16 +161,12 @@ def prove(bank: Bank) -> Proof:
     return Proof(not broken, last[0], reading.end.seq, None, tuple(findings), names, tuple(gaps))
 
 
-def _snapshot_anchors(bank: Bank) -> dict[int, tuple[str, str]]:
-    from memorybank_cli.snapshots import documents
-
-    try:
-        with open_repository(bank, None) as repo:
-            found = documents.listing(repo).documents
-    except SnapshotNotFound:
-        return {}
-    marks = [(one.checkpoint, one.id) for one in found if one.checkpoint]
-    return {int(mark["seq"]): (str(mark["hash"]), f"snapshot {name}") for mark, name in marks}
+def _snapshot_anchors(bank: Bank) -> tuple[dict[int, tuple[str, str]], str]:
+    """What snapshots say of lines, by number, and why they could not be looked at."""
+    with closing(Snapshots(bank, look=True)) as snapshots:
+        marks = [(one.checkpoint, one.id) for one in snapshots.newest_first() if one.checkpoint]
+        found = {int(mark["seq"]): (str(mark["hash"]), f"snapshot {name}") for mark, name in marks}
+        return found, snapshots.trouble
 
 
 def _contradiction(seq: int, name: str) -> Finding:

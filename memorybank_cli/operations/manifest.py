@@ -18,7 +18,7 @@ from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.base.walk import READ, open_regular
 from memorybank_cli.base.words import counted
 from memorybank_cli.base.workers import spread
-from memorybank_cli.operations.options import Option
+from memorybank_cli.operations.options import Option, RepoOption
 from memorybank_cli.operations.repositories import open_repository
 
 _LINE = re.compile(rb"(\\?)([0-9a-f]{64}) [ *](.+)")
@@ -37,7 +37,7 @@ class Manifest:
 
     def text(self) -> bytes:
         """The lines, names as the system has them."""
-        return b"".join(_line(path, sha) for path, sha in self.files)
+        return b"".join(manifest_line(path, sha) for path, sha in self.files)
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ def manifest(
         str | None, Option("hold the bank's files against this manifest; - reads stdin", metavar="FILE")
     ] = None,
     snapshot: Annotated[str | None, Option("the manifest of this snapshot", metavar="ID")] = None,
+    repo: RepoOption = None,
 ) -> Manifest | ManifestCheck:
     """Write the checksums of all files, or check them.
 
@@ -88,23 +89,23 @@ def manifest(
             wanted = parse(file.read(MANIFEST_LIMIT))
         return ManifestCheck(len(wanted), tuple(compare(bank.root.path, wanted)))
     if snapshot is not None:
-        return Manifest(tuple(_of_snapshot(bank, snapshot)))
+        return Manifest(tuple(_of_snapshot(bank, snapshot, repo)))
     known = ((path, expected.sha) for path, expected in bank.catalog.all_expected())
     return Manifest(tuple((path, sha) for path, sha in known if not sha.startswith(digests.UNREAD)))
 
 
-def _of_snapshot(bank: Bank, wanted: str) -> Iterator[tuple[str, str]]:
+def _of_snapshot(bank: Bank, wanted: str, repo: str | None) -> Iterator[tuple[str, str]]:
     from memorybank_cli.snapshots import documents, trees
     from memorybank_cli.snapshots.blobs import Blobs
 
-    with open_repository(bank, None) as repository:
+    with open_repository(bank, repo) as repository:
         blobs = Blobs(repository)
         for entry in trees.files(blobs, documents.resolve(repository, wanted).root):
             ids = entry.good or entry.found or ()
             yield entry.path, ids[0] if len(ids) == 1 else digests.of(trees.read_file(blobs, entry))
 
 
-def _line(path: str, sha: str) -> bytes:
+def manifest_line(path: str, sha: str) -> bytes:
     """One line; sha256sum marks a name with a backslash or a line break by a backslash in front."""
     name = os.fsencode(unescape(path))
     odd = name.translate(None, b"\\\n\r") != name

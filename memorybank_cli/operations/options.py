@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 
 class Option(NamedTuple):
@@ -16,3 +16,7 @@ class Option(NamedTuple):
     metavar: str = ""
     """How its value is called in the help: `FILE`."""
     hidden: bool = False
+
+
+RepoOption = Annotated[str | None, Option("the repository; default: in the owner's data directory", metavar="DIR")]
+"""Of every command that opens a repository, as its parameter `repo`; the options of keys come with it."""

@@ -20,7 +20,7 @@ from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding
 from memorybank_cli.operations.aggregates import rebuildings
 from memorybank_cli.operations.cures import HISTORY, Cure, Doctor, Incurable, Plan
-from memorybank_cli.operations.options import Option
+from memorybank_cli.operations.options import Option, RepoOption
 from memorybank_cli.operations.paths import bank_paths
 from memorybank_cli.operations.probes import histories
 from memorybank_cli.operations.repositories import Snapshots
@@ -71,6 +71,7 @@ def repair(
     dry_run: Annotated[bool, Option("show what would be done, change nothing", short="-n")] = False,
     reinitialise: Annotated[bool, "replace open files that nothing can cure by an empty document"] = False,
     aggregates: Annotated[bool, "also rebuild totals that the records contradict (MB207)"] = False,
+    repo: RepoOption = None,
 ) -> RepairReport:
     """Cure damaged files without loss.
 
@@ -88,7 +89,7 @@ def repair(
         memorybank repair --aggregates --dry-run metrics
     """
     chosen = bank_paths(bank, paths)
-    report = cure(bank, chosen, dry_run, reinitialise)
+    report = cure(bank, chosen, dry_run, reinitialise, repo)
     report = _rebuild(bank, chosen, report) if aggregates else report
     return replace(report, again=_command(paths, reinitialise, aggregates))
 
@@ -102,16 +103,24 @@ def _command(paths: tuple[str, ...], reinitialise: bool, aggregates: bool) -> st
     return " ".join(["memorybank repair", *words])
 
 
-def cure(bank: Bank, paths: Iterable[str] = (), dry_run: bool = False, reinitialise: bool = False) -> RepairReport:
+def cure(
+    bank: Bank,
+    paths: Iterable[str] = (),
+    dry_run: bool = False,
+    reinitialise: bool = False,
+    repo: str | None = None,
+) -> RepairReport:
     """`repair` for paths of the bank."""
     some = [path for path in paths if path]
     journal = [] if some else _cure_journal(bank, dry_run)
     scanner = Scanner(bank, bank.context.progress)
     scan = scanner.run_on(some) if some else scanner.run()
-    snapshots = Snapshots(bank)
+    patients = _patients(scan, histories(bank, some))
+    snapshots = Snapshots(bank, repo, look=True, ask=bank.context.interactive and bool(patients))
+    if snapshots.trouble and patients:
+        bank.context.progress.note(f"versions in snapshots are left out: {snapshots.trouble}")
     try:
-        doctor = Doctor(bank, snapshots, reinitialise)
-        plans, incurable = doctor.treat(_patients(scan, histories(bank, some)))
+        plans, incurable = Doctor(bank, snapshots, reinitialise).treat(patients)
     finally:
         snapshots.close()
     cures = [plan.cure for plan in plans] if dry_run else _carry_out(bank, plans)

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.base.errors import UsageError
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.words import counted
-from memorybank_cli.operations.options import Option
+from memorybank_cli.operations.options import Option, RepoOption
 from memorybank_cli.operations.repositories import open_repository
-from memorybank_cli.snapshots import documents, restoring, trees, verifying
+from memorybank_cli.snapshots import documents, pins, restoring, trees
 from memorybank_cli.snapshots.blobs import Blobs
-
-RepoOption = Annotated[str | None, Option("the repository; default: in the owner's data directory", metavar="DIR")]
 
 
 @dataclass(frozen=True)
@@ -23,11 +22,17 @@ class SnapshotList:
     snapshots: tuple[documents.Document, ...]
     findings: tuple[Finding, ...]
     repository: str
+    latest: str = ""
+    """The id of what `latest` means, '' where there is none."""
+    pinned: frozenset[str] = frozenset()
 
     def as_dict(self) -> dict[str, Any]:
-        """The contract's fields."""
+        """The contract's fields, and of each snapshot whether it is `latest` and whether it is pinned."""
         return {
-            "snapshots": [one.as_dict() for one in self.snapshots],
+            "snapshots": [
+                {**one.as_dict(), "latest": one.id == self.latest, "pinned": one.id in self.pinned}
+                for one in self.snapshots
+            ],
             "findings": [one.as_dict() for one in self.findings],
             "repository": self.repository,
         }
@@ -47,6 +52,7 @@ class SnapshotFiles:
 
     snapshot: documents.Document
     files: tuple[trees.FileEntry, ...]
+    pinned: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """The snapshot, and for each file path, size, mode, mtime and, where it was damaged, the rule."""
@@ -54,13 +60,20 @@ class SnapshotFiles:
         for one in self.files:
             row: dict[str, Any] = {"path": one.path, "size": one.size, "mode": one.mode, "mtime_ns": one.mtime_ns}
             listed.append({**row, "rule": one.rule, "good": one.good is not None} if one.rule else row)
-        return {"snapshot": self.snapshot.as_dict(), "files": listed}
+        return {"snapshot": {**self.snapshot.as_dict(), "pinned": self.pinned}, "files": listed}
 
 
 def list_(
-    bank: Bank, *, repo: RepoOption = None, tag: Annotated[tuple[str, ...], "only snapshots with this tag"] = ()
+    bank: Bank,
+    *,
+    tag: Annotated[tuple[str, ...], Option("only snapshots with this tag", metavar="T")] = (),
+    last: Annotated[int, Option("only the newest N", metavar="N")] = 0,
+    repo: RepoOption = None,
 ) -> SnapshotList:
     """List the snapshots.
+
+    The newest stands last. A suspect one holds so much less than the one before that it takes nobody's
+    place: `latest` passes over it, and over those that a rollback made of what it replaced.
 
     Exit codes:
         0   done
@@ -68,18 +81,26 @@ def list_(
         10  there is no repository yet
 
     Examples:
-        memorybank snapshot list --json
+        memorybank snapshot list --last 5
+        memorybank snapshot list --tag before-upgrade --json
     """
     with open_repository(bank, repo) as repository:
         found = documents.listing(repository)
         chosen = tuple(one for one in found.documents if not tag or set(tag) & set(one.tags))
-        return SnapshotList(chosen, found.findings, repository.path)
+        if last < 0:
+            raise UsageError("--last must not be negative")
+        chosen = chosen[-last:] if last else chosen
+        latest = found.latest.id if found.latest else ""
+        return SnapshotList(chosen, found.findings, repository.path, latest, pins.pinned(repository))
 
 
 def show(
     bank: Bank, id: Annotated[str, "an id, a unique beginning of one, or latest"] = "latest", *, repo: RepoOption = None
 ) -> SnapshotFiles:
     """Show one snapshot and what it holds.
+
+    That is why it is suspect, what was left out on purpose, which files were damaged when it was made,
+    and how much is in each section. `memorybank snapshot find '*' --snapshot ID` lists every file.
 
     Exit codes:
         0   done
@@ -90,29 +111,8 @@ def show(
     """
     with open_repository(bank, repo) as repository:
         document = documents.resolve(repository, id)
-        return SnapshotFiles(document, tuple(trees.files(Blobs(repository), document.root)))
-
-
-def verify(
-    bank: Bank,
-    id: Annotated[str | None, "an id, a unique beginning of one, or latest; default: all"] = None,
-    *,
-    read_data: Annotated[bool, "read every byte of every pack"] = False,
-    repo: RepoOption = None,
-) -> verifying.Verified:
-    """Prove that snapshots can be restored.
-
-    Exit codes:
-        0   everything is there
-        1   something is damaged; the findings name the files that it hits
-        10  there is no such snapshot
-
-    Examples:
-        memorybank snapshot verify --read-data
-    """
-    with open_repository(bank, repo) as repository:
-        ids = None if id is None else [documents.resolve(repository, id).id]
-        return verifying.verify(repository, ids, read_data, bank.context.progress, lock_timeout=bank.lock_timeout)
+        files = tuple(trees.files(Blobs(repository), document.root))
+        return SnapshotFiles(document, files, document.id in pins.pinned(repository))
 
 
 def restore(

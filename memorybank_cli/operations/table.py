@@ -26,7 +26,7 @@ class Operation(NamedTuple):
 
     @property
     def group(self) -> str:
-        """`snapshot` of `snapshot verify`; '' for a command that stands alone."""
+        """`snapshot` of `snapshot verify`, `snapshot key` of `snapshot key add`; '' for a command that stands alone."""
         return self.name.rpartition(" ")[0]
 
     @property
@@ -39,6 +39,7 @@ GROUPS: dict[str, str] = {
     "config": "Settings: what holds, where it comes from, and what is trusted",
     "schema": "Schemas: what documents look like, built in, your own, or learnt from your files",
     "snapshot": "Work with snapshots",
+    "snapshot key": "The keys of an encrypted repository",
     "account": "Conversation accounts",
     "message": "The messages of an account",
 }
@@ -69,8 +70,37 @@ _ROWS = (
     Operation("schema infer", f"{_AT}inferring:infer", "bank", "Learn a schema from the files of a section"),
     Operation("snapshot list", f"{_AT}snapshots:list_", "bank", "List the snapshots"),
     Operation("snapshot show", f"{_AT}snapshots:show", "bank", "Show one snapshot and what it holds"),
-    Operation("snapshot verify", f"{_AT}snapshots:verify", "bank", "Prove that snapshots can be restored"),
+    Operation(
+        "snapshot diff",
+        f"{_AT}comparing:diff",
+        "bank",
+        "Show what differs between snapshots, or a snapshot and now",
+    ),
+    Operation("snapshot find", f"{_AT}searching:find", "bank", "Find files in snapshots by path, record or text"),
+    Operation("snapshot cat", f"{_AT}export:cat", "bank", "Write a file of a snapshot to stdout"),
+    Operation("snapshot verify", f"{_AT}verifying:verify", "bank", "Prove that snapshots can be restored"),
     Operation("snapshot restore", f"{_AT}snapshots:restore", "bank", "Put a snapshot's content into a directory"),
+    Operation("snapshot key list", f"{_AT}keys:list_", "bank", "List the keys of an encrypted repository"),
+    Operation("snapshot key add", f"{_AT}keys:add", "bank", "Let one more key open the repository"),
+    Operation("snapshot key remove", f"{_AT}keys:remove", "bank", "Take a key away"),
+    Operation(
+        "snapshot export",
+        f"{_AT}export:export",
+        "bank",
+        "Write a snapshot as an archive",
+    ),
+    Operation(
+        "snapshot drill",
+        f"{_AT}drill:drill",
+        "bank",
+        "Prove by restoring that a snapshot is a whole, valid bank",
+    ),
+    Operation("snapshot forget", f"{_AT}forgetting:forget", "bank", "Forget snapshots by a policy"),
+    Operation("snapshot prune", f"{_AT}pruning:prune", "bank", "Remove what no snapshot needs"),
+    Operation(
+        "snapshot undelete", f"{_AT}undeleting:undelete", "bank", "Bring forgotten snapshots back from the trash"
+    ),
+    Operation("snapshot pin", f"{_AT}pins:pin", "bank", "Pin a snapshot, so that it is never forgotten"),
     Operation("account create", f"{_AT}accounts:create", "bank", "Make an account"),
     Operation("account list", f"{_AT}accounts:list_", "bank", "List the accounts"),
     Operation("account show", f"{_AT}accounts:show", "bank", "Show one account"),

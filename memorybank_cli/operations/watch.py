@@ -120,7 +120,10 @@ class _Watch:
         if "" in paths:
             yield from self._reconcile()
             return
+        seq = self.bank.end.seq
         scan = Scanner(self.bank).run_on(sorted(paths))
+        if (scan.changes or scan.outside) and self._tells_more(seq):
+            scan = Scanner(self.bank).run_on(sorted(paths))
         if any(one.rule.startswith(DAMAGE) for one in scan.findings):
             time.sleep(self.settle)  # perhaps its writer was still at it: what is read twice is told
             scan = Scanner(self.bank).run_on(sorted(paths))
@@ -130,6 +133,17 @@ class _Watch:
             return here and finding.fingerprint not in self.wide
 
         yield from self._tell(scan, scan.findings, about)
+
+    def _tells_more(self, seq: int) -> bool:
+        """Whether the journal goes on after a line once nobody holds the lock.
+
+        A rollback puts files in place before the line that says so: until then they look like somebody else's.
+        """
+        try:
+            with self.bank.locked():
+                return self.bank.end.seq != seq
+        except (Locked, OSError):
+            return False
 
     def _tell(self, scan: Scan, findings: list[Finding], about: Callable[[Finding], bool]) -> Iterator[Line]:
         yield from self._changes([*scan.changes, *scan.outside])

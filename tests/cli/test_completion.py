@@ -48,7 +48,8 @@ def test_first_words_are_commands_and_groups() -> None:
 
 @pytest.mark.parametrize("group", TITLES)
 def test_second_words_are_the_commands_of_the_group(group: str) -> None:
-    assert words(group, "") == [*(row.word for row in COMMANDS.values() if row.group == group), "--help"]
+    inner = [name.removeprefix(f"{group} ").split()[0] for name in COMMANDS if name.startswith(f"{group} ")]
+    assert words(*group.split(), "") == [*dict.fromkeys(inner), "--help"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -115,6 +116,9 @@ def test_names_in_a_bank(bank: Path) -> None:
     [latest, made] = words("snapshot", "show", "")
     assert latest == "latest"
     assert words("rollback", made[:8]) == [made]
+    assert words("snapshot", "diff", "") == words("snapshot", "cat", "") == [latest, made]
+    assert words("snapshot", "diff", "latest", "") == ["now", latest, made]
+    assert words("snapshot", "find", "--snapshot", made[:8]) == words("snapshot", "export", made[:8]) == [made]
     assert words("rollback", "--repo", str(bank / "trades"), "") == []
 
 
@@ -131,6 +135,16 @@ def test_the_repository_of_the_settings(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "repo" / "snapshots" / "one").mkdir(parents=True)
     monkeypatch.setenv("MEMORYBANK_REPOSITORY", str(tmp_path / "repo"))
     assert words("snapshot", "show", "") == ["latest", "one"]
+
+
+@pytest.mark.usefixtures("bank")
+def test_forgotten_snapshots_can_be_brought_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trash = tmp_path / "repo" / "trash"
+    (trash / "20261121T130000Z" / "snapshots" / "one").mkdir(parents=True)
+    (trash / "20261121T140000Z" / "packs").mkdir(parents=True)
+    (trash / "a file").touch()
+    monkeypatch.setenv("MEMORYBANK_REPOSITORY", str(tmp_path / "repo"))
+    assert words("snapshot", "undelete", "") == ["one"]
 
 
 def test_no_bank_no_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from memorybank_cli.cli import app, derive, plain
 from memorybank_cli.cli.call import COMMON, Call
 from memorybank_cli.cli.usage import from_parser
 from memorybank_cli.operations import signature
-from memorybank_cli.operations.options import Option
+from memorybank_cli.operations.options import Option, RepoOption
 from memorybank_cli.operations.table import Operation
 
 Level = Literal["low", "high"]
@@ -56,6 +56,10 @@ def one(name: Annotated[str | None, Option("which", metavar="ID")] = None) -> No
 
 
 OPERATION = Operation("everything", "nowhere:everything", "none", "Do everything at once")
+
+
+def opening(bank: object, *, repo: RepoOption = None, tag: Annotated[tuple[str, ...], "which"] = ()) -> None:
+    """Open a repository."""
 
 
 def typer_call(arguments: list[str], function: Any = everything) -> Call:
@@ -136,6 +140,18 @@ def test_help_shows_what_signature_and_docstring_say() -> None:
     assert text.index("--ratio") < text.index("Common options:") < text.index("--bank PATH")
 
 
+def test_commands_that_open_a_repository_take_its_keys() -> None:
+    line = ["--key-file", "k", "--repo", "r", "--tag", "a", "--tag", "b"]
+    for call in (typer_call(line, opening), plain.parse(OPERATION, opening, line)):
+        assert call is not None
+        assert call.options == {"repo": "r", "tag": ("a", "b")}
+        assert call.keys == {"password_file": None, "key_file": "k", "password_command": None}
+    assert typer_call(["a"]).keys == {}
+    text = typer_help(opening)
+    assert text.index("--repo DIR") < text.index("--key-file FILE") < text.index("Common options:")
+    assert "--key-file" not in typer_help()
+
+
 def test_injected_parameters_are_on_no_surface() -> None:
     assert signature.injected(everything) == ["bank", "context"]
     names = {parameter.name for parameter in signature.parameters(everything)}
@@ -188,13 +204,14 @@ def test_one_optional_argument() -> None:
 LINE = (
     "a b.json - -- -n -q -v -qv --dry-run --verify --no-verify --json --level low high --level=high --only MB1 "
     "--only=MB2 --last 3 3.5 x --last=7 --ratio .5 --ratio=1e3 --from --from=/a=b --bank --bank=x --lock-timeout "
-    "1 --actor -h --help --no-dry-run --bogus -1 --actor= -n=1 1_000 ja\udcff"
+    "1 --actor --repo --key-file --password-file=- --password-command --tag -h --help "
+    "--no-dry-run --bogus -1 --actor= -n=1 1_000 ja\udcff"
 )
 
 
 @given(st.lists(st.sampled_from([*LINE.split(), ""]), max_size=7))
 def test_the_short_way_reads_what_typer_reads(line: list[str]) -> None:
-    for function in (everything, needy, one):
+    for function in (everything, needy, one, opening):
         short = plain.parse(OPERATION, function, line)
         if short is not None:
             assert short == typer_call(line, function)

@@ -138,6 +138,14 @@ def test_lines_of_streams() -> None:
         "       7  message a (me)"
     )
     files = [{"path": name} for name in ("a", "b\n", "c", "d", "e")]
+    gone = {"op": "snapshot.forgotten", "snapshots": ["a", "b", "c", "d"], "actor": "me"}
+    assert streams.event({"seq": 9, "ts": when, **gone}) == (
+        "       9 2026-11-20T14:00:00Z snapshot.forgotten a b c and 1 more (me)"
+    )
+    pruned = {"op": "snapshot.pruned", "packs": 2, "bytes": 10, "freed": 2_048}
+    assert streams.event({"seq": 9, "ts": when, **pruned}) == (
+        "       9 2026-11-20T14:00:00Z snapshot.pruned 2 packs to the trash, 2.0 KiB freed"
+    )
     assert streams.event({"seq": 8, "ts": when, "op": "file.adopted", "files": files}) == (
         "       8 2026-11-20T14:00:00Z file.adopted a b\\x0a c and 2 more"
     )

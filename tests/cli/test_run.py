@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -12,7 +13,7 @@ import pytest
 
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import BankNotFound, Refused, UsageError
-from memorybank_cli.cli import plain
+from memorybank_cli.cli import call, plain
 from memorybank_cli.cli.run import as_dict, execute, make_context
 from memorybank_cli.operations.table import Need, Operation
 
@@ -224,6 +225,28 @@ def test_a_person_at_a_terminal_is_asked(monkeypatch: pytest.MonkeyPatch, capsys
     assert capsys.readouterr().err.count("Replace 3 files? [y/N] ") == 2
 
 
+def showing(context: Context, *, yes: Annotated[bool, "do not ask"] = False) -> Quiet:
+    """Ask about what is shown."""
+    context.ensure("Do it?", yes=yes, preview=Quiet())
+    return Quiet()
+
+
+def test_what_somebody_is_asked_about_is_shown_before(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stdin = io.StringIO("yes\n")
+    monkeypatch.setattr(stdin, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", stdin)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "dumb")
+    assert run(showing) == 0
+    shown = capsys.readouterr()
+    assert shown.err.index("place:") < shown.err.index("Do it? [y/N] ")
+    assert "\x1b" not in shown.err
+    assert run(showing, "--yes") == 0
+    assert "place:" not in capsys.readouterr().err
+
+
 def test_the_options_of_a_context_are_those_given() -> None:
     assert Context().options == {}
     assert Context(lock_timeout=2.0, actor="me").options == {"lock_timeout": 2.0, "actor": "me"}
@@ -250,3 +273,38 @@ def test_prompts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
         monkeypatch.setattr("sys.stdin", io.StringIO(answer))
         assert confirm("Replace\x1b?") is expected
     assert "Replace\\x1b? [y/N] " in capsys.readouterr().err
+
+
+def test_what_is_secret_is_asked_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from memorybank_cli.cli.prompts import secret
+
+    asked: list[str] = []
+
+    def typed(prompt: str, stream: object) -> str:
+        assert stream is sys.stderr
+        asked.append(prompt)
+        return "sesame"
+
+    monkeypatch.setattr("getpass.getpass", typed)
+    assert secret("Passphrase of /a\x1b") == "sesame"
+    assert asked == ["Passphrase of /a\\x1b: "]
+    for raised, expected in ((EOFError(), UsageError), (KeyboardInterrupt(), KeyboardInterrupt)):
+
+        def ended(_prompt: str, _stream: object, raised: BaseException = raised) -> str:
+            raise raised
+
+        monkeypatch.setattr("getpass.getpass", ended)
+        with pytest.raises(expected):
+            secret("Passphrase")
+    assert capsys.readouterr().err == "\n\n"
+
+
+def test_keys_reach_the_context() -> None:
+    common = dict.fromkeys(call.COMMON_NAMES)
+    context = make_context(common, json=False, keys={"key_file": "k"})
+    assert context.options == {"key_file": "k"}
+    assert context.password_file is None
+    with pytest.raises(UsageError, match="nobody to ask for a passphrase"):
+        context.ask_secret("Passphrase")

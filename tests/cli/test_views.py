@@ -9,7 +9,13 @@ import pytest
 from memorybank_cli.base.records import Finding
 from memorybank_cli.cli.blocks import Block, Fields, Findings, Table, Text
 from memorybank_cli.cli.commands import COMMANDS
-from memorybank_cli.cli.views import checks, generic, health, migrations, snapshots, table
+from memorybank_cli.cli.views import checks, generic, health, migrations, proofs, rollback, snapshots, table
+from memorybank_cli.operations.drill import DrillReport
+from memorybank_cli.operations.rollback import RollbackReport
+from memorybank_cli.operations.rollback_plan import Told
+from memorybank_cli.snapshots.documents import Meta
+from memorybank_cli.snapshots.documents import make as make_document
+from memorybank_cli.snapshots.verifying import Verified
 
 FINDING = Finding("MB102", "padded", "trades/a.json").as_dict()
 
@@ -110,19 +116,50 @@ DOCUMENT = {"id": "s1", "time": "t", "status": "good", "files": 2, "bytes": 10, 
 
 def test_snapshots_are_a_row_each() -> None:
     blocks = snapshots.listing({"snapshots": [DOCUMENT], "findings": [], "repository": "r"})
-    assert blocks[1] == Table(("id", "time", "status", "files", "bytes", "tags"), [["s1", "tZ", "good", 2, 10, []]])
+    assert blocks[1:] == [Table(("id", "time", "files", "bytes", "notes"), [["s1", "tZ", 2, 10, ""]])]
     assert snapshots.listing({"snapshots": [], "findings": []}) == [Findings([])]
 
 
-def test_one_snapshot_and_its_files() -> None:
-    files = [{"path": str(number), "size": 1, "mode": 0o600} for number in range(30)]
-    fields, listed, more = snapshots.one({"snapshot": DOCUMENT, "files": files})
+def test_suspect_snapshots_say_why() -> None:
+    suspect = {**DOCUMENT, "status": "suspect", "reasons": ["gone", "empty"], "pinned": True, "tags": ["x", "y"]}
+    latest = {**DOCUMENT, "latest": True}
+    _, found, *below = snapshots.listing({"snapshots": [*[suspect] * 5, latest], "findings": []})
+    assert isinstance(found, Table)
+    assert [row[-1] for row in found.rows] == ["suspect, pinned, x, y"] * 5 + ["latest"]
+    assert texts(below) == ["suspect s1: gone; empty"] * 3 + ["... and 2 more suspect ones (--json shows all)"]
+
+
+def test_one_snapshot_and_what_is_in_it() -> None:
+    files = [{"path": f"trades/{number}", "size": 1, "mode": 0o600} for number in range(30)]
+    files += [{"path": "bank.json", "size": 5, "mode": 0o600}]
+    files += [{"path": "state/a", "size": 1, "mode": 0o600, "rule": "MB102", "good": good} for good in (True, False)]
+    document = {**DOCUMENT, "excluded": [".env"], "reasons": ["why"], "pinned": True}
+    fields, *told, listed = snapshots.one({"snapshot": document, "files": files})
     assert isinstance(fields, Fields)
-    assert ("id", "s1") in fields.pairs
-    assert isinstance(listed, Table)
-    assert len(listed.rows) == 20
-    assert texts([more]) == ["... and 10 more files (--json shows all)"]
-    assert len(snapshots.one({"snapshot": DOCUMENT, "files": []})) == 1
+    named = [pair for pair in fields.pairs if pair[0] in ("id", "reasons", "pinned", "tags")]
+    assert named == [("id", "s1"), ("reasons", ["why"]), ("pinned", True)]
+    assert texts(told) == [
+        "damaged MB102 state/a: its last good version is kept",
+        "damaged MB102 state/a: no good version was ever recorded",
+        "left out .env",
+    ]
+    assert listed == Table(("section", "files", "bytes"), [[".", 1, 5], ["state", 2, 2], ["trades", 30, 30]])
+    assert len(snapshots.one({"snapshot": {**DOCUMENT, "excluded": []}, "files": []})) == 1
+
+
+def test_versions_that_were_found() -> None:
+    one = {"path": "a", "size": 9, "rule": "", "first": {"id": "s1"}, "last": {"id": "s1"}}
+    bad = {**one, "size": None, "rule": "MB102", "last": {"id": "s2"}}
+    record = {"kind": "trade", "id": "7", "pointer": "", "value": {"p": 1}}
+    report = {"findings": [], "versions": [{**one, "records": [record], "line": 3, "text": "x\x1b"}, bad]}
+    assert texts(snapshots.found(report)) == [
+        "a", "  s1  9 B", "    trade 7: p 1", "    line 3: x\\x1b", "  s1 to s2  found damaged, MB102"
+    ]  # fmt: skip
+    many = [{**one, "path": str(number)} for number in range(21)] + [one] * 21
+    told = texts(snapshots.found({"findings": [], "versions": many}))
+    assert told[-1] == "... and 2 more files (--json shows all)"
+    told = texts(snapshots.found({"findings": [], "versions": [one] * 21}))
+    assert (len(told), told[-1]) == (22, "  ... and 1 older versions (--json shows all)")
 
 
 def test_a_backup_names_what_is_damaged() -> None:
@@ -131,18 +168,73 @@ def test_a_backup_names_what_is_damaged() -> None:
 
 
 def test_verifying_says_how_much_was_proved() -> None:
-    report = {"ok": True, "snapshots": 2, "checked": 1000, "packs": 0, "bytes_read": 0, "findings": []}
-    assert texts(snapshots.verified(report)) == ["2 snapshots, 1,000 trees and blobs: everything is there"]
-    damaged = snapshots.verified({**report, "ok": False, "packs": 1, "findings": [FINDING]})
-    assert texts(damaged) == ["2 snapshots, 1,000 trees and blobs, 1 packs read: something is damaged; see above"]
+    report = Verified(2, 1000, 0, 0, (), frozenset()).as_dict()
+    assert texts(proofs.verified(report)) == [
+        "2 snapshots, 1,000 trees and blobs: everything is there; --read-data reads every byte too"
+    ]
+    damaged = proofs.verified({**report, "ok": False, "packs": 1, "bytes_read": 7, "findings": [FINDING]})
+    assert texts(damaged) == ["2 snapshots, 1,000 trees and blobs, 1 pack read (7 B): something is damaged; see above"]
+    partly = proofs.verified({**report, "packs": 2, "read_before": 3, "unread": 4})
+    assert texts(partly) == [
+        "2 snapshots, 1,000 trees and blobs, 2 packs read (0 B), 3 read before, 4 not read: everything is there"
+    ]
+
+
+def test_a_drill_tells_the_time_to_recovery_and_what_came_along() -> None:
+    document = make_document("0" * 64, 2, 9, Meta("bank", status="suspect", reasons=("it shrank",)))
+    known = (Finding("MB103", "cut", "b"), Finding("MB103", "cut", "a"), Finding("MB202", "odd", "a"))
+    report = DrillReport(document, "/repo", 2, 9, 1, (), 0.0, 0.25, (), known, kept="/there").as_dict()
+    fields = proofs.drilled(report)[1]
+    assert isinstance(fields, Fields)
+    assert dict(fields.pairs) == {
+        "restored": "2 files, 9 B, in 0.00 s",
+        "validated": "1 record, 0 accounts, in 0.25 s",
+        "time to recovery": "0.25 s",
+        "came along": "3 findings that were known (MB103, MB202; see --json)",
+        "suspect": "it shrank",
+        "kept": "/there",
+    }
 
 
 def test_restoring_and_rolling_back() -> None:
     blocks = snapshots.restored({"path": "/x", "files": 2, "bytes": 1000, "findings": []})
     assert texts(blocks) == ["2 files, 1000 B restored to /x"]
-    report = {"restored": ["a"], "removed": ["b"], "findings": [], "dry_run": True}
-    assert texts(snapshots.rolled_back(report)) == ["would be restored a", "would be removed b"]
-    assert texts(snapshots.rolled_back({**report, "dry_run": False})) == ["restored a", "removed b"]
+    report = RollbackReport(("a",), ("b",), "line 3", None, (), dry_run=True).as_dict()
+    assert texts(rollback.rolled_back(report)) == ["would be restored a", "would be removed b"]
+    assert texts(rollback.rolled_back({**report, "dry_run": False})) == ["restored a", "removed b"]
+
+
+def test_a_rollback_names_changes_older_versions_and_what_it_kept() -> None:
+    versions = {"a": Told(3, 2, "then", "journal", exact=False), "b": Told(3, None, "then", "snapshot", exact=False)}
+    changes = tuple(
+        {"path": path, "what": "added", "kind": kind, "id": "m1", "pointer": "", "after": 1, "summary": ""}
+        for path, kind in (("a", "file"), ("a", "trade"), ("account_x/whole_history.json", "message"))
+    )
+    report = RollbackReport(
+        ("a",),
+        (),
+        "line 3",
+        None,
+        (),
+        dry_run=True,
+        versions=versions,
+        changes=changes,
+        more_changes=3,
+        kept={"a": ".memorybank/q"},
+        left=("c",),
+    ).as_dict()
+    shown = texts(rollback.rolled_back(report))
+    assert shown == [
+        "messages of account_x: 1 added",
+        "  added message m1: 1",
+        "would be restored a",
+        "  trade m1: 1",
+        "... and 3 more changes (--json shows more)",
+        "earlier version a: of line 2, then",
+        "earlier version b: of snapshot, then",
+        "kept a in .memorybank/q",
+        "changed since, left as it is: c",
+    ]
 
 
 def test_health_shows_parts_and_samples() -> None:
@@ -165,6 +257,8 @@ def test_status_shows_the_bank_its_changes_and_alerts() -> None:
         "sections": {"trades": 3, "state": 0},
         "path": "/bank",
         "bank_id": "id",
+        "last_drill": {},
+        "snapshots_unknown": "",
     }
     fields, *rest = health.status(report)
     assert isinstance(fields, Fields)
@@ -174,6 +268,9 @@ def test_status_shows_the_bank_its_changes_and_alerts() -> None:
     assert shown[:2] == ["pending new a", "error 0"]
     assert shown[-1] == "error 24"
     assert len(shown) == 26
+    (unknown, *_) = health.status({**report, "snapshots_unknown": "no key is named"})
+    assert isinstance(unknown, Fields)
+    assert ("last snapshot", "not known: no key is named") in unknown.pairs
 
 
 def test_long_lists_are_cut() -> None:

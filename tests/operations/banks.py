@@ -12,7 +12,8 @@ from typing import Any
 from memorybank_cli.bank import baseline
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base.context import Context
-from memorybank_cli.operations.backup import BackupReport, backup
+from memorybank_cli.operations.backup import backup
+from memorybank_cli.operations.backup_report import BackupReport
 from memorybank_cli.operations.opening import open_bank
 from memorybank_cli.operations.probes import check_bank
 from memorybank_cli.operations.repair import RepairReport, repair
@@ -39,7 +40,7 @@ def rules(path: Path, prefix: str = "MB1") -> dict[str, str]:
         return {one.path: one.rule for one in reversed(check_bank(bank)[2]) if one.rule.startswith(prefix)}
 
 
-def repaired(path: Path, *paths: str, **options: bool) -> RepairReport:
+def repaired(path: Path, *paths: str, **options: Any) -> RepairReport:
     with opened(path) as bank:
         return repair(bank, *paths, **options)
 

@@ -15,12 +15,12 @@ from memorybank_cli.base import clock
 from memorybank_cli.base.errors import Refused
 from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.operations.accept import accept
-from memorybank_cli.operations.backup import BackupReport
+from memorybank_cli.operations.backup_report import BackupReport
 from memorybank_cli.operations.repositories import Snapshots
-from memorybank_cli.operations.snapshot_rows import BLOB_LIMIT
 from memorybank_cli.operations.snapshots import restore
-from memorybank_cli.snapshots import trees
+from memorybank_cli.snapshots import saving, trees
 from memorybank_cli.snapshots.documents import Document
+from memorybank_cli.snapshots.packs import FILE_BLOB_SIZE
 from tests.conftest import MakeBank, Run, trade
 from tests.operations.banks import adopt, backed_up, contents, journal, opened, put
 
@@ -142,7 +142,7 @@ def test_names_that_are_no_text(bank: Path, tmp_path: Path) -> None:
 
 def test_a_file_of_more_than_one_blob(bank: Path, tmp_path: Path) -> None:
     data = put(bank / "metrics/large.json", {"noise": [number * 7919 % 1_000_003 for number in range(700_000)]})
-    assert len(data) > BLOB_LIMIT
+    assert len(data) > FILE_BLOB_SIZE
     report = backed_up(bank)
     ids = entries(bank)["metrics/large.json"].good
     assert ids is not None
@@ -353,8 +353,8 @@ def test_a_file_that_is_too_large_for_memory_is_saved_in_pieces(bank: Path) -> N
     report = backed_up(bank)
     assert report.damaged == ({"path": "state/large.json", "rule": "MB108"},)
     whole, found = entries(bank)["docs/large.bin"], entries(bank)["state/large.json"]
-    assert (whole.size, len(whole.good or ())) == (HARD_SIZE + 5, HARD_SIZE // BLOB_LIMIT + 1)
-    assert (found.good, len(found.found or ())) == (None, HARD_SIZE // BLOB_LIMIT + 1)
+    assert (whole.size, len(whole.good or ())) == (HARD_SIZE + 5, HARD_SIZE // FILE_BLOB_SIZE + 1)
+    assert (found.good, len(found.found or ())) == (None, HARD_SIZE // FILE_BLOB_SIZE + 1)
     with opened(bank) as one:
         snapshots = Snapshots(one)
         try:
@@ -403,3 +403,57 @@ def test_a_bank_json_in_a_section_hides_no_file(bank: Path, tmp_path: Path) -> N
     assert {one["path"] for one in report.damaged} >= {"trades/trade_0.json", "trades/trade_1.json"}
     kept = restored(bank, tmp_path / "to")
     assert {name for name in good if name.startswith("trades/trade_")} <= kept.keys()
+
+
+# Interrupted, and long
+
+
+def test_an_interrupted_backup_goes_on_where_it_was(
+    bank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.setattr("memorybank_cli.snapshots.packing.FRAME_SIZE", 20_000)
+    monkeypatch.setattr("memorybank_cli.snapshots.packing.PACK_SIZE", 100_000)
+    for number in range(60):
+        put(bank / f"docs/{number:02d}.bin", os.urandom(20_000), age=3600)
+    real = saving._Run._sound
+
+    def killed(self: saving._Run, batch: saving.Sound) -> None:
+        real(self, batch)
+        if batch.directory == "docs":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(saving._Run, "_sound", killed)
+        with pytest.raises(KeyboardInterrupt):
+            backed_up(bank)
+    with opened(bank) as one:
+        packs = len([path for path in (Path(one.home.repository) / "packs").rglob("*") if path.is_file()])
+    assert packs > 8
+    report = backed_up(bank)
+    assert report.adopted_packs == packs
+    assert report.new_bytes < 200_000
+    assert f"{packs} packs of an interrupted run adopted" in report.summary()
+    assert run("backup", "--json", cwd=bank).json["snapshot"]["adopted_packs"] == 0
+    assert restored(bank, tmp_path / "to") == contents(bank)
+
+
+def test_what_is_left_out_is_shown_shortened(bank: Path, run: Run) -> None:
+    for number in range(30):
+        put(bank / f"docs/{number}.env", b"secret")
+    shown = run("backup", cwd=bank)
+    assert shown.returncode == 0
+    assert "... and 10 more left out (--json shows all)" in shown.stdout
+    assert len(run("backup", "--json", cwd=bank).json["snapshot"]["excluded"]) == 30
+
+
+def test_an_encrypted_repository_is_made(bank: Path, tmp_path: Path, run: Run) -> None:
+    put(tmp_path / "word", b"correct horse\n")
+    (tmp_path / "word").chmod(0o600)
+    done = run(
+        "backup", "--encrypt", "--password-file", tmp_path / "word", "--repo", tmp_path / "repo", "--json", cwd=bank
+    )
+    assert (done.returncode, done.json["encrypted"]) == (0, True)
+    words = {path.read_bytes()[:8] for path in (tmp_path / "repo/snapshots").iterdir()}
+    assert not any(word.startswith(b"{") for word in words)
+    again = run("backup", "--repo", tmp_path / "repo", "--no-input", cwd=bank)
+    assert again.returncode != 0

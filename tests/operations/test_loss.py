@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from memorybank_cli.base import clock
 from memorybank_cli.operations.accept import accept
-from memorybank_cli.operations.backup import BackupReport
-from memorybank_cli.operations.repositories import Snapshots
+from memorybank_cli.operations.backup_report import BackupReport
+from memorybank_cli.operations.repositories import Snapshots, open_repository
 from memorybank_cli.operations.rollback import rollback
 from memorybank_cli.operations.snapshots import restore, show
+from memorybank_cli.snapshots import documents
 from memorybank_cli.snapshots.documents import Document
 from tests.conftest import MakeBank, Run, trade
 from tests.operations.banks import adopt, backed_up, contents, opened, put
@@ -34,7 +40,7 @@ def document(report: BackupReport) -> Document:
 
 def lose(bank: Path, count: int) -> None:
     for number in range(count):
-        (bank / f"state/agent_{number}.json").unlink()
+        (bank / f"state/agent_{number}.json").unlink(missing_ok=True)
 
 
 def test_files_that_suddenly_are_gone_make_it_suspect(bank: Path) -> None:
@@ -160,3 +166,220 @@ def test_what_cannot_be_read_of_the_reference_is_no_reason_to_fail(bank: Path, r
     done = run("backup", "--json", cwd=bank)
     assert done.returncode in (0, 1), done.stderr
     assert done.json["snapshot"]["id"]
+
+
+def backups(bank: Path, run: Run) -> tuple[int, dict[str, Any]]:
+    """Exit code and snapshot of `backup` as a process."""
+    done = run("backup", "--json", cwd=bank)
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, done.json["snapshot"]
+
+
+def empty(bank: Path) -> None:
+    for path in bank.rglob("*"):
+        if path.is_file() and ".memorybank" not in path.parts and path.name != "bank.json":
+            path.unlink()
+
+
+def back_in_time(bank: Path, days: float, seq: int) -> Document:
+    """The newest snapshot once more, as made so long ago at that line of the journal."""
+    with opened(bank) as one, open_repository(one, None) as repo:
+        newest = documents.listing(repo).documents[-1]
+        when = clock.show(clock.parse(newest.time) - timedelta(days=days))
+        fields = {name: getattr(newest, name) for name in ("bank_id", "records", "status", "reasons", "checkpoint")}
+        made = documents.make(newest.root, newest.files, newest.bytes, documents.Meta(**fields, seq=seq, time=when))
+        documents.write(repo, made)
+        (Path(repo.path) / "snapshots" / newest.id).unlink()
+    return made
+
+
+def test_an_emptied_bank_stays_suspect_until_somebody_accepts_it(bank: Path, run: Run) -> None:
+    code, good = backups(bank, run)
+    assert (code, good["status"]) == (0, "good")
+    empty(bank)
+    for _ in range(3):
+        code, made = backups(bank, run)
+        assert (code, made["status"]) == (1, "suspect")
+        assert any("section state is empty" in reason for reason in made["reasons"])
+        assert any("section trades is empty" in reason for reason in made["reasons"])
+        assert run("snapshot", "show", "--json", cwd=bank).json["snapshot"]["id"] == good["id"]
+    shown = run("backup", cwd=bank)
+    assert (shown.returncode, "SUSPECT" in shown.stdout) == (1, True)
+    assert run("accept", ".", "--reason", "a new beginning", cwd=bank).returncode == 0
+    code, made = backups(bank, run)
+    assert (code, made["status"], made["reasons"]) == (0, "good", [])
+    assert run("snapshot", "show", "--json", cwd=bank).json["snapshot"]["id"] == made["id"]
+
+
+def test_no_trades_where_there_were_some(bank: Path, run: Run) -> None:
+    backups(bank, run)
+    shutil.rmtree(bank / "trades")
+    code, made = backups(bank, run)
+    assert (code, made["status"]) == (1, "suspect")
+    assert any(reason.startswith("section trades is empty") for reason in made["reasons"])
+
+
+def test_any_directory_of_the_bank_counts(bank: Path, run: Run) -> None:
+    put(bank / "research/notes.json", {"a": 1})
+    backups(bank, run)
+    shutil.rmtree(bank / "research")
+    code, made = backups(bank, run)
+    assert (code, made["reasons"][0].split(";")[0]) == (1, "section research is empty")
+
+
+def test_a_wanted_removal_in_a_section_excuses_no_other(bank: Path, run: Run) -> None:
+    put(bank / "metrics/other.json", {"a": 1})
+    backups(bank, run)
+    (bank / "metrics/other.json").unlink()
+    assert run("accept", "metrics/other.json", cwd=bank).returncode == 0
+    (bank / "metrics/metrics.json").unlink()
+    code, made = backups(bank, run)
+    assert (code, made["status"]) == (1, "suspect")
+
+
+def with_messages(bank: Path, run: Run, count: int) -> None:
+    assert run("account", "create", "alpha", cwd=bank).returncode == 0
+    lines = "".join(json.dumps({"role": "user", "content": f"{n}"}) + "\n" for n in range(count)).encode()
+    done = run("message", "add", "--account", "alpha", "--stdin", "--json", cwd=bank, stdin=lines)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_account_that_vanished(bank: Path, run: Run) -> None:
+    with_messages(bank, run, 3)
+    backups(bank, run)
+    shutil.rmtree(bank / "account_alpha")
+    code, made = backups(bank, run)
+    assert (code, made["status"]) == (1, "suspect")
+    assert any(reason.startswith("account alpha is empty") for reason in made["reasons"])
+
+
+@pytest.mark.parametrize(("left", "suspect"), [(0, True), (20, True), (38, False)])
+def test_messages_that_vanished_with_the_journal(bank: Path, run: Run, left: int, suspect: bool) -> None:
+    """A bank that lost its journal knows of nothing that it had: only the snapshot does."""
+    with_messages(bank, run, 40)
+    backups(bank, run)
+    shutil.rmtree(bank / ".memorybank")
+    history = json.loads((bank / "account_alpha/whole_history.json").read_bytes())
+    history["messages"] = history["messages"][:left]
+    put(bank / "account_alpha/whole_history.json", {**history, "total": left})
+    run("repair", cwd=bank)
+    run("init", bank)
+    _, made = backups(bank, run)
+    told = [reason for reason in made["reasons"] if "messages of account alpha" in reason]
+    assert bool(told) is suspect, made["reasons"]
+    assert made["status"] == ("suspect" if suspect else "good")
+    if suspect:
+        assert told[0].startswith(f"{40 - left} of 40 messages of account alpha are gone")
+
+
+def test_a_damaged_history_is_damage_and_no_loss(bank: Path, run: Run) -> None:
+    with_messages(bank, run, 40)
+    backups(bank, run)
+    put(bank / "account_alpha/whole_history.json", b"{}")
+    code, made = backups(bank, run)
+    assert (code, made["status"]) == (1, "good")
+    assert made["damaged"]
+
+
+def test_an_account_that_only_grew_is_fine(bank: Path, run: Run) -> None:
+    with_messages(bank, run, 3)
+    backups(bank, run)
+    with_messages(bank, run, 30)
+    assert backups(bank, run)[0] == 0
+
+
+def test_a_safety_snapshot_is_no_reference(bank: Path, run: Run) -> None:
+    code, good = backups(bank, run)
+    lose(bank, 5)
+    done = run("rollback", "--path", "trades", "--yes", cwd=bank)  # nothing differs there
+    assert done.returncode == 0
+    put(bank / "trades/recent_trades.json", {"trades": [trade(number) for number in range(49)]})
+    assert run("rollback", "--path", "trades", "--yes", cwd=bank).returncode == 0
+    lose(bank, 12)
+    code, made = backups(bank, run)
+    assert (code, made["status"]) == (1, "suspect")
+    assert f"12 of {good['files']} files are gone since snapshot {good['id']}" in made["reasons"]
+
+
+def test_slow_erosion_is_noticed(make_bank: MakeBank, run: Run) -> None:
+    bank = make_bank(padded=False)
+    for number in range(100):
+        put(bank / f"state/agent_{number}.json", {"bot_status": "running"})
+    first = backups(bank, run)[1]
+    left, statuses = 100, []
+    while left > 40:
+        gone = int(left * 0.18)
+        for number in range(left - gone, left):
+            (bank / f"state/agent_{number}.json").unlink()
+        left -= gone
+        statuses.append(backups(bank, run)[1])
+    found = [made for made in statuses if made["status"] == "suspect"]
+    assert statuses[0]["status"] == "good"
+    assert found
+    assert f"files are gone since snapshot {first['id']}" in found[0]["reasons"][0]
+
+
+def test_what_is_older_than_a_week_or_from_the_future_is_no_reference_for_erosion(make_bank: MakeBank) -> None:
+    bank = make_bank(padded=False)
+    for number in range(100):
+        put(bank / f"state/agent_{number}.json", {"bot_status": "running"})
+    backed_up(bank)
+    old = back_in_time(bank, days=8, seq=1)
+    for number in range(85, 100):
+        (bank / f"state/agent_{number}.json").unlink()
+    assert document(backed_up(bank)).status == "good"
+    for number in range(70, 85):
+        (bank / f"state/agent_{number}.json").unlink()
+    assert document(backed_up(bank)).status == "good"
+    back_in_time(bank, days=-900, seq=2)
+    for number in range(45, 70):
+        (bank / f"state/agent_{number}.json").unlink()
+    third = document(backed_up(bank))
+    assert third.status == "suspect"  # more than a fifth of what the newest has is gone at once
+    assert not any(old.id in reason for reason in third.reasons)
+
+
+def test_what_the_settings_exclude_is_no_loss(bank: Path, run: Run) -> None:
+    backups(bank, run)
+    assert run("config", "set", "exclude", '["state/agent_*"]', cwd=bank).returncode == 0
+    code, made = backups(bank, run)
+    assert (code, made["status"]) == (0, "good"), made
+
+
+def test_losses_are_accepted_path_by_path_and_nothing_else_with_them(bank: Path, run: Run) -> None:
+    backups(bank, run)
+    put(bank / "trades/recent_trades.json", {"trades": [trade(1)]})
+    lose(bank, 15)
+    assert len(backups(bank, run)[1]["reasons"]) == 2
+    accepted = run("accept", "state", "--json", cwd=bank).json["accepted"]
+    assert accepted == sorted(f"state/agent_{number}.json" for number in range(15))
+    code, made = backups(bank, run)
+    assert code == 1
+    assert [reason.split(" since")[0] for reason in made["reasons"]] == ["49 of 80 records are gone"]
+    assert run("accept", "trades/recent_trades.json", "--json", cwd=bank).json["accepted"] == [
+        "trades/recent_trades.json"
+    ]
+    assert backups(bank, run)[1]["status"] == "good"
+    assert run("accept", ".", "--json", cwd=bank).json["accepted"] == []
+
+
+def test_accepting_asks_no_repository_that_it_cannot_open(bank: Path, run: Run) -> None:
+    backups(bank, run)
+    with opened(bank) as one, open_repository(one, None) as repo:
+        (Path(repo.path) / "config.json").write_bytes(b"garbage")
+    lose(bank, 1)
+    done = run("accept", ".", cwd=bank)
+    assert done.returncode == 0, done.stderr
+    assert "could not be looked for" in done.stderr
+
+
+def test_a_large_history_that_an_agent_writes_is_read_where_it_shrank(bank: Path, run: Run) -> None:
+    messages = [{"role": "user", "content": "x" * 100_000} for _ in range(60)]
+    put(bank / "account_beta/whole_history.json", {"messages": messages})
+    backups(bank, run)
+    put(bank / "account_beta/whole_history.json", {"messages": [*messages, *messages[:2]]})
+    assert backups(bank, run)[1]["status"] == "good"
+    put(bank / "account_beta/whole_history.json", {"messages": messages[:44]})
+    code, made = backups(bank, run)
+    assert (code, made["status"]) == (1, "suspect")
+    assert any(reason.startswith("18 of 62 messages of account beta") for reason in made["reasons"]), made["reasons"]

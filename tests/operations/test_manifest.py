@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from memorybank_cli.base.errors import SnapshotNotFound, UsageError
 from memorybank_cli.base.names import escape
 from memorybank_cli.operations.manifest import Manifest, ManifestCheck, compare, manifest, parse
-from memorybank_cli.operations.snapshot_rows import BLOB_LIMIT
+from memorybank_cli.snapshots.packs import FILE_BLOB_SIZE
 from tests.conftest import MakeBank, Run
 from tests.operations.banks import adopt, backed_up, contents, opened, put
 from tests.operations.owners import OWNER, as_root, own_ids_again, public_place
@@ -116,7 +116,7 @@ def test_a_file_that_differs_is_missing_or_unreadable(run: Run, make_bank: MakeB
 
 def test_a_manifest_of_a_snapshot(run: Run, make_bank: MakeBank) -> None:
     path = make_bank(2)
-    large = put(path / "state/large.bin", os.urandom(BLOB_LIMIT + 5))
+    large = put(path / "state/large.bin", os.urandom(FILE_BLOB_SIZE + 5))
     good = (path / "trades/recent_trades.json").read_bytes()
     backed_up(path)
     put(path / "state/state.json", {"bot_status": "stopped"})

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from memorybank_cli.base.errors import Refused, SnapshotNotFound
+from memorybank_cli.base.errors import Refused, SnapshotNotFound, UsageError
 from memorybank_cli.operations.repositories import Snapshots, open_repository
-from memorybank_cli.operations.snapshots import list_, restore, show, verify
+from memorybank_cli.operations.snapshots import list_, restore, show
+from memorybank_cli.operations.verifying import verify
+from memorybank_cli.snapshots import documents, pins
 from memorybank_cli.snapshots.documents import Document
 from tests.conftest import MakeBank, Run
 from tests.operations.banks import backed_up, contents, opened, put
@@ -61,6 +63,21 @@ def test_listing(bank: Path, run: Run) -> None:
     assert done.returncode == 0
     assert {"id", "time", "status", "files"} <= set(done.json["snapshots"][0])
     assert first.id in run("snapshot", "list", cwd=bank).stdout
+
+
+def test_the_newest_and_marks(bank: Path, run: Run) -> None:
+    ids = [saved(bank, tag=tag).id for tag in ((), ("x",), (documents.SAFETY,))]
+    with opened(bank) as one, open_repository(one, None) as found:
+        pins.pin(found, ids[0])
+        assert [row.id for row in list_(one, last=2).snapshots] == ids[1:]
+        assert [row.id for row in list_(one, last=9, tag=("x",)).snapshots] == [ids[1]]
+        with pytest.raises(UsageError):
+            list_(one, last=-1)
+        marks = [(row["latest"], row["pinned"]) for row in list_(one).as_dict()["snapshots"]]
+        assert marks == [(False, True), (True, False), (False, False)]
+        assert show(one, ids[0]).as_dict()["snapshot"]["pinned"]
+    done = run("snapshot", "list", cwd=bank).stdout.splitlines()
+    assert [line.split(maxsplit=5)[-1] for line in done[1:4]] == ["pinned", "latest, x", documents.SAFETY]
 
 
 def test_without_a_repository(bank: Path, run: Run) -> None:

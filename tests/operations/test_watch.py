@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from memorybank_cli.accounts.messages import Message
-from memorybank_cli.bank import layout
+from memorybank_cli.bank import layout, replacing
 from memorybank_cli.base.errors import BankNotFound
 from memorybank_cli.base.locks import hold
 from memorybank_cli.base.records import Progress
@@ -460,3 +460,34 @@ def test_a_full_disk_does_not_end_the_watch(make_bank: MakeBank) -> None:
     assert kinds(lines) == ["changed", "health", "ready", "stopped"]
     assert notes.notes == ["nothing is adopted: the disk is full"]
     assert "adopted" in kinds(once(path))
+
+
+def test_a_rollback_under_way_is_our_own(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look between the exchange of the files and the line that tells of it waits for that line."""
+    path = make_bank(1, padded=False)
+    backed_up(path)
+    put(path / "state/state.json", {"bot_status": "stopped"})
+    looked: list[Line] = []
+    threads: list[threading.Thread] = []
+    real = replacing.swap
+
+    def look() -> None:
+        with opened(path) as bank:
+            begun.set()
+            looked.extend(_Watch(bank, bank.context, adopt=True)._some({"state/state.json"}))
+
+    def swapped(*arguments: Any) -> Any:
+        kept = real(*arguments)
+        threads.append(threading.Thread(target=look))
+        threads[0].start()
+        begun.wait(PATIENCE)
+        return kept
+
+    begun = threading.Event()
+    monkeypatch.setattr(replacing, "swap", swapped)
+    with opened(path) as bank:
+        rollback(bank, yes=True)
+    threads[0].join(PATIENCE)
+    assert not {"changed", "adopted", "finding"} & set(kinds(looked))
+    ops = [core["op"] for core in journal(path)]
+    assert ops[-1] == "restore.end"

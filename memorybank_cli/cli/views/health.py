@@ -30,13 +30,17 @@ def status(report: dict[str, Any]) -> list[Block]:
     """The bank, what it holds, what changed, and what is wrong."""
     document = report["memory_bank_status"]
     sections = ", ".join(f"{name} {count:,}" for name, count in report["sections"].items() if count)
+    unknown = report["snapshots_unknown"]
+    last = clock_time(document["integrity_checks"]["state"]["last_snapshot"])
     pairs = [
         ("bank", report["path"]),
         ("id", report["bank_id"]),
         ("files", sections),
         ("journal", f"{report['head']['seq']:,} lines, {str(report['head']['hash'])[:12]}"),
-        ("last snapshot", clock_time(document["integrity_checks"]["state"]["last_snapshot"]) or "none"),
+        ("last snapshot", last or (f"not known: {unknown}" if unknown else "none")),
     ]
+    if drill := report["last_drill"]:
+        pairs.append(("last drill", f"{clock_time(drill['time'])} {'passed' if drill['ok'] else 'FAILED'}"))
     changes = [f"{one['change']} {one['path']}" for one in report["changes"]]
     alerts = [one for one in document["alerts"] if one["level"] != "info"]
     return [Fields(pairs), *lines("pending", changes), *_by_rule(alerts)]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from memorybank_cli.base.names import escape_text
+from memorybank_cli.base.words import counted
+from memorybank_cli.cli.blocks import Bytes
 from memorybank_cli.cli.render import cell, finding_line
 
 FILES = 3
@@ -25,14 +27,26 @@ def change(line: dict[str, Any]) -> str:
 
 def event(line: dict[str, Any]) -> str:
     """A line of the journal: its number, when, what, about what, and by whom."""
-    about = [str(line[name]) for name in ("path", "account", "record", "snapshot", "rule") if line.get(name)]
-    files = [str(one["path"]) for one in line.get("files") or () if isinstance(one, Mapping) and "path" in one]
-    about = list(dict.fromkeys([*about, *files[:FILES]]))
-    if len(files) > FILES:
-        about.append(f"and {len(files) - FILES:,} more")
-    words = f"{line.get('seq', '-'):>8} {clock_time(line.get('ts'))} {line.get('op', '')} {' '.join(about)}"
+    about = [str(line[name]) for name in ("path", "account", "record", "snapshot", "rule", "result") if line.get(name)]
+    many = [str(one) for one in line.get("snapshots") or ()]
+    many += [str(one["path"]) for one in line.get("files") or () if isinstance(one, Mapping) and "path" in one]
+    about = list(dict.fromkeys([*about, *many[:FILES]]))
+    if len(many) > FILES:
+        about.append(f"and {len(many) - FILES:,} more")
+    if isinstance(line.get("packs"), int):
+        about.append(f"{counted(line['packs'], 'pack')} to the trash, {cell(Bytes(line.get('freed', 0)))} freed")
+    words = f"{line.get('seq', '-'):>8} {clock_time(line.get('ts'))} {_what(line)} {' '.join(about)}"
     actor = f" ({line['actor']})" if line.get("actor") else ""
     return escape_text(words.rstrip() + actor)
+
+
+def _what(line: Mapping[str, Any]) -> str:
+    """What happened; of a rollback to what, and which one was undone."""
+    op, reason = str(line.get("op", "")), line.get("reason")
+    if not op.startswith("restore.") or not reason:
+        return op
+    to = f" to line {line['line']}" if line.get("line") else " to snapshot" if line.get("snapshot") else ""
+    return f"{op} ({'undo' if line.get('undoes') else reason}{to})"
 
 
 def watched(line: dict[str, Any]) -> str:
