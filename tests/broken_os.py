@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 from memorybank_cli.base import files
+from memorybank_cli.base.walk import Root
 
 CHANGES = frozenset(
     {
@@ -24,6 +25,7 @@ CHANGES = frozenset(
         "ftruncate",
         "fchmod",
         "utime",
+        "posix_fallocate",
     }
 )
 Fault = Callable[..., Any]
@@ -84,7 +86,7 @@ def one_byte(real: Callable[..., Any], fd: int, data: Any) -> int:
     return int(real(fd, bytes(data)[:1]))
 
 
-def unsynced(_real: Callable[..., Any], _fd: int) -> None:
+def unsynced(_real: Callable[..., Any], _what: object) -> None:
     """A sync that costs nothing."""
 
 
@@ -110,6 +112,31 @@ def die(_step: str) -> None:
     os._exit(9)
 
 
+@contextmanager
+def watched(before: Callable[[str], None], **faults: Fault) -> Iterator[BrokenOS]:
+    """Call `before` with the name of each change of the disk, also of those that are no function of `os`."""
+    real_exchange, real_sync = files._renameat2, files.sync_all
+
+    def exchange(*args: Any) -> bool:
+        before("renameat2")
+        return real_exchange(*args)
+
+    def sync_all(root: Root) -> None:
+        before("syncfs")
+        if "fsync" in faults:
+            faults["fsync"](real_sync, root)
+        else:
+            real_sync(root)
+
+    fake = BrokenOS(before, **faults)
+    with (
+        mock.patch.object(files, "os", fake),
+        mock.patch.object(files, "_renameat2", exchange),
+        mock.patch.object(files, "sync_all", sync_all),
+    ):
+        yield fake
+
+
 def interrupted(work: Callable[[], object], step: int, how: Callable[[str], None]) -> bool:
     """Do `work` until change number `step` of the disk, where `how` happens; whether it got that far."""
     count = 0
@@ -120,15 +147,8 @@ def interrupted(work: Callable[[], object], step: int, how: Callable[[str], None
         if count == step:
             how(name)
 
-    real = files._renameat2
-
-    def exchange(*args: Any) -> bool:
-        before("exchange")
-        return real(*args)
-
     # A killed process loses nothing that it wrote, synced or not: not syncing makes the tests three times faster.
-    fake = BrokenOS(before, fsync=unsynced, fdatasync=unsynced)
-    with mock.patch.object(files, "os", fake), mock.patch.object(files, "_renameat2", exchange):
+    with watched(before, fsync=unsynced, fdatasync=unsynced):
         try:
             work()
         except Stopped:

@@ -5,7 +5,7 @@ continue it), and below each what it prints. The blocks of a page are run by one
 holds what `<!-- fixture: NAME -->` lines of the page ask for; see `samples`. `...` stands for any part of a line, and
 a line of it for any lines. Ids, times, digests, sizes and the widths of gaps are compared as if they were all the same.
 
-`python -m tests.test_docs` puts what is printed now where a page says something else; look at what it changed.
+`python -m tests.test_docs [PAGE]...` puts what is printed now where a page says something else; look what it changed.
 """
 
 from __future__ import annotations
@@ -241,6 +241,6 @@ def rewritten(page: Path, place: Path) -> str:
 
 
 if __name__ == "__main__":
-    for one in PAGES[1:]:
+    for one in [Path(name).resolve() for name in sys.argv[1:]] or PAGES[1:]:
         with tempfile.TemporaryDirectory() as scratch:
             one.write_text(rewritten(one, Path(scratch)))

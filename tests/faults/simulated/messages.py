@@ -1,0 +1,145 @@
+"""Scenarios of messages: one by one and in groups, sealed, over segments of the journal, refused."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
+from unittest import mock
+
+from memorybank_cli.accounts import history, segments
+from memorybank_cli.bank import bank as bank_module
+from memorybank_cli.bank import journal as journal_module
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.base import files
+from memorybank_cli.operations import messages as messages_module
+from memorybank_cli.operations.messages import store
+from tests.faults.simulated.banks import BankScenario, Say, can_be_written, named, opened, patched, texts
+from tests.faults.simulated.exploring import Lab
+
+
+class Messages(BankScenario):
+    """Messages one by one and in a group, in two accounts: what was acknowledged is there, groups wholly or not."""
+
+    name = "messages"
+    steps: tuple[tuple[str, int, int], ...] = (("a", 3, 4), ("b", 0, 2), ("a", 4, 9), ("b", 2, 3))
+    """Account, first and last message of each group."""
+    sessions = 2
+    """How many times the bank is opened for them."""
+
+    def prepare(self, lab: Lab) -> None:
+        super().prepare(lab)
+        with opened(lab) as bank:
+            store(bank, "a", texts(3))
+
+    def act(self, lab: Lab, say: Say) -> None:
+        size = -(-len(self.steps) // self.sessions)
+        for start in range(0, len(self.steps), size):
+            with opened(lab) as bank:
+                for account, first, last in self.steps[start : start + size]:
+                    store(bank, account, texts(first, last))
+                    say(f"{account}{last}")
+
+    def check_bank(self, lab: Lab, bank: Bank, said: Sequence[str]) -> None:
+        done = len(said)
+        for account, stored in (("a", 3), ("b", 0)):
+            groups = [last for which, _, last in self.steps[: done + 1] if which == account]
+            least = max([last for which, _, last in self.steps[:done] if which == account], default=stored)
+            found = check_files(lab, account)
+            assert found == named(len(found))
+            assert len(found) in {least, *groups}, (account, len(found), said)
+            assert len(found) >= least, (account, len(found), said)
+        assert not (lab.bank / ".memorybank/quarantine").exists(), "a file of ours was taken for somebody else's"
+        can_be_written(lab, bank)
+
+
+def check_files(lab: Lab, account: str) -> list[str]:
+    """The ids in an account's files, which are whole and agree."""
+    place = lab.bank / f"account_{account}"
+    whole = json.loads((place / "whole_history.json").read_bytes())
+    sealed = sorted((place / "history").glob("0*.json")) if whole["first"] > 1 else []
+    parts = [json.loads(path.read_bytes()) for path in sealed]
+    parts = [part for part in parts if not whole["messages"] or part["messages"][0]["seq"] < whole["first"]]
+    ids = [one["id"] for part in (*parts, whole) for one in part["messages"]]
+    assert [one["id"] for one in json.loads((place / "short_term.json").read_bytes())["messages"]] == ids[-50:]
+    return ids
+
+
+class Sealing(Messages):
+    """A batch that overflows into sealed segments of the history."""
+
+    name = "sealing"
+    steps = (("a", 3, 8), ("a", 8, 35), ("b", 0, 12), ("a", 35, 47))
+
+    def setting(self) -> AbstractContextManager[object]:
+        small = [
+            (module, name, value)
+            for module in (segments, history)
+            for name, value in (("MOST", 10), ("LARGEST", 4_000))
+        ]
+        return patched(*small, (messages_module, "MOST", 10))
+
+
+class RollOver(Messages):
+    """Segments of the journal of six lines, a checkpoint every four."""
+
+    name = "roll-over"
+    steps = tuple((account, number, number + 1) for number in range(3, 9) for account in ("a",))
+    sessions = 6
+
+    def setting(self) -> AbstractContextManager[object]:
+        return patched((journal_module, "SEGMENT_LINES", 6), (bank_module, "CHECKPOINT_LINES", 4))
+
+
+class Checkpoints(Messages):
+    """Two accounts whose renderings wait unsynced when the next checkpoint is written."""
+
+    name = "checkpoints"
+    steps = (("a", 3, 4), ("b", 0, 1), ("a", 4, 5))
+
+    def setting(self) -> AbstractContextManager[object]:
+        return patched((bank_module, "CHECKPOINT_LINES", 2))
+
+
+FOREIGN = b'{"written": "by somebody else"}'
+
+
+class Foreign(Messages):
+    """Somebody wrote over a file of ours: those bytes wait in quarantine once ours are back in their place."""
+
+    name = "foreign"
+    steps = (("a", 3, 5),)
+    sessions = 1
+
+    def prepare(self, lab: Lab) -> None:
+        super().prepare(lab)
+        (lab.bank / "account_a/short_term.json").write_bytes(FOREIGN)
+
+    def check_bank(self, lab: Lab, bank: Bank, said: Sequence[str]) -> None:
+        there = lab.files("bank").values()
+        assert FOREIGN in there
+        store(bank, "a", texts(1_000, 1_001))
+        bank.render()
+        assert check_files(lab, "a")[-1] == "m1000"
+
+
+class Refused(Messages):
+    """A group in several pieces whose sync fails is not there, whatever of it reached the disk."""
+
+    name = "refused"
+
+    def setting(self) -> AbstractContextManager[object]:
+        return patched((journal_module, "PIECE_BYTES", 1_000))
+
+    def act(self, lab: Lab, say: Say) -> None:
+        for first, last in ((3, 4), (3, 9)):
+            no_sync = mock.patch.object(files, "sync_data", side_effect=OSError(errno.EIO, "no"))
+            with opened(lab) as bank, suppress(OSError), no_sync:
+                store(bank, "a", texts(first, last))
+            say("refused")
+
+    def check_bank(self, lab: Lab, bank: Bank, said: Sequence[str]) -> None:
+        allowed = ({3, 4, 9}, {3, 9}, {3})[len(said)]  # of a group that is under way nothing was said yet
+        assert len(check_files(lab, "a")) in allowed
+        can_be_written(lab, bank)

@@ -1,0 +1,36 @@
+"""All scenarios."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.faults.simulated import agents, importing, messages, repositories, restores, retention
+from tests.faults.simulated.exploring import Scenario
+
+SCENARIOS: dict[str, Callable[[], Scenario]] = {
+    one.name: one
+    for one in (
+        messages.Messages,
+        messages.Sealing,
+        messages.RollOver,
+        messages.Checkpoints,
+        messages.Foreign,
+        messages.Refused,
+        agents.Init,
+        agents.NewBank,
+        agents.Adoption,
+        agents.Repair,
+        agents.Recovery,
+        importing.Migrate,
+        importing.RecoveredImport,
+        importing.InitFrom,
+        repositories.Backup,
+        repositories.NextBackup,
+        repositories.KilledBackup,
+        restores.Export,
+        restores.Restore,
+        retention.Retention,
+        restores.Rollback,
+        restores.AccountRollback,
+    )
+}
