@@ -92,7 +92,7 @@ class Bench:
         if not os.path.exists(f"{path}.done"):
             self.say(f"writing {count:,} trades")
             shutil.rmtree(path, ignore_errors=True)
-            digest = corpus.write(path, count, time.time() - 3_600)
+            digest = corpus.write(path, corpus.documents(count), time.time() - 3_600)
             with open(f"{path}.done", "w", encoding="utf-8") as file:
                 file.write(digest)
         return path

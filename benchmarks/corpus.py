@@ -11,7 +11,7 @@ import json
 import os
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import accumulate
@@ -154,22 +154,57 @@ def documents(count: int, seed: str = "memorybank") -> Iterator[tuple[str, bytes
         yield path, json.dumps(one, indent=1).encode() + b"\n"
 
 
-def write(directory: str, count: int, mtime: float | None = None) -> str:
-    """Write `count` trades below `directory`, with this mtime; the SHA-256 over all bytes in order."""
+ACCOUNTS = 20
+MESSAGES = 20_000
+METRICS = 5_000
+
+
+def mixed(share: float = 1.0) -> Iterator[tuple[str, bytes]]:
+    """Relative path and bytes of each file of a bank of 25,082: accounts with tiers, trades, samples; or a share."""
+    trades = Trades("mixed")
+    for number in range(ACCOUNTS):
+        folder = f"account_{number:02d}"
+        messages = [_message(trades, one, folder) for one in range(int(MESSAGES * share))]
+        for name, last in (("whole_history", len(messages)), ("mid_term", 200), ("short_term", 50)):
+            yield f"{folder}/{name}.json", b"[\n" + b",\n".join(messages[-last:]) + b"\n]\n"
+        yield f"{folder}/history_context.json", json.dumps({"summary": trades.text(400)}).encode()
+    yield from documents(int(ACCOUNTS * 1_000 * share), "mixed trades")
+    for number in range(int(METRICS * share)):
+        taken = LAST_DAY - timedelta(minutes=5 * number)
+        values = {f"{trades.rng.choice(TAGS)}_{one}": round(trades.rng.random() * 1_000, 4) for one in range(25)}
+        name = f"{taken:%Y%m%dT%H%M%SZ}_{number:05d}"
+        yield f"metrics/historical/{name}.json", json.dumps({"taken_at": _iso(taken), "metrics": values}).encode()
+    yield "metrics/metrics.json", json.dumps({word: trades.rng.random() for word in trades.words[:50]}).encode()
+    yield "state/state.json", json.dumps({word: trades.rng.random() for word in trades.words[:50]}).encode()
+
+
+def _message(trades: Trades, number: int, account: str) -> bytes:
+    words = trades.text(4 + min(200, int(trades.rng.expovariate(0.06))))
+    moment = _iso(LAST_DAY + timedelta(seconds=31 * number))
+    value = {"id": f"msg_{number:08d}", "ts": moment, "role": trades.rng.choice(("user", "assistant", "tool"))}
+    return json.dumps({**value, "account_id": account, "content": words}, separators=(",", ":")).encode()
+
+
+def write(directory: str, files: Iterable[tuple[str, bytes]], mtime: float | None = None) -> str:
+    """Write files below `directory`, with this mtime; the SHA-256 over all bytes in order."""
     digest, made = sha256(), ""
-    for path, data in documents(count):
+    for path, data in files:
         digest.update(data)
         folder, _, name = path.rpartition("/")
         if folder != made:
             os.makedirs(f"{directory}/{folder}", mode=0o700, exist_ok=True)
             made = folder
         fd = os.open(f"{directory}/{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.write(fd, data)
-        if mtime is not None:
-            os.utime(fd, (mtime, mtime))
-        os.close(fd)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            if mtime is not None:
+                os.utime(fd, (mtime, mtime))
+        finally:
+            os.close(fd)
     return digest.hexdigest()
 
 
 if __name__ == "__main__":
-    print(write(sys.argv[1], int(sys.argv[2])))
+    print(write(sys.argv[1], documents(int(sys.argv[2]))))

@@ -86,17 +86,32 @@ def output(command: Command) -> str:
     return text
 
 
+def race(
+    commands: Sequence[Command], rounds: int, each: Callable[[], object] | None = None, warm: bool = True
+) -> list[list[Run]]:
+    """Run commands in turn, `rounds` times, after `each`; who goes first rotates. The runs of each command.
+
+    With `warm` each runs once before that, and it does not count.
+    """
+    found: list[list[Run]] = [[] for _ in commands]
+    for number in range(-1 if warm else 0, rounds):
+        if each is not None:
+            each()
+        for place in range(len(commands)):
+            which = (place + number) % len(commands)
+            run = once(commands[which])
+            if number >= 0:
+                found[which].append(run)
+    return found
+
+
+def ratio(ours: Sequence[Run], peer: Sequence[Run]) -> Ratio:
+    """What ours cost in units of the peer, round by round."""
+    walls = [one.wall / other.wall for one, other in zip(ours, peer, strict=True)]
+    cpus = [one.cpu / max(other.cpu, 0.001) for one, other in zip(ours, peer, strict=True)]
+    return Ratio(median(walls), median(cpus), min(walls), max(walls), max(one.peak for one in ours))
+
+
 def compare(ours: Command, peer: Command, pairs: int) -> Ratio:
     """Run both `pairs` times in turn, after one run of each to warm up; who goes first alternates."""
-    once(ours)
-    once(peer)
-    found: list[tuple[Run, Run]] = []
-    for number in range(pairs):
-        if number % 2:
-            other = once(peer)
-            found.append((once(ours), other))
-        else:
-            found.append((once(ours), once(peer)))
-    walls = [one.wall / other.wall for one, other in found]
-    cpus = [one.cpu / max(other.cpu, 0.001) for one, other in found]
-    return Ratio(median(walls), median(cpus), min(walls), max(walls), max(one.peak for one, _ in found))
+    return ratio(*race([ours, peer], pairs))

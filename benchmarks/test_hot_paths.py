@@ -38,7 +38,7 @@ def bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bank]:
     monkeypatch.setenv("MEMORYBANK_STATE_HOME", str(tmp_path / "home"))
     os.umask(0o077)
     path = str(tmp_path / "bank")
-    corpus.write(path, FILES, time.time() - 3_600)
+    corpus.write(path, corpus.documents(FILES), time.time() - 3_600)
     init(Context(bank=path))
     opened = open_bank(Context(bank=path))
     Scanner(opened).run()
