@@ -26,7 +26,7 @@ def run() -> NoReturn:
     closed is so when `main` returns.
     """
     # Millions of short-lived rows hold no cycles: looking for some took a fifth of a verify's time.
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(200_000, 20, 100)
     code = main()
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -41,8 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     _open_streams()
     try:
         return _guarded(sys.argv[1:] if arguments is None else arguments)
-    except KeyboardInterrupt:
-        sys.stderr.write("memorybank: interrupted\n")
+    except KeyboardInterrupt as interrupt:
+        sys.stderr.write(f"memorybank: {'; '.join(('interrupted', *getattr(interrupt, '__notes__', ())))}\n")
         return INTERRUPTED
     except BrokenPipeError:
         return _broken_pipe()
@@ -158,8 +158,8 @@ def _print(error: MemorybankError, given: list[str]) -> None:
     if wants_json(given):
         import json
 
-        # ASCII only: a name may hold what no encoding can carry.
-        sys.stderr.write(json.dumps({"error": error.as_dict()}) + "\n")
+        # ASCII only: a name may hold what no encoding can carry. DEL is ASCII, and a terminal obeys it.
+        sys.stderr.write(json.dumps({"error": error.as_dict()}).replace("\x7f", "\\u007f") + "\n")
     sys.stderr.flush()
 
 

@@ -47,7 +47,9 @@ def establish(bank: Bank, progress: Progress = QUIET, look: Look = lambda *_: No
     first = bank.is_empty
     if not first:
         _write_document(bank)
+    progress.start("reading files", bank.catalog.meta("files"))
     scan = Scanner(bank, progress, look).run()
+    progress.finish()
     if first:
         create(bank, bound_kinds(scan.changes))
         _write_document(bank)

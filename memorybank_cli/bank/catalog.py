@@ -16,7 +16,7 @@ from memorybank_cli.bank import layout
 from memorybank_cli.bank.chain import GAP, START, Break, Position, Reading
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Journal
-from memorybank_cli.bank.rows import Content, Expected, FileRow, Known, Row, Seen
+from memorybank_cli.bank.rows import SETTLED_NS, Content, Expected, FileRow, Known, Row, Seen
 from memorybank_cli.base import clock, files
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 from memorybank_cli.base.walk import Root
@@ -40,6 +40,10 @@ _PROBES = (
     "SELECT s_id,s_facts FROM files LIMIT 0",
     "SELECT dir,signature,counts,findings,facts FROM dirs LIMIT 0",
     "SELECT account,since FROM unrendered LIMIT 0",
+)
+_KNOWN = (
+    "SELECT name,s_size,s_mtime,s_ctime,s_inode,s_sha,s_records,s_sha=sha AND s_content='',s_sha=sha AND s_content=''"
+    " AND rules='[]' AND s_facts='' AND s_kind<>'' AND s_hashed-s_mtime>=?,s_kind,s_id FROM files WHERE dir=?"
 )
 _FORGET = "DELETE FROM dirs WHERE 1"
 REBOOT_DOUBT_NS = 120 * clock.SECOND_NS
@@ -225,9 +229,8 @@ class Catalog:
 
     def sound(self, directory: str) -> dict[str, Known]:
         """In short what is known of each file right in a directory, by name."""
-        query = "SELECT name,s_sha,s_size,s_mtime,s_ctime,s_inode,s_records,s_sha=sha AND s_content='' FROM files"
-        found = self.db.execute(query + " WHERE dir=?", (directory,))
-        return {row[0]: Known(*row[1:]) for row in found}
+        found = self.db.execute(_KNOWN, (SETTLED_NS, directory))
+        return {row[0]: Known(*row) for row in found}
 
     def all_expected(self, below: str = "") -> Iterator[tuple[str, Expected]]:
         """Every file that should be there, with its path, sorted by directory and name."""

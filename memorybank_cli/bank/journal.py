@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from memorybank_cli.bank import layout
@@ -27,8 +27,10 @@ CHECKPOINT_SECONDS = 60
 ENDING_BYTES = 4_096
 NEAR = 1 << 16  # bytes that are rather read than searched
 PIECE_BYTES = 1 << 20  # a group of any length is written in such pieces
+READ_BYTES = 1 << 20  # adopting many files makes lines of half a megabyte
 CUT = "journal.cut"
 _TIME = re.compile(rb'\{"core":\{"seq":(\d{1,16}),"ts":"([0-9TZ:.-]{20,40})"')
+_OP = re.compile(rb'\{"core":\{"seq":\d{1,16},"ts":"[^"\\]*","actor":"(?:[^"\\]|\\.)*","op":"([^"\\]*)"')
 _BEGINNING = re.compile(rb'\n\{"core":\{"seq":(\d{1,16}),')
 
 
@@ -81,10 +83,13 @@ class Journal:
         """Every line after a position in whole groups, then one `Reading`. `mark` is the high-water mark, if known."""
         return Reader(self, after, mark).run()
 
-    def lines(self, after: int = 0, having: tuple[bytes, ...] = ()) -> Iterator[Line]:
+    def lines(
+        self, after: int = 0, having: tuple[bytes, ...] = (), ops: Container[bytes] | None = None
+    ) -> Iterator[Line]:
         """Lines with a seq above `after`, as far as they can be read, the chain not checked.
 
-        With `having` only those in whose bytes one of these texts stands; the others are not even parsed.
+        With `having` only those in whose bytes one of these texts stands, with `ops` only those of these operations;
+        the others are not even parsed.
         """
         firsts = self.segments()
         start = max((first for first in firsts if first <= after + 1), default=0)
@@ -93,9 +98,18 @@ class Journal:
                 for raw in self.raw_lines(first, self._offset(first, after) if first == start else 0):
                     if having and not any(text in raw for text in having):
                         continue
+                    if ops is not None and (head := _OP.match(raw)) and head[1] not in ops:
+                        continue
                     found = unframe(raw)
                     if found and found[0].seq > after:
                         yield found[0]
+
+    def newest_first(self, having: bytes) -> Iterator[Line]:
+        """Lines in whose bytes a text stands, the newest first, as far as they can be read, the chain not checked."""
+        for first in reversed(self.segments()):
+            for raw in [raw for raw in self.raw_lines(first, 0) if having in raw][::-1]:
+                if found := unframe(raw):
+                    yield found[0]
 
     def _offset(self, first: int, after: int) -> int:
         """Where in a segment a line begins before which no seq is above `after`: its end is as near as its start.
@@ -141,7 +155,7 @@ class Journal:
             raise
         except OSError:
             return  # gone, or become something that is no file: what vouches for it makes that a break
-        with open(fd, "rb", buffering=1 << 16) as file:
+        with open(fd, "rb", buffering=READ_BYTES) as file:
             file.seek(offset)
             for raw in file:
                 yield raw

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from memorybank_cli.base import clock
 from memorybank_cli.base.records import Finding
 
+SETTLED_NS = 60 * clock.SECOND_NS
+"""A file that was hashed so long after its mtime need not be read again while its stat stays."""
 SHAPE = frozenset({"MB201", "MB203", "MB209"})
 """Rules about the shape of well-formed documents."""
 SOUND = SHAPE | {"MB208"}
@@ -90,16 +93,24 @@ class Seen(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What a file was when it was last seen, in short; all but `sound` may be None where it was not."""
+    """What a file was when it was last seen, in short; all but the name may be None where it was not.
 
-    sha: str
+    The first five are those of a directory's entry.
+    """
+
+    name: str
     size: int
     mtime: int
     ctime: int
     inode: int
+    sha: str
     records: int
     sound: bool
     """Whether it was flawless and what the journal says."""
+    plain: bool = False
+    """Whether it was sound, settled, of a known kind and without facts: while its stat stays, nothing is said of it."""
+    kind: str = ""
+    id: str = ""
 
 
 class Row(NamedTuple):

@@ -13,22 +13,22 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, NamedTuple
 
-from memorybank_cli.bank import facts, layout
+from memorybank_cli.bank import facts, layout, sifting
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.examine import Changing, Examiner
 from memorybank_cli.bank.judge import ROT, Pending, Rules, judge
 from memorybank_cli.bank.layout import Place
 from memorybank_cli.bank.oddities import inner_bank, no_file
-from memorybank_cli.bank.rows import Content, Expected, Row, Seen
-from memorybank_cli.bank.settled import Counts, Look, Settled, read, signature
+from memorybank_cli.bank.rows import SETTLED_NS, Content, Expected, Known, Row, Seen
+from memorybank_cli.bank.settled import Counts, Look, Settled, Sifted, read, signature, stats
+from memorybank_cli.bank.sifting import same
 from memorybank_cli.bank.tally import Tally
 from memorybank_cli.base import clock
 from memorybank_cli.base.errors import from_os_error
 from memorybank_cli.base.names import unescape
 from memorybank_cli.base.records import QUIET, Finding, Progress
-from memorybank_cli.base.walk import MOST, Entry, Listing, fitting
+from memorybank_cli.base.walk import Entry, Listing, entry_of
 
-SETTLED_NS = 60 * clock.SECOND_NS
 KEPT_AT_ONCE = 10_000  # files whose looks wait in memory, at some 700 bytes each
 ROLLING_SHARE = 500  # one file in so many is read again in each run, the longest unread first
 
@@ -137,16 +137,7 @@ class Scanner:
             with self.bank.root.directory(directory) as fd:
                 listing = Listing(directory, fd, [], [], [], [])
                 info = os.stat(unescape(name), dir_fd=fd, follow_symlinks=False)
-                entry = Entry(
-                    name,
-                    info.st_size,
-                    fitting(info.st_mtime_ns),
-                    fitting(info.st_ctime_ns),
-                    info.st_ino & MOST,
-                    info.st_mode,
-                    info.st_nlink,
-                    info.st_uid,
-                )
+                entry = entry_of(name, info)
                 if stat.S_ISREG(info.st_mode):
                     self._file(listing, entry, row, afresh=True)
                 else:
@@ -195,27 +186,33 @@ class Scanner:
 
     def _directory(self, listing: Listing) -> None:
         self._others(listing)
-        sign = signature(listing, self.rules.limits)
-        known = self.unchanged.get(listing.path)
-        if known and known[0] == sign and not self.full and listing.path not in self._rolled:
-            self._repeat(read(listing.path, known[1:]))
-            self.look(listing, sign)
+        looked = stats(listing)
+        sign = signature(looked, self.rules.limits)
+        last = self.unchanged.get(listing.path)
+        if last and last[0] == sign and not self.full and listing.path not in self._rolled:
+            self._repeat(read(listing.path, last[1:]))
+            self.look(listing, looked, sign, None)
             return
         mark = self._mark()
-        rows = self.catalog.rows(listing.path)
+        known = self.catalog.sound(listing.path)
+        plain = self._plain(listing, known)
+        rows = sifting.rows(self.catalog, listing.path, known, plain)
         settled, tally = True, Tally()
         seen: list[tuple[str, Seen]] = []
         for entry in listing.files:
-            row = rows.pop(entry.name, Row(None, None))
-            fresh = self._file(listing, entry, row, keep=seen, tally=tally)
-            settled = settled and fresh
+            one = plain.get(entry.name)
+            if one is None:
+                row = rows.pop(entry.name, Row(None, None))
+                settled = self._file(listing, entry, row, keep=seen, tally=tally) and settled
+            elif one.id:
+                tally.add_id(f"{listing.path}/{one.name}", one.kind, one.id)
         vanished = self._vanished(listing.path, rows)
         self._remember(listing.path, seen, vanished)
         found = tally.value()
         self.facts.merge(found)
         self._claim(found)
         settled = settled and self.scan.pending == mark[1] and listing.path not in self._troubled
-        self.look(listing, sign if settled else "")
+        self.look(listing, looked, sign if settled else "", Sifted(plain, vanished))
         if listing.path and settled:
             section, newest = _section(listing.path), max((entry.mtime_ns for entry in listing.files), default=0)
             checked, size, records = (now - then for now, then in zip(self._mark()[2:], mark[2:], strict=True))
@@ -224,6 +221,19 @@ class Scanner:
         self._waiting += len(seen)
         if self._waiting >= KEPT_AT_ONCE:
             self._keep()
+
+    def _plain(self, listing: Listing, known: dict[str, Known]) -> dict[str, Known]:
+        """The files that need not be gone into, counted."""
+        if self.full or not listing.path:
+            return {}
+        fresh = self.fresh if listing.path in self._rolled else ()
+        plain = sifting.plain(listing, known, self.rules.limits, fresh)
+        if plain:
+            ones = plain.values()
+            size, records = sum(one.size for one in ones), sum(one.records for one in ones)
+            self._count(_section(listing.path), len(ones), size, records, max(one.mtime for one in ones))
+            self.progress.advance(len(ones))
+        return plain
 
     def _mark(self) -> tuple[int, int, int, int, int]:
         scan = self.scan
@@ -282,13 +292,13 @@ class Scanner:
         path = f"{listing.path}/{entry.name}" if listing.path else entry.name
         where = layout.place_in(listing.path)(entry.name)
         seen = row.seen
-        if afresh or self.full or seen is None or path in self.fresh or not _same(entry, seen, self._settled):
+        if afresh or self.full or seen is None or path in self.fresh or not same(entry, seen, self._settled):
             looked = self._look(path, listing, entry, where, seen)
             if looked is None:
                 return False
             self.scan.read += 1
             healed = row.expected is not None and row.expected.good and looked.sha == row.expected.sha
-            if seen is not None and _same(entry, seen) and not healed:
+            if seen is not None and same(entry, seen) and not healed:
                 looked = self._perhaps_rotten(path, listing, entry, where, seen, looked)
             seen = looked
             (keep if keep is not None else []).append((entry.name, seen))
@@ -382,16 +392,6 @@ def judging_rules(bank: Bank) -> Rules:
     """What `judge` needs to know of a bank."""
     bound = frozenset(bank.catalog.meta("bound", [])) | bank.registry.own
     return Rules(bound, layout.limits(bank.settings), bank.settings["open_patterns"], not bank.is_empty)
-
-
-def _same(entry: Entry, seen: Seen, settled: int = SETTLED_NS) -> bool:
-    return (
-        entry.mtime_ns == seen.mtime
-        and entry.size == seen.size
-        and entry.inode == seen.inode
-        and entry.ctime_ns == seen.ctime
-        and seen.hashed - seen.mtime >= settled
-    )
 
 
 @cache

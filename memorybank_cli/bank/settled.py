@@ -9,12 +9,22 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from memorybank_cli.bank.rows import Known
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.walk import Listing
 
-Look = Callable[[Listing, str], object]
-"""Hears of each directory that was looked at, and its signature: '' where something in it is not settled."""
+
+class Sifted(NamedTuple):
+    """What going into a directory came to: its files that are plain (see `sifting`), and the names of those gone."""
+
+    plain: dict[str, Known]
+    gone: list[str]
+
+
+Look = Callable[[Listing, bytes, str, Sifted | None], object]
+"""Hears of each directory that was looked at, its `stats`, its signature, '' where something is not settled, and how
+it was sifted where it was gone into."""
 
 
 class Counts(NamedTuple):
@@ -56,6 +66,11 @@ def read(directory: str, columns: tuple[str, str, str]) -> Settled:
         raise sqlite3.DatabaseError(f"of {directory} it holds what memorybank did not write") from error
 
 
-def signature(listing: Listing, limits: dict[str, int]) -> str:
-    """One digest over all that would make going into a directory worth while."""
-    return sha256(orjson.dumps([listing.files, limits], default=tuple)).hexdigest()
+def stats(listing: Listing) -> bytes:
+    """The entries of all files in a directory, as JSON."""
+    return orjson.dumps(listing.files, default=tuple)
+
+
+def signature(looked: bytes, limits: dict[str, int]) -> str:
+    """One digest over all that would make going into a directory worth while: its `stats`, and the limits."""
+    return sha256(b"[%b,%b]" % (looked, orjson.dumps(limits))).hexdigest()

@@ -38,11 +38,15 @@ class Tally:
     def add(self, path: str, section: str, seen: Seen) -> None:
         """Take one file's facts over."""
         if seen.id:
-            self._ids.append(f"{path}\0{seen.kind}\0{seen.id}")
+            self.add_id(path, seen.kind, seen.id)
         if not seen.facts:
             return
         with foreign(path):
             self._take(path, section, seen)
+
+    def add_id(self, path: str, kind: str, name: str) -> None:
+        """Take the id of a single record over."""
+        self._ids.append(f"{path}\0{kind}\0{name}")
 
     def _take(self, path: str, section: str, seen: Seen) -> None:
         facts = unpacked(seen.facts)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -28,6 +29,16 @@ def nobody_to_tell(question: str) -> str:
 
 def nobody_to_see(_report: object) -> None:
     """The `preview` of runs without a person."""
+
+
+@contextmanager
+def when_interrupted(text: str) -> Iterator[None]:
+    """Say what an interruption in here left, behind the word that it was one."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(text)
+        raise
 
 
 @dataclass(frozen=True)

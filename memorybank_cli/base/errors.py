@@ -22,6 +22,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 from memorybank_cli.base import exits
 
@@ -150,6 +151,8 @@ def from_os_error(error: OSError, doing: str = "") -> OperationFailed:
     number = error.errno or 0
     what, hint = _ADVICE.get(number, ((error.strerror or str(error)).lower(), ""))
     name = error.filename
+    if error.filename2 and not os.path.isabs(name):  # a temporary file that was to become this one
+        name = error.filename2
     path = name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name or "")
     message = ": ".join(part for part in (doing, path, what) if part)
     return OperationFailed(message, hint=hint, path=path)

@@ -151,37 +151,35 @@ def make_root(path: str | os.PathLike[str], mode: int = DIRECTORY_MODE) -> Root:
 
 def make_dirs(root: Root, path: str, mode: int = DIRECTORY_MODE, durable: bool = True) -> None:
     """Make a directory and its parents below the root, each durable unless a later sync covers them."""
-    fd = os.dup(root.fd)
+    parts, fd = components(path), os.dup(root.fd)
     try:
-        for name in components(path):
-            try:
+        for name in parts:
+            with suppress(FileExistsError):
                 os.mkdir(name, mode, dir_fd=fd)
                 if durable:
                     sync(fd)
-            except FileExistsError:
-                pass
             inner = os.open(name, DIRECTORY, dir_fd=fd)
             os.close(fd)
             fd = inner
+    except OSError as error:
+        error.filename = root.absolute(path)
+        raise
     finally:
         os.close(fd)
 
 
 def remove(root: Root, path: str) -> None:
     """Remove a file durably; one that is not there is fine."""
-    with root.parent(path) as (fd, name):
-        try:
-            os.unlink(name, dir_fd=fd)
-        except FileNotFoundError:
-            return
+    with root.parent(path) as (fd, name), suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=fd)
         sync(fd)
 
 
-def remove_tree(root: Root, path: str) -> None:
-    """Remove a scratch directory of ours with all that is in it, or a stray file; nothing there is fine."""
+def remove_tree(root: Root, path: str, removed: Callable[[], object] = lambda: None) -> None:
+    """Remove a scratch directory of ours or a stray file, if it is there; `removed` hears of each file in it."""
     try:
         with root.directory(path) as fd:
-            _empty(fd)
+            _empty(fd, removed)
     except FileNotFoundError:
         return
     except NotADirectoryError:
@@ -194,22 +192,23 @@ def remove_tree(root: Root, path: str) -> None:
 
 def empty(root: Root) -> None:
     """Remove all that is in a scratch directory of ours."""
-    _empty(root.fd)
+    _empty(root.fd, lambda: None)
 
 
-def _empty(fd: int) -> None:
+def _empty(fd: int, removed: Callable[[], object]) -> None:
     with os.scandir(fd) as found:
         items = list(found)
     for item in items:
         if item.is_dir(follow_symlinks=False):
             inner = os.open(item.name, DIRECTORY, dir_fd=fd)
             try:
-                _empty(inner)
+                _empty(inner, removed)
             finally:
                 os.close(inner)
             os.rmdir(item.name, dir_fd=fd)
         else:
             os.unlink(item.name, dir_fd=fd)
+            removed()
 
 
 def rename(root: Root, source: str, target: str, durable: bool = True) -> None:
@@ -363,9 +362,8 @@ def allocate(root: Root, path: str, size: int) -> bool:
     if allocation is None:
         return False
     with root.parent(path) as (fd, name):
-        out = os.open(
-            name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, FILE_MODE, dir_fd=fd
-        )
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        out = os.open(name, flags, FILE_MODE, dir_fd=fd)
         try:
             allocation(out, 0, size)
         except OSError:

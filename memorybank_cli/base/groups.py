@@ -1,7 +1,7 @@
 """Findings that are alike, put together: 10,000 files that fail in the same way are one group with a count.
 
 Alike are findings of one rule and severity in one section, at the same place of their documents (array indexes put
-aside), that expect the same; where nothing is expected, with the same message but for numbers and quoted text.
+aside), that expect the same; where nothing is expected, with the same message but for numbers, digests and quoted text.
 Findings come and go as the JSON that the contract of the command line gives, so every report can be grouped.
 """
 
@@ -17,7 +17,7 @@ EXAMPLES = 3
 """So many paths stand for a group; as many findings that are alike are shown one by one."""
 
 _INDEX = re.compile(r"/[0-9]+(?=/|$)")
-_PARTICULAR = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9][0-9.,:_-]*")
+_PARTICULAR = re.compile(r"'[^']*'|\"[^\"]*\"|\b[0-9a-f]{12,}\b|[0-9][0-9.,:_-]*")
 
 FindingJSON = Mapping[str, Any]
 

@@ -79,23 +79,47 @@ class Root:
 
     @contextmanager
     def directory(self, path: str) -> Iterator[int]:
-        """A descriptor of a directory below the root. Raises OSError as the system does."""
-        fd = os.dup(self.fd)
+        """A descriptor of a directory below the root. Raises OSError as the system does, with the whole path."""
+        fd = self._descend(path)
         try:
-            for part in components(path):
-                inner = os.open(part, DIRECTORY, dir_fd=fd)
-                os.close(fd)
-                fd = inner
             yield fd
+        except OSError as error:
+            if isinstance(error.filename, int):  # of scandir, which was given the descriptor
+                error.filename = self.absolute(path)
+            elif isinstance(error.filename, str):
+                error.filename = os.path.join(self.absolute(path), error.filename)
+            raise
         finally:
             os.close(fd)
 
+    def _descend(self, path: str) -> int:
+        parts, fd = components(path), os.dup(self.fd)
+        for depth, part in enumerate(parts, 1):
+            try:
+                inner = os.open(part, DIRECTORY, dir_fd=fd)
+            except OSError as error:
+                error.filename = os.path.join(self.path, *parts[:depth])
+                raise
+            finally:
+                os.close(fd)
+            fd = inner
+        return fd
+
     @contextmanager
     def parent(self, path: str) -> Iterator[tuple[int, str]]:
-        """A descriptor of the directory that holds `path`, and the name in it."""
+        """A descriptor of the directory that holds `path`, and the name in it. An OSError has the whole path."""
         head, _, name = path.rpartition("/")
-        with self.directory(head) as fd:
-            yield fd, component(name)
+        own, fd = component(name), self._descend(head)
+        try:
+            yield fd, own
+        except OSError as error:
+            if error.filename2 == own:  # the target of a rename, of which another `parent` has the source
+                error.filename2 = self.absolute(path)
+            elif isinstance(error.filename, str):
+                error.filename = os.path.join(self.absolute(head), error.filename)
+            raise
+        finally:
+            os.close(fd)
 
     def stat(self, path: str) -> os.stat_result | None:
         """Lstat of a path below the root, or None where there is nothing."""
@@ -254,6 +278,12 @@ def entries(fd: int) -> tuple[list[Entry], list[Entry], list[Entry], list[str]]:
     files.sort(key=_NAME)
     directories.sort(key=_NAME)
     return files, directories, others, hidden
+
+
+def entry_of(name: str, info: os.stat_result) -> Entry:
+    """The entry of one escaped name with what lstat says of it."""
+    times = fitting(info.st_mtime_ns), fitting(info.st_ctime_ns)
+    return Entry(name, info.st_size, *times, info.st_ino & MOST, info.st_mode, info.st_nlink, info.st_uid)
 
 
 def open_regular(name: str, dir_fd: int) -> int:

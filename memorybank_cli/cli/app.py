@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Annotated
 
 import typer
+from typer._click.exceptions import BadOptionUsage  # Typer 0.26 to 0.28 carry Click here
 from typer.main import get_command
 
 from memorybank_cli.cli import derive
@@ -28,7 +29,11 @@ def answer(meant: Meant) -> Call | int:
         app, prefix = group(meant.group), f"{PROGRAM} {meant.group}"
     else:
         app, prefix = listing(), PROGRAM
-    found = get_command(app).main(meant.rest, prog_name=prefix, standalone_mode=False)
+    try:
+        found = get_command(app).main(meant.rest, prog_name=prefix, standalone_mode=False)
+    except BadOptionUsage as error:
+        error.command = prefix  # type: ignore[attr-defined]  # the parser does not say of which command it is
+        raise
     return found if isinstance(found, Call) else int(found or 0)
 
 

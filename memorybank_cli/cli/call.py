@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, NamedTuple
 
+from memorybank_cli.base.errors import UsageError
 from memorybank_cli.operations import signature
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.signature import Parameter
@@ -57,10 +58,16 @@ def parameters(function: Callable[..., Any]) -> list[Parameter]:
 
 
 def make(operation: Operation, function: Callable[..., Any], own: Iterable[Parameter], given: dict[str, Any]) -> Call:
-    """The call for values by parameter name; those of the common options are among them."""
+    """The call for values by parameter name; those of the common options are among them.
+
+    Raises UsageError for an empty text.
+    """
     positional: list[Any] = []
     options: dict[str, Any] = {}
     keys = {parameter.name: given[parameter.name] for parameter in own if parameter in KEYS}
+    own = list(own)
+    for parameter in (*own, *COMMON):
+        _check_given(parameter, given[parameter.name])
     for parameter in own:
         if parameter.name in keys:
             continue
@@ -73,6 +80,20 @@ def make(operation: Operation, function: Callable[..., Any], own: Iterable[Param
             positional.append(value)
     common = {name: given[name] for name in COMMON_NAMES}
     return Call(operation, function, tuple(positional), options, common, keys)
+
+
+def _check_given(parameter: Parameter, value: Any) -> None:
+    """Raises UsageError for an empty text: taken as nothing it would have the command do more than was asked for."""
+    given = (value or ()) if parameter.many else (value,)
+    if parameter.option.empty or value == parameter.default or "" not in given:
+        return
+    if parameter.positional:
+        what, instead = parameter.option.metavar or parameter.word.upper(), "the argument"
+    else:
+        what, instead = declarations(parameter)[0], "the option"
+    raise UsageError(
+        f"{what} is empty", hint=f"a variable may not have been set; leave {instead} out where that is meant"
+    )
 
 
 def declarations(parameter: Parameter) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from memorybank_cli.base.names import escape_text
@@ -16,15 +17,20 @@ WORK = "working"
 class Notes(Progress):
     """Writes notes to stderr, and nothing about progress: for pipes."""
 
+    def __init__(self, words: Callable[[str], str] = str) -> None:
+        self.words = words
+        """Makes of a note what is written."""
+
     def note(self, text: str) -> None:
         """One line, or several."""
-        terminal.write_line("stderr", text)
+        terminal.write_line("stderr", self.words(text))
 
 
 class Bar(Notes):
     """A bar per step on the terminal's stderr, drawn when the step has lasted a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, words: Callable[[str], str] = str) -> None:
+        super().__init__(words)
         self._what, self._total, self._done = "", None, 0  # type: tuple[str, int | None, int]
         self._begun = time.monotonic()
         self._drawn: Any = None
@@ -56,18 +62,18 @@ class Bar(Notes):
         if self._drawn is None:
             super().note(text)
         else:
-            self._drawn.console.print(escape_text(text), soft_wrap=True)
+            self._drawn.console.print(escape_text(self.words(text)), soft_wrap=True)
 
     def _draw(self) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Drawn
 
+        known = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        unknown = (TextColumn("{task.completed:,}"),)
         self._drawn = Drawn(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
+            *(unknown if self._total is None else known),
             console=terminal.console("stderr"),
             transient=True,
         )

@@ -6,10 +6,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from memorybank_cli.base.context import Context, nobody_to_ask, nobody_to_see, nobody_to_tell
-from memorybank_cli.base.errors import BankNotFound, UsageError
+from memorybank_cli.base.errors import BankNotFound, MemorybankError, UsageError
 from memorybank_cli.base.records import QUIET, Progress
 from memorybank_cli.cli import terminal
 from memorybank_cli.cli.blocks import Style, Text
@@ -22,7 +23,7 @@ _PLAIN = frozenset((str, int, float, bool, type(None)))
 def execute(call: Call) -> int:
     """Run the operation, show what it gives, return the exit code. Raises what the operation raises."""
     json = call.common["json"] or call.options.get("format_") == "json"
-    context = make_context(call.common, json=json, keys=call.keys)
+    context = make_context(call.common, json=json, keys=call.keys, words=partial(_to_be_typed, call=call))
     options = dict(call.options)
     if context.json and "json" in _formats(call):
         options["format_"] = "json"
@@ -31,13 +32,33 @@ def execute(call: Call) -> int:
             result = call.function(*first, *call.positional, **options)
             if hasattr(result, "__next__"):
                 return _show_stream(call.operation.name, result, context)
-            return _show_report(result, context)
+            return _show_report(result, context, call)
+    except MemorybankError as error:
+        error.hint = _to_be_typed(error.hint, call)
+        raise
     finally:  # of a failure and Ctrl-C too: what is said of them stands on a line of its own
         context.progress.finish()
 
 
-def make_context(common: dict[str, Any], *, json: bool, keys: dict[str, str | None] | None = None) -> Context:
-    """The Context for the common options and those of keys as given, the streams as they are. Raises UsageError."""
+def _to_be_typed(text: str, call: Call) -> str:
+    if not (call.common["bank"] or call.options.get("repo")):
+        return text
+    from memorybank_cli.cli.hints import to_be_typed
+
+    return to_be_typed(text, call)
+
+
+def make_context(
+    common: dict[str, Any],
+    *,
+    json: bool,
+    keys: dict[str, str | None] | None = None,
+    words: Callable[[str], str] = str,
+) -> Context:
+    """The Context for the common options and those of keys as given, the streams as they are. Raises UsageError.
+
+    `words` makes of a note what is written.
+    """
     named = keys or {}
     if (common["lock_timeout"] or 0.0) < 0:
         raise UsageError("--lock-timeout must not be negative")
@@ -55,17 +76,17 @@ def make_context(common: dict[str, Any], *, json: bool, keys: dict[str, str | No
         password_file=named.get("password_file"),
         key_file=named.get("key_file"),
         password_command=named.get("password_command"),
-        progress=QUIET if silent else _progress(),
+        progress=QUIET if silent else _progress(words),
         confirm=_confirm if interactive else nobody_to_ask,
         ask_secret=_ask_secret if interactive else nobody_to_tell,
         preview=_preview(common["no_color"]) if interactive else nobody_to_see,
     )
 
 
-def _progress() -> Progress:
+def _progress(words: Callable[[str], str]) -> Progress:
     from memorybank_cli.cli.progress import Bar, Notes
 
-    return Bar() if terminal.is_terminal("stderr") else Notes()
+    return Bar(words) if terminal.is_terminal("stderr") else Notes(words)
 
 
 def _confirm(question: str) -> bool:
@@ -126,7 +147,7 @@ def _open(context: Context, optional: bool) -> Any:
     return open_bank(context, path=path)
 
 
-def _show_report(report: Any, context: Context) -> int:
+def _show_report(report: Any, context: Context, call: Call) -> int:
     text = getattr(report, "text", None)
     raw = text() if callable(text) and not context.json else None
     pieces = getattr(report, "pieces", None)
@@ -140,18 +161,24 @@ def _show_report(report: Any, context: Context) -> int:
     elif raw is not None:
         terminal.write_raw(raw if isinstance(raw, bytes) else raw.encode(errors="backslashreplace"))
     else:
-        _show_view(report, context)
+        _show_view(report, context, call)
     return _code(report)
 
 
-def _show_view(report: Any, context: Context) -> None:
+def _show_view(report: Any, context: Context, call: Call) -> None:
     from memorybank_cli.cli.render import show
     from memorybank_cli.cli.views.table import view
 
+    warnings = getattr(report, "warnings", None)
+    if context.quiet and callable(warnings):
+        context.progress.finish()
+        for line in warnings():
+            terminal.write_line("stderr", _to_be_typed(line, call))
+        return
     blocks = view(type(report).__name__)(as_dict(report))
     summary = getattr(report, "summary", None)
     if callable(summary) and not context.quiet:
-        blocks = [*blocks, Text(summary(), _tone(report))]
+        blocks = [*blocks, Text(_to_be_typed(summary(), call), _tone(report))]
     context.progress.finish()
     show(blocks, live=context.live, verbose=context.verbose)
 
@@ -190,7 +217,7 @@ def _show_stream(name: str, lines: Any, context: Context) -> int:
 def _write_json(value: Any) -> None:
     from memorybank_cli.base.exact_json import dumps
 
-    terminal.write_raw(dumps(value) + b"\n")
+    terminal.write_json(dumps(value))
 
 
 def as_dict(value: Any) -> Any:

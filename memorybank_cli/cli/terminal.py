@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable
 from functools import cache
@@ -12,6 +13,9 @@ from memorybank_cli.base.names import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+# DEL, U+0080 to U+009F, U+2028 and U+2029 in UTF-8; outside a string valid JSON has none of them.
+_UNSAFE = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
 
 Stream = Literal["stdout", "stderr"]
 
@@ -52,6 +56,17 @@ def write_raw(data: bytes) -> None:
     sys.stdout.flush()
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
+
+
+def write_json(data: bytes) -> None:
+    r"""Write a line of JSON to stdout; what a terminal would obey (DEL, C1) and breaks of lines stand as `\uXXXX`."""
+    if any(first in data for first in (b"\x7f", b"\xc2", b"\xe2\x80")):  # finding one byte costs next to nothing
+        data = _UNSAFE.sub(_escaped, data)
+    write_raw(data + b"\n")
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(found[0].decode())
 
 
 def write_pieces(pieces: Iterable[bytes]) -> None:

@@ -21,7 +21,7 @@ def from_parser(error: Exception) -> UsageError | None:
     if not isinstance(error, ClickException):
         return None
     context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "memorybank"
+    command = context.command_path if context is not None else getattr(error, "command", "memorybank")
     if type(error).__name__ == "NoArgsIsHelpError":
         return UsageError(f"which command?\n\n{error.format_message().strip()}")
     message = _message(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import os
 import time
 from contextlib import closing
 from typing import Annotated
@@ -10,16 +10,17 @@ from typing import Annotated
 from memorybank_cli.bank import baseline
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Entry as JournalEntry
+from memorybank_cli.base.context import when_interrupted
 from memorybank_cli.base.words import counted
-from memorybank_cli.operations.backup_report import BackupReport
-from memorybank_cli.operations.kept_trees import Looks
+from memorybank_cli.operations.backup_report import BackupReport, held_back
+from memorybank_cli.operations.looks import Looks
 from memorybank_cli.operations.loss import sudden_loss
 from memorybank_cli.operations.options import Option, RepoOption
 from memorybank_cli.operations.proofs import damaged_packs
 from memorybank_cli.operations.rehearsal import rehearse
-from memorybank_cli.operations.repositories import Snapshots, repository_for_backup
+from memorybank_cli.operations.repositories import Snapshots, begin_unlocking, repository_for_backup
 from memorybank_cli.operations.snapshot_rows import Source
-from memorybank_cli.snapshots.documents import Meta
+from memorybank_cli.snapshots.documents import Meta, next_number
 from memorybank_cli.snapshots.repository import Repository
 from memorybank_cli.snapshots.saving import Hooks, Saved, Totals, save
 
@@ -67,22 +68,27 @@ def make_snapshot(
         return rehearse(bank, repo, started)
     bank.check_writable()
     bank.render()
+    begin_unlocking(bank, repo)
     looks = Looks()
     baseline.establish(bank, bank.context.progress, looks)
-    with repository_for_backup(bank, repo, encrypt) as repository:
+    goes_on = when_interrupted("the next backup goes on from here")
+    with goes_on, repository_for_backup(bank, repo, encrypt) as repository:
         return _save(bank, repository, looks, tags, verify, started)
 
 
 def _save(
     bank: Bank, repository: Repository, looks: Looks, tags: tuple[str, ...], verify: bool, started: float
 ) -> BackupReport:
-    source = Source(bank, Snapshots.of(repository), looks)
+    source = Source(bank, Snapshots.of(bank, repository), looks)
+
+    losses: list[str] = []
 
     def describe(totals: Totals) -> Meta:
-        return _meta(bank, source.snapshots, source, totals, tags)
+        losses.extend(sudden_loss(bank, source.snapshots, source.amounts(totals.files)))
+        return _meta(bank, source.snapshots, source, totals, losses, tags)
 
     with closing(source):
-        hooks = Hooks(source.opened, source.closed, looks.files)
+        hooks = Hooks(source.opened, source.unchanged.closed, looks.files, source.unread)
         saved = save(
             repository,
             source.rows(),
@@ -95,7 +101,7 @@ def _save(
         )
         _record(bank, repository, saved)
         try:
-            source.keep(sorted(repository.packs()))
+            source.unchanged.keep(repository)
         except OSError as error:  # it only makes the next backup faster
             bank.context.progress.note(f"what is unchanged could not be noted: {(error.strerror or '').lower()}")
     made = saved.document
@@ -106,6 +112,8 @@ def _save(
         new_files=saved.new_files,
         new_bytes=saved.new_bytes,
         damaged=tuple(source.damaged),
+        lacking=frozenset(source.lacking),
+        losses=tuple(losses),
         excluded=made.excluded,
         findings=(*source.findings, *saved.findings),
         repository=repository.path,
@@ -117,9 +125,9 @@ def _save(
 
 def _adopted(saved: Saved, source: Source) -> int:
     """How many packs that no backup of this bank ended with came in useful: those of an interrupted run."""
-    if source.known_packs is None and saved.document.parent is not None:
+    if source.unchanged.packs is None and saved.document.parent is not None:
         return 0
-    return len(saved.older_packs - (source.known_packs or frozenset()))
+    return len(saved.older_packs - (source.unchanged.packs or frozenset()))
 
 
 def _record(bank: Bank, repository: Repository, saved: Saved) -> None:
@@ -128,19 +136,19 @@ def _record(bank: Bank, repository: Repository, saved: Saved) -> None:
         "snapshot": document.id,
         "digest": document.digest,
         "repository": repository.path,
+        "repo_id": repository.repo_id,
         "at": [document.seq, document.checkpoint["hash"] if document.checkpoint else ""],
         "status": document.status,
     }
     bank.commit([JournalEntry("snapshot.created", fields)])
 
 
-def _meta(bank: Bank, snapshots: Snapshots, source: Source, totals: Totals, tags: tuple[str, ...]) -> Meta:
+def _meta(
+    bank: Bank, snapshots: Snapshots, source: Source, totals: Totals, losses: list[str], tags: tuple[str, ...]
+) -> Meta:
     end = source.holding.end
     newest = snapshots.newest_first()
-    losses = sudden_loss(bank, snapshots, totals.files, source.records)
-    reasons = list(losses)
-    if source.damaged:
-        reasons.append(f"{counted(len(source.damaged), 'damaged file')} beside the last good version")
+    reasons = [*losses, *held_back(source.damaged, source.lacking)]
     if totals.findings:
         reasons.append(f"{counted(len(totals.findings), 'file')} could not be read")
     return Meta(
@@ -153,5 +161,7 @@ def _meta(bank: Bank, snapshots: Snapshots, source: Source, totals: Totals, tags
         reasons=tuple(reasons),
         excluded=tuple(source.excluded),
         tags=tags,
-        host=socket.gethostname(),
+        sections={name: pair for name, pair in sorted(source.sections.items()) if name},
+        host=os.uname().nodename,
+        number=next_number(newest),
     )

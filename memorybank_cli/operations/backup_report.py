@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.words import counted, size
 from memorybank_cli.snapshots.documents import Document
 
-_IF_SUSPECT = "; next: memorybank rollback --dry-run, or memorybank accept PATH if it was wanted"
+_IF_WANTED = "memorybank accept PATH if it was wanted"
+_SHOWN = 5
+_MISSING = "MB111"
+
+
+def held_back(damaged: Collection[dict[str, str]], lacking: Collection[str]) -> list[str]:
+    """What is told of damaged and missing files; of those in `lacking` no good version is kept."""
+    counts = Counter((one["rule"] == _MISSING, one["path"] in lacking) for one in damaged)
+    return [_told(number, *what) for what in product((True, False), (False, True)) if (number := counts[what])]
+
+
+def _told(number: int, missing: bool, lacking: bool) -> str:
+    if not missing:
+        return counted(number, "damaged file") + ("" if lacking else " beside the last good version")
+    are = f"{counted(number, 'recorded file')} {'is' if number == 1 else 'are'} missing"
+    if lacking:
+        return f"{are}, and no good version is kept"
+    return f"{are}; the snapshot keeps {'its last good version' if number == 1 else 'their last good versions'}"
 
 
 @dataclass(frozen=True)
@@ -34,6 +54,10 @@ class BackupReport:
     """Of the new ones those of which the newest snapshot has another version; only in a rehearsal."""
     adopted_packs: int = 0
     """Packs that an interrupted run had finished."""
+    lacking: frozenset[str] = frozenset()
+    """Damaged or missing files of which no good version is kept."""
+    losses: tuple[str, ...] = ()
+    """Why it is suspect, or would be."""
 
     def as_dict(self) -> dict[str, Any]:
         """The contract's fields."""
@@ -42,8 +66,8 @@ class BackupReport:
             "id": made.id if made else None,
             "time": made.time if made else None,
             "seq": made.seq if made else None,
-            "status": made.status if made else None,
-            "reasons": list(made.reasons) if made else [],
+            "status": "suspect" if self.losses else "good",
+            "reasons": list(made.reasons if made else (*self.losses, *held_back(self.damaged, self.lacking))),
             "files": self.files,
             "bytes": self.bytes,
             "new_files": self.new_files,
@@ -63,25 +87,41 @@ class BackupReport:
         }
 
     def exit_code(self) -> int:
-        """1 when damage was held back, a file was unreadable, or the snapshot is suspect."""
-        suspect = self.document is not None and self.document.status == "suspect"
+        """1 when damage was held back, a file was unreadable, or the snapshot is suspect, or would be."""
         unreadable = any(one.rule in ("MB307", "MB130") for one in self.findings)
-        return 1 if self.damaged or unreadable or suspect else 0
+        return 1 if self.damaged or unreadable or self.losses else 0
 
     def summary(self) -> str:
         """What was kept, and what deserves a look."""
-        left = f"; {len(self.excluded):,} left out" if self.excluded else ""
-        held = f"; {counted(len(self.damaged), 'damaged file')} beside the last good version" if self.damaged else ""
+        what = f"{counted(self.files, 'file')}, {size(self.bytes)}"
+        new = counted(self.new_files, "new content")
+        left = f"{len(self.excluded):,} left out" if self.excluded else ""
         if self.document is None:
-            new = f"{self.new_files:,} new or changed, about {size(self.new_bytes)} to write"
-            return (
-                f"Would save {counted(self.files, 'file')}, {size(self.bytes)}: {new}{held}{left}; nothing was written"
-            )
-        new = f"{self.new_files:,} new or changed, {size(self.new_bytes)} written"
-        adopted = f"; {counted(self.adopted_packs, 'pack')} of an interrupted run adopted" if self.adopted_packs else ""
-        held += "; next: memorybank repair" if held else ""
-        suspect = (
-            f"; SUSPECT: {'; '.join(self.document.reasons)}{_IF_SUSPECT}" if self.document.status == "suspect" else ""
-        )
-        what = f"{counted(self.files, 'file')}, {size(self.bytes)} ({new})"
-        return f"Snapshot {self.document.id}: {what}{adopted}{left}{held}{suspect}"
+            parts = [f"Would save {what}: {new}, about {size(self.new_bytes)} to write", left, *self._trouble()]
+            return "; ".join(filter(None, [*parts, "nothing was written"]))
+        adopted = f"{counted(self.adopted_packs, 'pack')} of an interrupted run adopted" if self.adopted_packs else ""
+        made = f"Snapshot {self.document.id}: {what} ({new}, {size(self.new_bytes)} written)"
+        return "; ".join(filter(None, [made, adopted, left, *self._trouble()]))
+
+    def warnings(self) -> list[str]:
+        """What is said though somebody asked for quiet: trouble, where there is some."""
+        trouble = self._trouble()
+        found = [f"{one.severity} {one.rule} {one.path}: {one.message}" for one in self.findings]
+        if not trouble and not found:
+            return []
+        which = f"Snapshot {self.document.id}" if self.document else "The snapshot"
+        lines = [f"{which}: {'; '.join(trouble)}"] if trouble else []
+        for told in ([f"damaged {one['rule']} {one['path']}" for one in self.damaged], found):
+            lines += told[:_SHOWN]
+            if len(told) > _SHOWN:
+                lines.append(f"... and {len(told) - _SHOWN:,} more (--json shows all)")
+        return lines
+
+    def _trouble(self) -> list[str]:
+        """Why it is suspect, what was held back, and what to do next."""
+        told = held_back(self.damaged, self.lacking)
+        if not self.losses:
+            return [*told, "next: memorybank repair"] if told else []
+        cure = "memorybank repair, memorybank rollback --dry-run" if told else "memorybank rollback --dry-run"
+        head = "SUSPECT" if self.document else "would be suspect"
+        return [f"{head}: {'; '.join(self.losses)}", *told, f"next: {cure}, or {_IF_WANTED}"]

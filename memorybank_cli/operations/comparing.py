@@ -9,14 +9,15 @@ from typing import Annotated, Any
 
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.base.errors import MemorybankError, SnapshotNotFound
+from memorybank_cli.base.errors import MemorybankError, SnapshotNotFound, UsageError
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.suggestions import did_you_mean
 from memorybank_cli.base.words import counted
 from memorybank_cli.meaning.differences import Change, Comparison, compare, compare_records
 from memorybank_cli.meaning.records import Reader, Record
 from memorybank_cli.operations.options import Option, RepoOption
-from memorybank_cli.operations.paths import bank_path, beside
+from memorybank_cli.operations.ownership import to_look_at
+from memorybank_cli.operations.paths import bank_path, beside, find_hint
 from memorybank_cli.operations.repositories import open_repository
 from memorybank_cli.operations.scope import Scope
 from memorybank_cli.operations.standing import Standing
@@ -137,13 +138,17 @@ def diff(
         memorybank snapshot diff
         memorybank snapshot diff 20261119T1 latest --path trades --stat
     """
+    if a == NOW:
+        raise UsageError(
+            "now stands second", hint=f"memorybank snapshot diff {documents.LATEST if b == NOW else b} now"
+        )
     given = [bank_path(bank, one, must_exist=False) for one in path]
     scope = Scope([*given, *([] if account is None else [layout.account_section(account)])])
     if b == NOW and not bank.catalog.in_memory:
         bank.render()  # what was stored and not rendered is part of how the bank stands
     with open_repository(bank, repo) as repository, explained("cannot compare"), repository.reading(bank.lock_timeout):
-        older = documents.resolve(repository, a)
-        newer = None if b == NOW else documents.resolve(repository, b)
+        older = to_look_at(bank, repository, a)
+        newer = None if b == NOW else to_look_at(bank, repository, b)
         run = _Run(bank, Blobs(repository), older, newer, scope)
         run.check_scope()
         files, messages = run.differences()
@@ -169,7 +174,7 @@ class _Run:
             if not any(there) and (self.newer is not None or self.bank.root.stat(one) is None):
                 known = [*names_beside(self.blobs, self.older.root, one), *beside(self.bank, one)]
                 raise SnapshotNotFound(
-                    f"neither side has '{one}'", path=one, hint=did_you_mean(one, dict.fromkeys(known))
+                    f"neither side has '{one}'", path=one, hint=did_you_mean(one, dict.fromkeys(known), find_hint(one))
                 )
 
     def differences(self) -> tuple[list[FileDifference], list[tuple[str, Change]]]:

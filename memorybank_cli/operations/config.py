@@ -146,7 +146,7 @@ def set_(
     bank: Bank | None,
     context: Context,
     name: Annotated[str, "the setting's name"],
-    value: Annotated[str, "its value; a list with commas"],
+    value: Annotated[str, Option("its value; a list with commas", empty=True)],
     *,
     scope: Annotated[Literal["auto", "bank", "user"], "whose file: the bank's, or yours"] = "auto",
 ) -> ChangedSetting:

@@ -51,7 +51,7 @@ class Contents:
     def look_again(self, repo: str | None) -> None:
         """See what was added to the repository since, or the repository itself where there was none."""
         there = self.snapshots.repo
-        self.snapshots = Snapshots(self.bank, repo) if there is None else Snapshots.of(there)
+        self.snapshots = Snapshots(self.bank, repo) if there is None else Snapshots.of(self.bank, there)
 
     def holds(self, sha: str) -> bool:
         """Whether the repository has a blob of this digest."""

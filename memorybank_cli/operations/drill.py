@@ -15,6 +15,7 @@ from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Entry as JournalEntry
 from memorybank_cli.bank.scan import Scan
 from memorybank_cli.base import files, locks
+from memorybank_cli.base.context import when_interrupted
 from memorybank_cli.base.errors import MemorybankError, Refused, from_os_error
 from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding, at_least
@@ -23,6 +24,7 @@ from memorybank_cli.base.words import counted
 from memorybank_cli.operations.accounts import Account, list_
 from memorybank_cli.operations.opening import GATES, appliers
 from memorybank_cli.operations.options import Option, RepoOption
+from memorybank_cli.operations.ownership import own_one
 from memorybank_cli.operations.probes import look
 from memorybank_cli.operations.proofs import keep_drill
 from memorybank_cli.operations.repositories import open_repository
@@ -143,14 +145,15 @@ def drill(
         0   passed: restored and valid
         1   failed: the findings say why
         10  there is no such snapshot
-        13  DIR is not empty, or lies inside the bank or the repository
+        13  DIR is not empty, or lies inside the bank or the repository; or the snapshot is of another bank
 
     Examples:
         memorybank snapshot drill
         memorybank snapshot drill latest --to /mnt/spare/drill --keep
     """
-    with open_repository(bank, repo) as repository:
-        document = documents.resolve(repository, id)
+    unproved = when_interrupted("nothing was proved, and no scratch copy is left")
+    with unproved, open_repository(bank, repo) as repository:
+        document = own_one(bank, repository, id)
         with _scratch(bank, repository, to, keep) as place:
             run = _Drill(bank, repository, document, place)
             run.restore()
@@ -165,13 +168,13 @@ def _scratch(bank: Bank, repository: Repository, to: str | None, keep: bool) -> 
     if to is None:
         home = bank.home.root
         with locks.hold(home, _LOCK, timeout=bank.lock_timeout):
-            files.remove_tree(home, _SCRATCH)  # of a drill that was killed, or kept
+            _remove(bank, home, _SCRATCH)  # of a drill that was killed, or kept
             files.make_dirs(home, _SCRATCH)
             try:
                 yield home.absolute(f"{_SCRATCH}/bank")
             finally:
                 if not keep:
-                    files.remove_tree(home, _SCRATCH)
+                    _remove(bank, home, _SCRATCH)
         return
     place = os.path.realpath(to)
     for inside, what in ((bank.root.path, "bank"), (repository.path, "repository")):
@@ -183,18 +186,25 @@ def _scratch(bank: Bank, repository: Repository, to: str | None, keep: bool) -> 
     except Refused:
         raise  # it holds something, and nothing of that is ours
     except BaseException:
-        _remove(place, existed)
+        _clear(bank, place, existed)
         raise
     if not keep:
-        _remove(place, existed)
+        _clear(bank, place, existed)
 
 
-def _remove(place: str, existed: bool) -> None:
+def _clear(bank: Bank, place: str, existed: bool) -> None:
     with closing(files.make_root(os.path.dirname(place))) as parent:
         name = escape(os.path.basename(place))
-        files.remove_tree(parent, name)
+        _remove(bank, parent, name)
         if existed:
             files.make_dirs(parent, name)
+
+
+def _remove(bank: Bank, parent: Root, name: str) -> None:
+    progress = bank.context.progress
+    progress.start("removing the scratch copy")
+    files.remove_tree(parent, name, progress.advance)
+    progress.finish()
 
 
 class _Drill:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,8 +23,9 @@ from memorybank_cli.meaning.records import Reader, spans
 from memorybank_cli.operations.comparing import names_beside
 from memorybank_cli.operations.manifest import manifest_line
 from memorybank_cli.operations.options import Option, RepoOption
-from memorybank_cli.operations.paths import bank_path
-from memorybank_cli.operations.repositories import open_repository
+from memorybank_cli.operations.ownership import to_look_at
+from memorybank_cli.operations.paths import bank_path, find_hint
+from memorybank_cli.operations.repositories import check_outside, open_repository
 from memorybank_cli.snapshots import documents, trees
 from memorybank_cli.snapshots.archives import SUFFIXES, Archive, Packing, packed
 from memorybank_cli.snapshots.blobs import Blobs
@@ -78,12 +80,16 @@ def cat(
     place = bank_path(bank, path, must_exist=False)
     repository = bank.resources.enter_context(open_repository(bank, repo))
     bank.resources.enter_context(repository.reading(bank.lock_timeout))
-    document = documents.resolve(repository, id)
+    document = to_look_at(bank, repository, id)
     blobs = Blobs(repository)
     entry = _file(blobs, document, place)
     if found:
         if entry.found is None:
-            raise SnapshotNotFound(f"{place} was not found damaged when snapshot {document.id} was made", path=place)
+            raise SnapshotNotFound(
+                f"{place} was not found damaged when snapshot {document.id} was made",
+                path=place,
+                hint="leave --found out",
+            )
         entry = entry._replace(good=None)
     elif entry.good is None:
         bank.context.progress.note(f"{place} has no good version; this is what was found ({entry.rule})")
@@ -101,7 +107,7 @@ def _file(blobs: Blobs, document: documents.Document, path: str) -> FileEntry:
             f"{path or 'the bank'} is a directory",
             hint=f"memorybank snapshot find '{path or '*'}' --snapshot {document.id} lists the files in it",
         )
-    hint = did_you_mean(path, names_beside(blobs, document.root, path), "memorybank snapshot find looks in all of them")
+    hint = did_you_mean(path, names_beside(blobs, document.root, path), find_hint(path))
     raise SnapshotNotFound(f"snapshot {document.id} has no '{path}'", path=path, hint=hint)
 
 
@@ -116,7 +122,7 @@ def _record(bank: Bank, blobs: Blobs, entry: FileEntry, wanted: str) -> list[byt
     parts = [data[span.start : span.end] for one, span in places if one.id == wanted]
     if not parts:
         hint = did_you_mean(
-            wanted, (one.id for one in held.records), "memorybank snapshot find --id looks for it in all snapshots"
+            wanted, (one.id for one in held.records), f"memorybank snapshot find --id {shlex.quote(escape(wanted))}"
         )
         raise SnapshotNotFound(f"{entry.path} has no record '{escape(wanted)}'", path=entry.path, hint=hint)
     return [b"\n".join(parts)]
@@ -182,7 +188,7 @@ def export(
         0   written
         1   written without what cannot be read; the findings name it
         10  there is no such snapshot
-        13  something stands at FILE already
+        13  something stands at FILE already, or FILE lies inside the bank
 
     Examples:
         memorybank snapshot export --to bank.tar.zst
@@ -193,9 +199,11 @@ def export(
     if to == "-" and bank.context.live:
         raise UsageError("an archive is nothing for a terminal", hint="give --to FILE, or send it into a pipe")
     packing = _packing(to)
+    if to != "-":
+        check_outside(bank, to)
     repository = bank.resources.enter_context(open_repository(bank, repo))
     bank.resources.enter_context(repository.reading(bank.lock_timeout))
-    document = documents.resolve(repository, id)
+    document = to_look_at(bank, repository, id)
     findings: list[Finding] = []
 
     def lost(path: str, error: MemorybankError) -> None:

@@ -169,20 +169,19 @@ def policy_of(
 
 def _unwanted(bank: Bank, repository: Repository, policy: Policy, found: Listing) -> ForgetReport:
     """Every snapshot of the bank, those that the policy does not keep to be forgotten."""
-    mine = [one for one in found.documents if one.bank_id == bank.bank_id]
-    decisions = tuple(decide(mine, policy, pinned(repository)))
+    decisions = tuple(decide(found.of(bank.bank_id).documents, policy, pinned(repository)))
     return ForgetReport(decisions, (), str(policy), found.findings, repository.path, dry_run=False)
 
 
 def _named(bank: Bank, repository: Repository, names: tuple[str, ...], found: Listing) -> ForgetReport:
     """Every snapshot of the bank, those by these names to be forgotten. Raises Refused where one has to stay."""
-    mine = [one for one in found.documents if one.bank_id == bank.bank_id]
-    pins, floor = pinned(repository), last_good(mine)
+    mine = found.of(bank.bank_id)
+    pins, floor = pinned(repository), last_good(mine.documents)
     chosen: set[str] = set()
     damaged: list[str] = []
     for name in names:
         try:
-            document = documents.pick(found, name)
+            document = documents.pick(mine if mine.named(name) or name == documents.LATEST else found, name)
         except Damaged:
             alike = [one for one in map(_name_of, found.findings) if one.startswith(name)]
             if len(alike) != 1:
@@ -192,7 +191,7 @@ def _named(bank: Bank, repository: Repository, names: tuple[str, ...], found: Li
         is_kept = document.id in floor and _can_be_read(repository, document)
         _check(document, bank, pins, is_kept)
         chosen.add(document.id)
-    decisions = tuple(Decision(one, () if one.id in chosen else ("not named",)) for one in mine)
+    decisions = tuple(Decision(one, () if one.id in chosen else ("not named",)) for one in mine.documents)
     left = tuple(one for one in found.findings if _name_of(one) not in damaged)
     return ForgetReport(decisions, tuple(dict.fromkeys(damaged)), "", left, repository.path, dry_run=False)
 
@@ -246,4 +245,5 @@ def _carry_out(
 def journal_fields(repository: Repository, found: Listing, names: Collection[str], **more: Any) -> dict[str, Any]:
     """What the journal says of snapshots: their ids, and digests by id of those that can be read."""
     digests = {one.id: one.digest for one in found.documents if one.id in names}
-    return {"snapshots": list(names), "digests": digests, "repository": repository.path, **more}
+    place = {"repository": repository.path, "repo_id": repository.repo_id}
+    return {"snapshots": list(names), "digests": digests, **place, **more}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from memorybank_cli.bank import layout
@@ -16,11 +15,10 @@ from memorybank_cli.base.exact_json import dumps
 from memorybank_cli.base.records import Finding, at_least
 from memorybank_cli.base.words import counted
 from memorybank_cli.health.score import Score, score
-from memorybank_cli.health.status import Counts, components, status_document
+from memorybank_cli.health.status import Counts, components, counts, status_document
+from memorybank_cli.operations.last_saved import Saved, age_hours, last_saved
 from memorybank_cli.operations.probes import look
 from memorybank_cli.operations.proofs import last_drill
-from memorybank_cli.operations.repositories import Snapshots
-from memorybank_cli.snapshots.documents import Document
 
 LOW_DISK_SHARE = 0.05
 LOW_DISK_BYTES = 64 << 20
@@ -101,6 +99,10 @@ class StatusReport:
     """Of the last restore drill `time`, `ok`, `snapshot`, `seconds` and `last_good`; {} where none was made."""
     snapshots_unknown: str = ""
     """Why the snapshots could not be looked at, '' where they were."""
+    snapshots_elsewhere: str = ""
+    """The repository of the last snapshot where the one that commands use by default has none."""
+    counts: tuple[dict[str, Any], ...] = ()
+    """How many findings there are of each `level` and `rule`; the document's alerts are the first of them only."""
 
     def as_dict(self) -> dict[str, Any]:
         """The contract's fields, and the bank's id, place, files by section, and last drill."""
@@ -115,6 +117,8 @@ class StatusReport:
             "bank_id": self.bank_id,
             "last_drill": self.last_drill,
             "snapshots_unknown": self.snapshots_unknown,
+            "snapshots_elsewhere": self.snapshots_elsewhere,
+            "counts": list(self.counts),
         }
 
     @property
@@ -150,10 +154,10 @@ def health(
         memorybank health --explain
         memorybank health --format nagios
     """
-    scan, findings, newest = examine(bank)
-    _write_status(bank, scan, findings, newest)
+    scan, findings, saved = examine(bank)
+    _write_status(bank, scan, findings, saved)
     parts = tuple(components(findings, clock.now()))
-    return HealthReport(score(findings), parts, samples(bank, scan, newest), tuple(findings), format_, explain)
+    return HealthReport(score(findings), parts, samples(bank, scan, saved), tuple(findings), format_, explain)
 
 
 def status(bank: Bank) -> StatusReport:
@@ -165,8 +169,8 @@ def status(bank: Bank) -> StatusReport:
     Examples:
         memorybank status --json
     """
-    scan, findings, newest = examine(bank)
-    document = _write_status(bank, scan, findings, newest)
+    scan, findings, saved = examine(bank)
+    document = _write_status(bank, scan, findings, saved)
     changes = tuple({"path": one.path, "change": one.pending} for one in scan.changes)
     end = bank.end
     return StatusReport(
@@ -179,53 +183,30 @@ def status(bank: Bank) -> StatusReport:
         bank.root.path,
         bank.bank_id,
         last_drill(bank),
-        next((one.message.partition(": ")[2] for one in findings if (one.rule, one.level) == ("MB501", "info")), ""),
+        "" if saved.elsewhere else saved.trouble,
+        saved.elsewhere,
+        tuple(counts(findings)),
     )
 
 
-def examine(bank: Bank) -> tuple[Scan, list[Finding], Document | None]:
-    """The look over the bank, all findings with those of its surroundings, and the newest good snapshot."""
+def examine(bank: Bank) -> tuple[Scan, list[Finding], Saved]:
+    """The look over the bank, all findings with those of its surroundings, and when it was last saved."""
     scan, findings = look(bank, progress=bank.context.progress)
-    newest, trouble = _newest(bank)
-    return scan, [*findings, *_surroundings(bank, newest, trouble)], newest
+    saved = last_saved(bank)
+    return scan, [*findings, *_surroundings(bank, saved)], saved
 
 
-def _newest(bank: Bank) -> tuple[Document | None, str]:
-    """The newest good snapshot, and why the snapshots could not be looked at."""
-    snapshots = Snapshots(bank, look=True)
-    try:
-        newest = next((one for one in snapshots.newest_first() if one.status == "good"), None)
-        return newest, snapshots.trouble
-    finally:
-        snapshots.close()
-
-
-def _surroundings(bank: Bank, newest: Document | None, trouble: str) -> Iterable[Finding]:
-    limit = float(bank.settings["snapshot_max_age_hours"])
-    age = _age_hours(newest.time if newest else None)
-    if trouble:
-        hint = "memorybank snapshot list; the settings password_file and key_file name a key for every command"
-        yield Finding("MB501", f"the age of the snapshots is not known: {trouble}", "", hint, level="info")
-    elif age is None:
-        yield Finding("MB501", "there is no good snapshot", "", "memorybank backup")
-    elif age > limit:
-        yield Finding(
-            "MB501",
-            f"the newest good snapshot is {age:.0f} hours old",
-            "",
-            "memorybank backup; a cron entry keeps it so",
-        )
+def _surroundings(bank: Bank, saved: Saved) -> Iterable[Finding]:
+    found = saved.finding(float(bank.settings["snapshot_max_age_hours"]))
+    if found is not None:
+        yield found
     disk = os.statvfs(bank.root.path)
     free = disk.f_bavail * disk.f_frsize
     if free < max(disk.f_blocks * disk.f_frsize * LOW_DISK_SHARE, LOW_DISK_BYTES):
         yield Finding("MB502", f"{free >> 20:,} MiB are free", "", "free some space before the next write fails")
 
 
-def _age_hours(time: str | None) -> float | None:
-    return None if time is None else (datetime.now(UTC) - clock.parse(time)).total_seconds() / 3600
-
-
-def samples(bank: Bank, scan: Scan, newest: Document | None) -> dict[str, float]:
+def samples(bank: Bank, scan: Scan, saved: Saved) -> dict[str, float]:
     """Measured numbers by name, units in the name."""
     disk = os.statvfs(bank.root.path)
     found: dict[str, float] = {
@@ -237,17 +218,16 @@ def samples(bank: Bank, scan: Scan, newest: Document | None) -> dict[str, float]
         "journal_bytes": sum(entry.size for entry in bank.root.listing(layout.JOURNAL)),
         "disk_free_bytes": disk.f_bavail * disk.f_frsize,
     }
-    drilled = last_drill(bank).get("last_good")
     ages = {
-        "snapshot_age_seconds": _age_hours(newest.time if newest else None),
-        "drill_age_seconds": _age_hours(drilled),
+        "snapshot_age_seconds": saved.age_hours,
+        "drill_age_seconds": age_hours(last_drill(bank).get("last_good")),
     }
     return {**found, **{name: round(hours * 3600) for name, hours in ages.items() if hours is not None}}
 
 
-def _write_status(bank: Bank, scan: Scan, findings: list[Finding], newest: Document | None) -> dict[str, Any]:
+def _write_status(bank: Bank, scan: Scan, findings: list[Finding], saved: Saved) -> dict[str, Any]:
     """The status document; it is kept in status.json too, where the bank can be written."""
-    counts = Counts(scan.by_section, scan.mtimes, newest.time if newest else None)
+    counts = Counts(scan.by_section, scan.mtimes, saved.time)
     document = status_document(findings, counts, clock.now())
     try:
         files.make_dirs(bank.root, layout.PRIVATE)

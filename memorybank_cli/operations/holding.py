@@ -14,11 +14,11 @@ from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.chain import Position
 from memorybank_cli.bank.rows import Known, Row
-from memorybank_cli.bank.settled import signature
+from memorybank_cli.bank.settled import signature, stats
 from memorybank_cli.base.names import unescape
 from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.base.walk import Listing, fitting, open_regular, read_all
-from memorybank_cli.operations.kept_trees import Looks
+from memorybank_cli.operations.looks import Looks
 
 _SPARE = 100  # descriptors that the rest of the program may need
 
@@ -36,7 +36,7 @@ class Held(NamedTuple):
 
     def sound(self) -> dict[str, Known]:
         """`Catalog.sound` as of then."""
-        return {name: _known(row) for name, row in self.rows.items()}
+        return {name: known(name, row) for name, row in self.rows.items()}
 
     def read(self, name: str) -> bytes:
         """The bytes of a file that is held."""
@@ -78,10 +78,11 @@ class Holding:
     def _unchanged(self, top: str, looks: Looks, limits: dict[str, int]) -> bool:
         same = True
         for listing in self._bank.walk(top):
-            sign = signature(listing, limits)
+            looked = stats(listing)
+            sign = signature(looked, limits)
             if sign != looks.signature(listing.path):
                 sign, same = "", False
-            looks(listing, sign)
+            looks(listing, looked, sign, None)
         return same
 
     def _take(self, listing: Listing) -> None:
@@ -111,12 +112,13 @@ class Holding:
         self.directories.clear()
 
 
-def _known(row: Row) -> Known:
+def known(name: str, row: Row) -> Known:
+    """A row in short, as `Catalog.sound` has it."""
     seen = row.seen
     if seen is None:
-        return Known("", 0, 0, 0, 0, 0, sound=False)
+        return Known(name, 0, 0, 0, 0, "", 0, sound=False)
     sound = row.expected is not None and row.expected.sha == seen.sha and not seen.content
-    return Known(seen.sha, seen.size, seen.mtime, seen.ctime, seen.inode, seen.records, sound)
+    return Known(name, seen.size, seen.mtime, seen.ctime, seen.inode, seen.sha, seen.records, sound)
 
 
 def _is_sealed(directory: str, name: str) -> bool:

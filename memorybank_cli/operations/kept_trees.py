@@ -7,7 +7,7 @@ still is; anything doubtful is built again from the catalog.
 
 from __future__ import annotations
 
-from hashlib import sha256
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import orjson
@@ -15,7 +15,7 @@ import orjson
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base import digests, files
-from memorybank_cli.base.walk import Listing
+from memorybank_cli.operations.looks import Looks
 from memorybank_cli.snapshots.index import Index
 from memorybank_cli.snapshots.repository import Repository
 
@@ -30,78 +30,6 @@ class Tree(NamedTuple):
     files: int
     bytes: int
     records: int
-
-
-class _Look(NamedTuple):
-    signature: str
-    """'' where something in it is not settled."""
-    directories: list[tuple[str, int, int]]
-    excluded: list[str]
-
-
-class Looks:
-    """What a scan saw of every directory; called with each listing and its signature, '' for an unsettled one."""
-
-    def __init__(self) -> None:
-        self._looks: dict[str, _Look] = {}
-        self.files = 0
-        """How many files were seen."""
-
-    def __call__(self, listing: Listing, signature: str) -> None:
-        """Take a directory in, or take it in anew."""
-        self.files += len(listing.files) if listing.path not in self._looks else 0
-        directories = [(entry.name, entry.mode & 0o7777, entry.mtime_ns) for entry in listing.directories]
-        unsure = any(entry.mode & 0o170000 == 0o040000 for entry in listing.others)  # a directory that cannot be read
-        self._looks[listing.path] = _Look("" if unsure else signature, directories, excluded(listing))
-
-    def directories(self, path: str) -> list[str]:
-        """The paths of the directories right in a directory."""
-        prefix = f"{path}/" if path else ""
-        return [prefix + one[0] for one in self._looks[path].directories]
-
-    def __contains__(self, path: str) -> bool:
-        return path in self._looks
-
-    def signature(self, path: str) -> str:
-        """The signature of a settled directory, '' for any other."""
-        look = self._looks.get(path)
-        return look.signature if look else ""
-
-    def doubt(self, path: str) -> None:
-        """Something in a directory was not as it had looked."""
-        look = self._looks.get(path)
-        if look is not None:
-            self._looks[path] = look._replace(signature="")
-
-    def keys(self) -> dict[str, str]:
-        """The key of each directory in which, and below which, everything is settled."""
-        keys: dict[str, str] = {}
-        for path in sorted(self._looks, key=lambda one: one.count("/") if one else -1, reverse=True):
-            look = self._looks[path]
-            prefix = f"{path}/" if path else ""
-            inner = [(*one, keys.get(prefix + one[0], "")) for one in look.directories]
-            if look.signature and all(one[3] for one in inner):
-                keys[path] = sha256(look.signature.encode() + orjson.dumps(inner)).hexdigest()
-        return keys
-
-    def excluded_below(self, path: str) -> list[str]:
-        """What a snapshot leaves out of a directory and everything below it."""
-        found: list[str] = []
-        waiting = [path]
-        while waiting:
-            here = waiting.pop()
-            look = self._looks[here]
-            found += look.excluded
-            waiting += self.directories(here)
-        return found
-
-
-def excluded(listing: Listing) -> list[str]:
-    """What a snapshot leaves out of a directory: links, special files, secrets, names with a dot."""
-    prefix = f"{listing.path}/" if listing.path else ""
-    names = [one.name for one in listing.others] + [one.name for one in listing.files if layout.is_secret(one.name)]
-    names += [name for name in listing.hidden if not name.startswith(files.TEMPORARY)]
-    return [prefix + name for name in names if prefix + name != layout.PRIVATE]
 
 
 def _path(repository: Repository) -> str:
@@ -137,3 +65,60 @@ def write(bank: Bank, repository: Repository, packs: list[str], trees: dict[str,
     kept = {"version": VERSION, "generation": repository.generation().hex(), "packs": packs, "trees": trees}
     body = orjson.dumps(kept, default=tuple)
     files.replace(bank.root, _path(repository), digests.of(body).encode() + b"\n" + body, durable=False)
+
+
+class Unchanged:
+    """Which directories are as they were saved, and what is kept of this run for the next one."""
+
+    def __init__(self, bank: Bank, looks: Looks) -> None:
+        self._bank, self._looks = bank, looks
+        self._kept: dict[str, Tree] = {}
+        self.packs: frozenset[str] | None = None
+        """The packs that the repository had after the last backup, None where that is not known."""
+        self.counts: dict[str, tuple[int, int, int]] = {}
+        """Files, bytes and records right in each directory that was gone into."""
+        self._keys: dict[str, str] = {}
+        self._trees: dict[str, str] = {}
+
+    def compare(self, recorded: Iterable[str], repo: Repository | None, index: Index | None) -> None:
+        """Hold what was seen against what was kept for a repository; `recorded` are the directories that are known."""
+        for path in recorded:  # a directory that is gone is somebody's loss: those above it are gone into
+            if path not in self._looks:
+                self._doubt_above(path)
+        self._keys = self._looks.keys()
+        if index is not None and repo is not None:
+            self._kept, self.packs = load(self._bank, repo, index)
+
+    def tree(self, path: str) -> Tree | None:
+        """What an unchanged directory came to."""
+        return self._kept.get(self._keys.get(path, ""))
+
+    def forget(self, tops: Collection[str]) -> None:
+        """Take some top directories for changed."""
+        self._keys = {path: key for path, key in self._keys.items() if path.partition("/")[0] not in tops}
+
+    def closed(self, path: str, tree: str) -> None:
+        """Remember the tree of a directory."""
+        self._trees[path] = tree
+
+    def keep(self, repo: Repository) -> None:
+        """Keep the trees of this run for the next one. Raises OSError."""
+        kept: dict[str, Tree] = {}
+        totals: dict[str, tuple[int, ...]] = {}
+        for path, key in self._looks.keys().items():  # the deepest come first
+            if path not in self._trees:
+                if key in self._kept:
+                    kept[key] = self._kept[key]
+                    totals[path] = tuple(kept[key][1:])
+                continue
+            inner = [totals.get(one) for one in self._looks.directories(path)]
+            known = [one for one in inner if one is not None]
+            if len(known) == len(inner):
+                totals[path] = tuple(map(sum, zip(self.counts.get(path, (0, 0, 0)), *known, strict=True)))
+                kept[key] = Tree(self._trees[path], *totals[path])
+        write(self._bank, repo, sorted(repo.packs()), kept)
+
+    def _doubt_above(self, path: str) -> None:
+        while path:
+            path = path.rpartition("/")[0]
+            self._looks.doubt(path)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import shlex
 import stat
+from collections.abc import Callable
 from typing import NamedTuple
 
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.base import files
+from memorybank_cli.base import files, workers
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import OperationFailed, Refused, UsageError, WrongKey, from_os_error
 from memorybank_cli.base.names import escape
@@ -24,10 +25,14 @@ from memorybank_cli.snapshots.repository import is_inside
 
 NAMES = ("password_file", "key_file", "password_command")
 TRIES = 3
+SHORT = 8
+"""A new passphrase of fewer characters is told to be short."""
 COMMAND_TIMEOUT = 120.0
 """Seconds; the program may be asking a person."""
 NO_WAY_BACK = "Without its key nobody can restore anything from a repository: keep a copy of the key elsewhere."
 _LIMIT = 1 << 16
+_BEGUN = "begun"
+"""Among what opened repositories: the process that derives a key."""
 _STRENGTH: dict[Origin, int] = {"option": 3, "environment": 2, "user": 1}
 
 
@@ -53,6 +58,12 @@ def named(bank: Bank) -> Source | None:
     if best is not None and best.name == "password_command" and values[best.name].origin == "user":
         _check_own_settings(bank)
     return best
+
+
+def is_named_now(bank: Bank) -> bool:
+    """Whether an option or the environment names a key; settings may name one for another repository."""
+    found = map(bank.settings.look_up, NAMES)
+    return any(one.value and one.origin in ("option", "environment") for one in found)
 
 
 def _check_own_settings(bank: Bank) -> None:
@@ -87,6 +98,10 @@ def unlocked(bank: Bank, backend: Backend, repo_id: str, *, ask: bool = True) ->
     Raises WrongKey, UsageError where there is nobody to ask, OperationFailed.
     """
     kept: dict[str, Unlocked] = bank.context.unlocked
+    begun: workers.Child | None = bank.context.unlocked.pop(_BEGUN, None)
+    if begun is not None and (found := begun.result()):
+        by_id, name, master = found
+        kept[by_id] = Unlocked(name, bytes.fromhex(master))
     if repo_id not in kept:
         source = named(bank)
         if source is not None:
@@ -100,6 +115,22 @@ def unlocked(bank: Bank, backend: Backend, repo_id: str, *, ask: bool = True) ->
                 path=backend.place,
             )
     return kept[repo_id]
+
+
+def begin(bank: Bank, unlock: Callable[[], tuple[str, Unlocked | None]]) -> None:
+    """Have a second process derive the key from the passphrase in a file, if that is how: `unlocked` takes its result.
+
+    It takes a tenth of a second, for which other work need not wait. `unlock` opens the repository and gives its id and
+    its key; where it fails, `unlocked` finds the same and says so.
+    """
+
+    def work() -> tuple[str, str, str] | None:
+        repo_id, key = unlock()
+        return (repo_id, key.name, key.master.hex()) if key is not None else None
+
+    source = named(bank)
+    if source is not None and source.name == "password_file" and source.value != "-" and workers.are_two():
+        bank.context.unlocked[_BEGUN] = workers.Child(work)
 
 
 def _asked(context: Context, backend: Backend, repo_id: str) -> Unlocked:
@@ -124,7 +155,7 @@ def new_secret(bank: Bank, source: Source | None, place: str) -> Secret:
         return _asked_twice(bank.context, place)
     if source.name == "key_file" and source.value != "-" and not os.path.lexists(_place(source.value)):
         _make_key_file(bank, _place(source.value), place)
-    return read(bank.context, source)
+    return _weighed(bank.context, read(bank.context, source))
 
 
 def _asked_twice(context: Context, place: str) -> Secret:
@@ -133,6 +164,13 @@ def _asked_twice(context: Context, place: str) -> Secret:
     secret = typed_passphrase(typed)
     if context.ask_secret("The same again") != typed:
         raise UsageError("the two passphrases differ; nothing was changed")
+    return _weighed(context, secret)
+
+
+def _weighed(context: Context, secret: Secret) -> Secret:
+    """A new secret, with a word about a passphrase that can be guessed."""
+    if secret.kind == "passphrase" and len(secret.value.decode(errors="replace")) < SHORT:
+        context.progress.note(f"the passphrase is short; one of {SHORT} or more characters is harder to guess")
     return secret
 
 

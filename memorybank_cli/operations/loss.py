@@ -1,14 +1,16 @@
 """Sudden loss: whether a snapshot would hold so much less than the last good one that it must not take its place.
 
 It is held against the newest good snapshot, and against the oldest good one of the week before that: so a bank that
-loses a little less than what is noticed with every backup is noticed too. What somebody asked for does not count.
+loses a little less than what is noticed with every backup is noticed too. Each section counts for itself too: fifty
+trades are nothing beside a million messages. What somebody asked for does not count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from typing import NamedTuple
 
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
@@ -30,19 +32,44 @@ LEAST = 10
 EROSION_SHARE = 0.5
 EROSION_SPAN = timedelta(days=7)
 WANTED = ("file.accepted", "restore.end")
+WHOLE = ""
+"""Stands for the whole bank among its top directories."""
 
 
-def sudden_loss(bank: Bank, snapshots: Snapshots, files: int, records: int) -> list[str]:
-    """Reasons to call a snapshot of so many files and records suspect; none where there is no good one before it."""
+class Amount(NamedTuple):
+    """How much there is."""
+
+    files: int
+    records: int
+
+
+def amounts(
+    files: int, records: int, sections: Mapping[str, Iterable[int]] | None, missing: Mapping[str, int] | None = None
+) -> dict[str, Amount]:
+    """How much there is in all, under WHOLE, and by top directory; without `missing`: the records of files by path."""
+    found = {name: [*pair] for name, pair in (sections or {}).items() if name}
+    found[WHOLE] = [files, records]
+    for path, lost in (missing or {}).items():
+        for pair in filter(None, (found.get(WHOLE), found.get(path.partition("/")[0]))):
+            pair[0] -= 1
+            pair[1] -= lost
+    return {name: Amount(*pair) for name, pair in found.items()}
+
+
+def sudden_loss(bank: Bank, snapshots: Snapshots, now: Mapping[str, Amount], pending: Container[str] = ()) -> list[str]:
+    """Reasons to call a snapshot of a bank that has so much suspect; none where there is no good one before it.
+
+    `pending` are paths of changes that a backup would adopt first.
+    """
     good = [one for one in snapshots.newest_first() if is_good(one)]
     if not good:
         return []
     newest = _Reference(bank, snapshots, good[0])
-    reasons = [*newest.fewer(files, records, SHARE), *newest.emptied(), *newest.forgotten_messages()]
+    reasons = [*newest.fewer(now, SHARE), *newest.emptied(), *newest.forgotten_messages(pending)]
     oldest = _oldest_of_the_week(good)
     if reasons or oldest is good[0]:
         return reasons
-    return _Reference(bank, snapshots, oldest).fewer(files, records, EROSION_SHARE)
+    return _Reference(bank, snapshots, oldest).fewer(now, EROSION_SHARE)
 
 
 def told_losses(bank: Bank, paths: Iterable[str]) -> Iterator[Change]:
@@ -82,21 +109,42 @@ class _Reference:
         asked = (line for line in lines if line.op in WANTED and line.core.get("reason") != "repair")
         return {row[0]: row[1] for line in asked for row in line.core["files"]}
 
-    def fewer(self, files: int, records: int, share: float) -> list[str]:
-        """Whether more than this share of the files or records is gone."""
-        counts = (("files", self.document.files, files), ("records", self.document.records, records))
-        if not any(_is_loss(before, before - now, share) for _, before, now in counts):
+    def fewer(self, now: Mapping[str, Amount], share: float) -> list[str]:
+        """Whether more than this share of the files or records is gone, of the bank or of a section."""
+        made = self.document
+        before = amounts(made.files, made.records, made.sections)
+        lost = {name: _difference(had, now.get(name, Amount(0, 0))) for name, had in before.items()}
+        if not any(
+            _is_loss(*pair, share) for name, had in before.items() for pair in zip(had, lost[name], strict=True)
+        ):
             return []
-        meant = dict(zip(("files", "records"), self._meant(), strict=True))
-        return [
-            f"{lost:,} of {before:,} {name} are gone since snapshot {self.document.id}"
-            for name, before, now in counts
-            if _is_loss(before, lost := before - now - meant[name], share)
-        ]
+        for name, meant in self._meant().items():
+            if name in lost:
+                lost[name] = _difference(lost[name], meant)
+        return [reason for kind in (0, 1) for reason in self._told(kind, before, lost, share)]
 
-    def _meant(self) -> tuple[int, int]:
-        """How many files and records it has and the bank has no more because somebody said so."""
-        files = records = 0
+    def _told(self, kind: int, before: Mapping[str, Amount], lost: Mapping[str, Amount], share: float) -> Iterator[str]:
+        """The reason about files (0) or records (1): of the bank with the sections in brackets, or of each section."""
+        noun, since = Amount._fields[kind], f"are gone since snapshot {self.document.id}"
+        of = {name: f"{lost[name][kind]:,} of {before[name][kind]:,}" for name in before}
+        sections = [
+            name
+            for name in sorted(before)
+            if name != WHOLE
+            and _has_files(self.bank, name)  # `emptied` tells of the others
+            and not (kind and layout.account_of(name))  # `forgotten_messages` tells
+            and not (kind and _is_loss(before[name].files, lost[name].files, share))  # they went with the files
+            and _is_loss(before[name][kind], lost[name][kind], share)
+        ]
+        if _is_loss(before[WHOLE][kind], lost[WHOLE][kind], share):
+            where = ", ".join(f"{of[name]} in {_titled(name)}" for name in sections)
+            yield f"{of[WHOLE]} {noun} {since}{f' ({where})' if where else ''}"
+        else:
+            yield from (f"{of[name]} {noun} of {_titled(name)} {since}" for name in sections)
+
+    def _meant(self) -> dict[str, Amount]:
+        """How much it has and the bank has no more because somebody said so, in all and by top directory."""
+        found = {WHOLE: [0, 0]}
         patterns = self.bank.settings["exclude"]
         for entry in trees.files(self.blobs, self.document.root, _passed_over):
             excluded = layout.is_excluded(entry.path, patterns)
@@ -106,9 +154,12 @@ class _Reference:
             seen = self.bank.catalog.row(entry.path).seen if there else None
             if not excluded and self.wanted[entry.path] != (seen.sha if seen else None):
                 continue  # it was lost, or changed, after that
-            files += seen is None
-            records += max(0, self._records(entry) - (seen.records if seen else 0))
-        return files, records
+            fewer = max(0, self._records(entry) - (seen.records if seen else 0))
+            for name in {WHOLE, entry.path.partition("/")[0]}:
+                pair = found.setdefault(name, [0, 0])
+                pair[0] += seen is None
+                pair[1] += fewer
+        return {name: Amount(*pair) for name, pair in found.items()}
 
     def lost(self, scope: Scope) -> Iterator[Change]:
         """Each file that is gone, or has fewer records, as a change that nobody asked for yet."""
@@ -133,9 +184,7 @@ class _Reference:
         """Directories of the bank itself that had files and have none."""
         for entry in self._top():
             if not _has_files(self.bank, entry.path) and self._had_files(entry):
-                account = layout.account_of(entry.path)
-                what = f"account {account}" if account else f"section {entry.path}"
-                yield f"{what} is empty; snapshot {self.document.id} has files there"
+                yield f"{_titled(entry.path)} is empty; snapshot {self.document.id} has files there"
 
     def _top(self) -> list[trees.DirectoryEntry]:
         with suppress(Damaged):
@@ -151,7 +200,7 @@ class _Reference:
         )
         return any(self.wanted.get(path, "") is not None for path in found)
 
-    def forgotten_messages(self) -> Iterator[str]:
+    def forgotten_messages(self, pending: Container[str]) -> Iterator[str]:
         """Accounts whose history says that it has much less messages than it had, or none."""
         for top in self._top():
             account = layout.account_of(top.path)
@@ -160,7 +209,7 @@ class _Reference:
             sha = row.seen.sha if row.seen and self.bank.root.stat(path) is not None else None
             if not account or path in self.wanted or not _has_files(self.bank, top.path):
                 continue
-            if row.expected is not None and row.expected.sha != sha:
+            if row.expected is not None and row.expected.sha != sha and path not in pending:
                 continue  # that is damage, and the last good version stands in the snapshot
             before = self._messages_before(path, row.seen if sha else None)
             now = self._messages(self.bank.root.content(path) or b"{}", path) if before else 0
@@ -183,6 +232,15 @@ class _Reference:
             return 0
         total = value.get("total") if isinstance(value, dict) else None
         return total if type(total) is int else self.examiner.memory(data, layout.place(path)).records
+
+
+def _titled(directory: str) -> str:
+    account = layout.account_of(directory)
+    return f"account {account}" if account else f"section {directory}"
+
+
+def _difference(one: Amount, other: Amount) -> Amount:
+    return Amount(one.files - other.files, one.records - other.records)
 
 
 def _is_loss(before: int, lost: int, share: float) -> bool:

@@ -95,12 +95,13 @@ def manifest(
 
 
 def _of_snapshot(bank: Bank, wanted: str, repo: str | None) -> Iterator[tuple[str, str]]:
-    from memorybank_cli.snapshots import documents, trees
+    from memorybank_cli.operations.ownership import to_look_at
+    from memorybank_cli.snapshots import trees
     from memorybank_cli.snapshots.blobs import Blobs
 
     with open_repository(bank, repo) as repository:
         blobs = Blobs(repository)
-        for entry in trees.files(blobs, documents.resolve(repository, wanted).root):
+        for entry in trees.files(blobs, to_look_at(bank, repository, wanted).root):
             ids = entry.good or entry.found or ()
             yield entry.path, ids[0] if len(ids) == 1 else digests.of(trees.read_file(blobs, entry))
 

@@ -20,6 +20,7 @@ from memorybank_cli.base import clock
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import UsageError
 from memorybank_cli.base.exact_json import FlawedJSON, loads
+from memorybank_cli.base.words import counted
 from memorybank_cli.operations.accounts import check_account
 from memorybank_cli.operations.options import Option
 
@@ -38,13 +39,13 @@ class AddedMessages:
     def summary(self) -> str:
         """One line for people."""
         twice = f", {self.duplicates} already there" if self.duplicates else ""
-        return f"{self.added} added{twice}; {self.account} holds {self.total} messages."
+        return f"{self.added} added{twice}; {self.account} holds {counted(self.total, 'message')}."
 
 
 def add(
     bank: Bank,
     context: Context,
-    text: Annotated[str | None, "what was said; - reads it from stdin"] = None,
+    text: Annotated[str | None, Option("what was said; - reads it from stdin", empty=True)] = None,
     *,
     account: Annotated[str, "the account's id"],
     role: Annotated[str, "who speaks: user, assistant, tool, system"] = "",

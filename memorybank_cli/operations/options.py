@@ -16,6 +16,8 @@ class Option(NamedTuple):
     metavar: str = ""
     """How its value is called in the help: `FILE`."""
     hidden: bool = False
+    empty: bool = False
+    """An empty text is a value as any other; elsewhere it is refused as what a variable gives that was never set."""
 
 
 RepoOption = Annotated[str | None, Option("the repository; default: in the owner's data directory", metavar="DIR")]

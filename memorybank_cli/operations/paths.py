@@ -6,6 +6,7 @@ Outside the bank a path of a file in it is taken too, as pre-commit and shells n
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 
 from memorybank_cli.bank.bank import Bank
@@ -60,6 +61,11 @@ def beside(bank: Bank, path: str) -> list[str]:
     prefix = f"{directory}/" if directory else ""
     listing = bank.root.listing(directory)
     return [prefix + entry.name for entry in listing if not entry.name.startswith(".")]
+
+
+def find_hint(path: str) -> str:
+    """The command that looks for a file of that name, wherever it stands."""
+    return f"memorybank snapshot find {shlex.quote(path.rpartition('/')[2])}"
 
 
 def _is_known(bank: Bank, path: str) -> bool:

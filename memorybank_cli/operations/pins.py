@@ -9,8 +9,9 @@ from memorybank_cli.bank import baseline
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.operations.options import RepoOption
+from memorybank_cli.operations.ownership import own_one
 from memorybank_cli.operations.repositories import open_repository
-from memorybank_cli.snapshots import documents, pins
+from memorybank_cli.snapshots import pins
 from memorybank_cli.snapshots.repository import explained
 
 
@@ -41,6 +42,7 @@ def pin(
     Exit codes:
         0   done
         10  there is no such snapshot
+        13  it is of another bank
 
     Examples:
         memorybank snapshot pin latest
@@ -53,7 +55,7 @@ def pin(
         explained("cannot pin the snapshot"),
         repository.alone(bank.lock_timeout),
     ):
-        name = documents.resolve(repository, id).id
+        name = own_one(bank, repository, id).id
         if (name in pins.pinned(repository)) == remove:
             op = "snapshot.unpinned" if remove else "snapshot.pinned"
             bank.commit([Entry(op, {"snapshot": name, "repository": repository.path})])

@@ -39,6 +39,12 @@ class PruneReport:
         done = self.done
         return not (done.removed or done.emptied or done.leftovers or done.rescued)
 
+    @property
+    def warning(self) -> str:
+        """What nobody can take back afterwards, before the summary of a rehearsal; '' where that is nothing."""
+        lost, what = self.done.emptied_snapshots, "Empty the trash" if self.done.now else "Remove old trash"
+        return f"{what}: {counted(lost, 'forgotten snapshot')} cannot be brought back then; " if lost else ""
+
     def summary(self) -> str:
         """What went where, in bytes."""
         done, would = self.done, "would be " if self.done.dry_run else ""
@@ -91,7 +97,7 @@ def prune(
             if dry_run:
                 return rehearsal
             if not rehearsal.is_nothing:
-                bank.context.ensure(f"{rehearsal.summary()}. Do it?", yes=yes)
+                bank.context.ensure(f"{rehearsal.warning}{rehearsal.summary()}. Do it?", yes=yes)
         return prune_repository(bank, repository, now=now, max_unused=max_unused)
 
 

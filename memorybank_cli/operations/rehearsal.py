@@ -10,7 +10,8 @@ from hashlib import sha256
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.scan import Scanner
 from memorybank_cli.operations.backup_report import BackupReport
-from memorybank_cli.operations.kept_trees import Looks
+from memorybank_cli.operations.looks import Looks
+from memorybank_cli.operations.loss import sudden_loss
 from memorybank_cli.operations.repositories import Snapshots, repository_path
 from memorybank_cli.operations.snapshot_rows import Source
 from memorybank_cli.snapshots import index as indexes
@@ -27,12 +28,15 @@ SAMPLE = 1 << 20  # so many bytes are compressed to see what others will come to
 def rehearse(bank: Bank, repo: str | None, started: float) -> BackupReport:
     """Look at everything a backup would look at, and say what it would do."""
     looks = Looks()
-    Scanner(bank, bank.context.progress, looks).run()
+    bank.context.progress.start("reading files", bank.catalog.meta("files"))
+    scan = Scanner(bank, bank.context.progress, looks).run()
+    bank.context.progress.finish()
     with closing(Snapshots(bank, repo)) as snapshots, closing(Source(bank, snapshots, looks)) as source:
         index = None if snapshots.repo is None else indexes.load(snapshots.repo)
         source.compare(index)
         run = _Rehearsal(snapshots, index)
         run.take(source)
+        pending = {change.path for change in scan.changes}
         return BackupReport(
             document=None,
             files=run.files,
@@ -40,6 +44,8 @@ def rehearse(bank: Bank, repo: str | None, started: float) -> BackupReport:
             new_files=run.new_files,
             new_bytes=run.estimate(),
             damaged=tuple(source.damaged),
+            lacking=frozenset(source.lacking),
+            losses=tuple(sudden_loss(bank, snapshots, source.amounts(run.files), pending)),
             excluded=tuple(source.excluded),
             findings=tuple(source.findings),
             repository=repository_path(bank, repo),

@@ -117,10 +117,10 @@ def cure(
     scan = scanner.run_on(some) if some else scanner.run()
     patients = _patients(scan, histories(bank, some))
     snapshots = Snapshots(bank, repo, look=True, ask=bank.context.interactive and bool(patients))
-    if snapshots.trouble and patients:
-        bank.context.progress.note(f"versions in snapshots are left out: {snapshots.trouble}")
     try:
         plans, incurable = Doctor(bank, snapshots, reinitialise).treat(patients)
+        if snapshots.trouble and patients:
+            bank.context.progress.note(f"versions in snapshots are left out: {snapshots.trouble}")
     finally:
         snapshots.close()
     cures = [plan.cure for plan in plans] if dry_run else _carry_out(bank, plans)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base import digests
-from memorybank_cli.base.errors import MemorybankError, NotFound, Refused, SnapshotNotFound, UsageError
+from memorybank_cli.base.errors import MemorybankError, NotFound, Refused, SnapshotNotFound, UsageError, from_os_error
 from memorybank_cli.base.names import escape
 from memorybank_cli.operations import key_sources
 from memorybank_cli.snapshots import documents, trees
@@ -19,7 +20,7 @@ from memorybank_cli.snapshots.keys import Unlocked
 from memorybank_cli.snapshots.repository import Repository, is_inside, not_encrypted, stands_at
 
 _SEALED = "encrypted-repositories"
-"""Kept in the bank's state: the ids of repositories that were encrypted when the bank was saved there, by place."""
+"""Kept in the bank's state: the ids of encrypted repositories to which the bank was saved, by place."""
 
 DIRECTORIES = 8  # of snapshots: many files of one are asked for one after the other
 
@@ -38,12 +39,25 @@ def repository_path(bank: Bank, given: str | None) -> str:
     return str(path)
 
 
+def check_outside(bank: Bank, target: str) -> None:
+    """Raise Refused for a place inside the bank, where what is put would itself become content of the bank."""
+    place = os.path.realpath(target)
+    if is_inside(place, bank.root.path):
+        raise Refused(f"{escape(place)} lies inside the bank", hint="choose a place outside it", path=place)
+
+
 def open_repository(bank: Bank, given: str | None, *, ask: bool = True) -> Repository:
     """The repository that is meant; for an encrypted one whose key is not named a person is asked, unless not `ask`.
 
-    Raises SnapshotNotFound where there is none yet, WrongKey.
+    Raises SnapshotNotFound where there is none yet, WrongKey; Refused for a plain one that should be encrypted:
+    whoever can write there could else have what he put there taken for what was saved.
     """
+    repository = _opened(bank, given, ask)
+    _check_not_downgraded(bank, repository)
+    return repository
 
+
+def _opened(bank: Bank, given: str | None, ask: bool = True) -> Repository:
     def unlock(backend: Backend, repo_id: str) -> Unlocked:
         return key_sources.unlocked(bank, backend, repo_id, ask=ask)
 
@@ -54,68 +68,114 @@ def open_repository(bank: Bank, given: str | None, *, ask: bool = True) -> Repos
         raise SnapshotNotFound(error.message, path=path, hint=error.hint) from None
 
 
+def begin_unlocking(bank: Bank, given: str | None) -> None:
+    """Have the key of a repository that is there derived while something else is done; opening it waits for that."""
+
+    def unlock() -> tuple[str, Unlocked | None]:
+        with open_repository(bank, given, ask=False) as repository:
+            return repository.repo_id, repository.key
+
+    if stands_at(repository_path(bank, given)):
+        key_sources.begin(bank, unlock)
+
+
 def repository_for_backup(bank: Bank, given: str | None, encrypt: bool | None = None) -> Repository:
     """The repository that is meant, made where there is none: encrypted if `encrypt`, by default where a key is named.
 
-    Raises WrongKey; Refused where it is not encrypted though `encrypt` or an option names a key, or though it was
-    when this bank was last saved there: whoever can write there could else have the next snapshot in plain text.
+    Raises WrongKey; Refused where it is not encrypted though `encrypt` or as `open_repository`: whoever can write
+    there could else have the next snapshot in plain text.
     """
     path = repository_path(bank, given)
     place, sealed = os.path.realpath(path), bank.home.derived(_SEALED)
     source = key_sources.named(bank)
-    if encrypt is None and source is not None and source.name in bank.context.options:
-        encrypt = True
-    lost = encrypt is None and place in sealed
     if stands_at(path):
-        repository = open_repository(bank, given)
+        repository = _opened(bank, given)
     elif source is not None if encrypt is None else encrypt:
         repository = Repository.create(path, secret=key_sources.new_secret(bank, source, path))
         bank.context.unlocked[repository.repo_id] = repository.key
-    elif lost:
+    elif encrypt is None and place in sealed:
         raise _no_more_encrypted(path)
     else:
         repository = Repository.create(path)
     if repository.encrypted:
         if sealed.get(place) != repository.repo_id:
             bank.home.keep_derived(_SEALED, {**sealed, place: repository.repo_id})
-    elif encrypt or lost:
+    elif encrypt:
         repository.close()
-        raise not_encrypted(path) if encrypt else _no_more_encrypted(path)
+        raise not_encrypted(path)
+    elif encrypt is None:
+        _check_not_downgraded(bank, repository)
     return repository
+
+
+def _check_not_downgraded(bank: Bank, repository: Repository) -> None:
+    """Close it and raise Refused where it is plain and this run names a key, or it was encrypted, here or elsewhere."""
+    if repository.encrypted:
+        return
+    sealed = bank.home.derived(_SEALED)
+    if os.path.realpath(repository.path) in sealed or repository.repo_id in sealed.values():
+        repository.close()
+        raise _no_more_encrypted(repository.path)
+    if key_sources.is_named_now(bank):
+        repository.close()
+        raise _key_for_nothing(repository.path)
+
+
+def _key_for_nothing(path: str) -> Refused:
+    return Refused(
+        f"a key is named, and the repository {escape(path)} is not encrypted",
+        hint="if that is right, leave the key out (MEMORYBANK_KEY_FILE= and the like for a run) or name another "
+        "directory with --repo; if it was encrypted, somebody changed it",
+        path=path,
+    )
 
 
 def _no_more_encrypted(path: str) -> Refused:
     return Refused(
-        f"the repository {escape(path)} was encrypted when this bank was last saved there, and is not any more",
-        hint="nothing was written. If you did that, name another directory with --repo; else somebody else did",
+        f"the repository {escape(path)} was encrypted when this bank was last saved to it, and is not any more",
+        hint="nothing in it was read or written. If you did that, name another directory with --repo; else somebody "
+        "else did",
         path=path,
     )
 
 
 class Snapshots:
-    """The snapshots of a bank as a source of versions; none where there is no repository.
+    """The snapshots of a bank, and of no other in the repository, as a source of versions; none where there is none.
 
-    With `look` a repository that cannot be opened counts as none, and `trouble` says why; nobody is asked for a
-    passphrase but by `ask`.
+    With `look` a repository that cannot be opened or read counts as none, and `trouble` says why; nobody is asked for
+    a passphrase but by `ask`.
     """
 
+    _look = False
+
     def __init__(self, bank: Bank, given: str | None = None, *, look: bool = False, ask: bool = False) -> None:
+        self.bank_id = bank.bank_id
         self.repo: Repository | None = None
         self.trouble = ""
+        self._look = look
         try:
             self.repo = open_repository(bank, given, ask=ask or not look)
+            if look:
+                self.newest_first()
         except SnapshotNotFound:
             pass
-        except MemorybankError as error:
-            if not look:
-                raise
-            self.trouble = error.message
+        except (MemorybankError, OSError) as error:
+            self._do_without(error)
+
+    def _do_without(self, error: MemorybankError | OSError) -> None:
+        """Count as no snapshots what cannot be read; unless with `look` the error is raised."""
+        if not self._look:
+            raise error
+        if isinstance(error, OSError):
+            error = from_os_error(error, "cannot read the snapshots")
+        self.close()
+        self.repo, self.trouble, self._newest = None, error.message, []
 
     @classmethod
-    def of(cls, repository: Repository) -> Snapshots:
+    def of(cls, bank: Bank, repository: Repository) -> Snapshots:
         """Those of a repository that is open already."""
         made = cls.__new__(cls)
-        made.repo, made.trouble = repository, ""
+        made.bank_id, made.repo, made.trouble = bank.bank_id, repository, ""
         return made
 
     def close(self) -> None:
@@ -140,7 +200,7 @@ class Snapshots:
 
     @cached_property
     def _newest(self) -> list[documents.Document]:
-        found = documents.listing(self.repo).documents if self.repo is not None else ()
+        found = documents.listing(self.repo).of(self.bank_id).documents if self.repo is not None else ()
         return sorted(found, key=lambda one: (one.status == "good", one.order), reverse=True)
 
     def versions(self, path: str) -> Iterator[tuple[documents.Document, trees.FileEntry]]:
@@ -152,6 +212,9 @@ class Snapshots:
                 entry = self._entry(document.root, path)
             except Damaged:
                 continue
+            except OSError as error:
+                self._do_without(error)
+                return
             if entry is not None and entry.good is not None:
                 yield document, entry
 
@@ -169,6 +232,21 @@ class Snapshots:
     @cached_property
     def _directories(self) -> dict[tuple[str, str], dict[str, trees.FileEntry]]:
         return {}
+
+    def version(self, path: str, sha: str, size: int) -> tuple[documents.Document, trees.FileEntry] | None:
+        """The newest good version that has this digest and size. A file of one blob need not be read for that."""
+        from memorybank_cli.snapshots.sealing import Damaged
+
+        others: set[trees.Ids] = set()
+        for document, entry in self.versions(path):
+            if entry.good is None or entry.size != size or entry.good in others:
+                continue
+            with suppress(Damaged):
+                one = entry.good[0] if len(entry.good) == 1 else digests.of_pieces(trees.chunks(self.blobs, entry))
+                if one == sha:
+                    return document, entry
+            others.add(entry.good)
+        return None
 
     def content(self, path: str, sha: str | None = None) -> tuple[bytes, str] | None:
         """The newest good content of a file, of one digest if given, and the id of the snapshot that has it."""

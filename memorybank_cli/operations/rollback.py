@@ -18,6 +18,7 @@ from memorybank_cli.base.words import counted
 from memorybank_cli.operations.backup import make_snapshot
 from memorybank_cli.operations.contents import Contents
 from memorybank_cli.operations.options import Option, RepoOption
+from memorybank_cli.operations.ownership import own_one
 from memorybank_cli.operations.paths import bank_path
 from memorybank_cli.operations.repositories import Snapshots, open_repository
 from memorybank_cli.operations.rollback_changes import Changes
@@ -80,9 +81,11 @@ class RollbackReport:
         verb = "would be " if self.dry_run else ""
         older = sum(not one.exact for one in self.versions.values())
         nearest = f", {older} of them in an earlier version" if older else ""
-        done = f"{counted(len(self.restored), 'file')} {verb}restored{nearest}, {len(self.removed)} {verb}removed"
+        restored = [f"{counted(len(self.restored), 'file')} {verb}restored{nearest}"] if self.restored else []
+        gone = f"{len(self.removed):,}" if restored else counted(len(self.removed), "file")
+        removed = [f"{gone} {verb}removed"] if self.removed else []
         undo = "" if self.dry_run else "; to undo: memorybank rollback --undo"
-        return f"{done}, as in {self.title}{undo}"
+        return f"{', '.join(restored + removed)}, as in {self.title}{undo}"
 
 
 def rollback(
@@ -108,7 +111,8 @@ def rollback(
         0   done
         1   done, but something could not be put back, or never was good; the findings name it
         2   it needs a yes, and nobody can be asked
-        10  there is no such snapshot, line, account or record, or the path is not in it
+        10  there is no such snapshot, repository, line, account or record, or the path is not in it
+        13  the snapshot is of another bank
 
     Examples:
         memorybank rollback --path trades/trade_1743394526.json --yes
@@ -139,6 +143,8 @@ def rollback(
 def _contents(bank: Bank, repo: str | None) -> Iterator[Contents]:
     contents = Contents(bank, Snapshots(bank, repo))
     repository = contents.snapshots.repo
+    if repository is None and repo is not None:
+        open_repository(bank, repo).close()  # says that there is none: the safety snapshot must not make one at a typo
     try:
         # What is found in it must not be taken away by a prune before it is put in place.
         with nullcontext() if repository is None else repository.reading(bank.lock_timeout):
@@ -155,9 +161,7 @@ def _target(
         if repository is None:
             open_repository(bank, repo).close()  # says why there is none
             raise SnapshotNotFound("there is no repository")
-        return SnapshotTarget(
-            bank, contents.snapshots.blobs, documents.resolve(repository, snapshot or documents.LATEST)
-        )
+        return SnapshotTarget(bank, contents.snapshots.blobs, own_one(bank, repository, snapshot or documents.LATEST))
     limit = clock.show(clock.parse_since(at)) if at is not None else ""
     found = line_at(bank, limit) if seq is None else seq
     first = next(iter(bank.journal.segments()), 0)
@@ -190,7 +194,7 @@ def line_at(bank: Bank, time: str) -> int:
 def _snapshot_before(bank: Bank, contents: Contents, seq: int, time: str) -> Target:
     """What a snapshot knows of a time that the journal does not reach (any more)."""
     repository = contents.snapshots.repo
-    found = documents.listing(repository).documents if repository is not None else ()
+    found = documents.listing(repository).of(bank.bank_id).documents if repository is not None else ()
     older = [one for one in found if one.status == "good" and (one.time <= time if time else one.seq <= seq)]
     when = time or f"line {seq}"
     if not older:
@@ -208,7 +212,9 @@ def _carry_out(
         return _report(plan, changes, Replaced(restored, removed, {}), None, dry_run=dry_run)
     foreseen = _report(plan, changes, Replaced(restored, removed, {}), None, dry_run=True)
     _check_writable(bank)
-    question = f"Replace {len(restored)} and remove {len(removed)} files, as in {plan.target.title}?"
+    parts = [(verb, paths) for verb, paths in (("replace", restored), ("remove", removed)) if paths]
+    what = " and ".join(f"{verb} {counted(len(paths), 'file')}" for verb, paths in parts).capitalize()
+    question = f"{what}, as in {plan.target.title}?"
     bank.context.ensure(question, yes=yes, preview=foreseen)
     baseline.establish(bank, bank.context.progress)
     safety = make_snapshot(bank, repo, (SAFETY,)).document

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from memorybank_cli.bank import layout
+from memorybank_cli.bank.examine import Examiner
+from memorybank_cli.bank.rows import SOUND
 from memorybank_cli.base import digests
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 from memorybank_cli.meaning.differences import compare
@@ -66,8 +68,14 @@ class Changes:
         there = self.plan.before.get(path) is not None
         what = "changed" if there and version else "removed" if there else "added"
         found = [] if size > LARGEST else list(self._records(path, version))
-        for one in found or [_file(path, what)]:
+        for one in found or [_file(path, what, self._damage(path) if there and size <= LARGEST else "")]:
             self._add(one)
+
+    def _damage(self, path: str) -> str:
+        """The rule that a file breaks now, '' for a sound one."""
+        data = self.bank.root.content(path) or b""
+        flaws = Examiner(self.bank.registry).memory(data, layout.place(path)).content
+        return next((one.rule for one in flaws if one.rule not in SOUND), "")
 
     def _records(self, path: str, version: Version | None) -> Iterator[dict[str, Any]]:
         now = self.bank.root.content(path)
@@ -120,8 +128,10 @@ def _messages(data: bytes) -> Iterator[_Message]:
         return
 
 
-def _file(path: str, what: str) -> dict[str, Any]:
-    return {"path": path, "what": what, "kind": "file", "id": "", "pointer": "", "summary": "the file"}
+def _file(path: str, what: str, damage: str = "") -> dict[str, Any]:
+    """A file of which no records are told; `damaged_now` names the rule that it breaks."""
+    found = {"path": path, "what": what, "kind": "file", "id": "", "pointer": "", "summary": "the file"}
+    return {**found, "damaged_now": damage} if damage else found
 
 
 def _one(path: str, change: dict[str, Any]) -> dict[str, Any]:

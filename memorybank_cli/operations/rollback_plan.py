@@ -20,7 +20,7 @@ from memorybank_cli.base.records import Finding
 from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.base.suggestions import did_you_mean
 from memorybank_cli.operations.contents import Read
-from memorybank_cli.operations.paths import beside
+from memorybank_cli.operations.paths import beside, find_hint
 from memorybank_cli.snapshots.sealing import Damaged
 
 LOST = "MB131"
@@ -116,6 +116,7 @@ class Plan:
         """Every file of the scope that stands there now."""
         self.before: dict[str, str | None] = {}
         """What stands at each path that is to be changed, by digest; None for no file."""
+        self._unknown: set[str] = set()
 
     def compare(self) -> Plan:
         """Find what differs. Raises SnapshotNotFound for a part of the scope that is in neither."""
@@ -123,11 +124,12 @@ class Plan:
         wanted = list(self.target.versions(self.wanted))
         states = self.target.accounts(self.wanted)
         there = {one.path for one in wanted}.union(*(state.files for state in states))
+        self._unknown = set(self.target.unknown)
         self._check_scope(here | there)
         misfits = [one for one in wanted if self._differs(one)]
         settled = (one for one in self.target.settled(misfits) if one.digest != self.before[one.path])
         self.restored = sorted(filter(self._is_ours, settled), key=lambda one: one.path)
-        self.removed = sorted(path for path in here - there if not self._is_unknown(path) and path != layout.BANK)
+        self.removed = self._gone(here - there - {layout.BANK}, there)
         self.before |= {path: digest_there(self.bank, path) for path in self.removed}
         self.accounts = [one for one in states if self.see(one)]
         return self
@@ -165,11 +167,23 @@ class Plan:
         for one in self.scope:
             inside = any(path == one or path.startswith(f"{one}/") for path in known)
             if not inside and not self._is_unknown(f"{one}/"):
-                hint = did_you_mean(one, beside(self.bank, one))
+                hint = did_you_mean(one, beside(self.bank, one), find_hint(one))
                 raise SnapshotNotFound(f"{one} is not in {self.target.title}", path=one, hint=hint)
 
     def _is_unknown(self, path: str) -> bool:
-        return any(path == one or (one.endswith("/") and path.startswith(one)) for one in self.target.unknown)
+        unknown = self._unknown
+        return path in unknown or any(f"{one}/" in unknown for one in _above(path))
+
+    def _gone(self, others: set[str], there: set[str]) -> list[str]:
+        """Which files are to go; one of which the target says nothing stays, unless something of it takes its place."""
+        stay = set(filter(self._is_unknown, others))
+        if stay:
+            directories = {above for one in there for above in _above(one)}
+            stay = {path for path in stay if path not in directories and there.isdisjoint(_above(path))}
+        for path in sorted(stay & self._unknown):
+            message = f"{self.target.title} does not hold it, for it was left out or could not be read: it stays"
+            self.findings.append(Finding(LOST, message, path))
+        return sorted(others - stay)
 
     def _differs(self, one: Version) -> bool:
         there = self.before[one.path] = digest_there(self.bank, one.path)
@@ -262,6 +276,12 @@ class Plan:
             for entry in listing.files
             if is_rendered(f"{listing.path}/{entry.name}")
         }
+
+
+def _above(path: str) -> Iterator[str]:
+    """The directories that a file is in."""
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def is_rendered(path: str) -> bool:

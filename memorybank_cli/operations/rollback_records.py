@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -107,7 +108,9 @@ class Narrowing:
             if not places and not self._is_here(one):
                 raise NotFound(
                     f"there is no record {escape(one)}, neither now nor in {self.plan.target.title}",
-                    hint=did_you_mean(one, sorted(self._known()), "memorybank snapshot find looks for it"),
+                    hint=did_you_mean(
+                        one, sorted(self._known()), f"memorybank snapshot find --id {shlex.quote(escape(one))}"
+                    ),
                 )
 
     def _is_here(self, one: str) -> bool:

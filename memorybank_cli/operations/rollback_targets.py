@@ -37,7 +37,8 @@ class SnapshotTarget:
         self.title = f"snapshot {document.id}"
         self.findings: list[Finding] = []
         self.told: dict[str, Told] = {}
-        self.unknown: list[str] = []
+        # What was left out, or could not be read, may have stood there, as a file or as a directory.
+        self.unknown = [path for one in document.excluded for path in (one, f"{one}/")]
         self.only: set[str] | None = None
         self._heads: dict[str, int] = {}
 

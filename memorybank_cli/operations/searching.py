@@ -18,6 +18,7 @@ from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.base.words import counted
 from memorybank_cli.meaning.records import Reader, Record
 from memorybank_cli.operations.options import Option, RepoOption
+from memorybank_cli.operations.ownership import shown, to_look_at
 from memorybank_cli.operations.repositories import open_repository
 from memorybank_cli.snapshots import documents, finding
 from memorybank_cli.snapshots.blobs import Blobs
@@ -95,7 +96,7 @@ class FindReport:
         files = len({one.version.path for one in self.versions})
         where = f"in {counted(self.snapshots, 'snapshot')}"
         if not files:
-            return f"Nothing found {where}."
+            return f"Nothing found {where}{', of which a part cannot be read' if self.findings else ''}."
         return f"{counted(len(self.versions), 'version')} of {counted(files, 'file')} {where}"
 
 
@@ -104,7 +105,9 @@ def find(
     *pattern: Annotated[str, "a path, a directory, a file's name, or a pattern with * ? [ ]"],
     id: Annotated[tuple[str, ...], Option("files that hold the record of this id", metavar="ID")] = (),
     text: Annotated[tuple[str, ...], Option("files in which this text stands", metavar="TEXT")] = (),
-    snapshot: Annotated[tuple[str, ...], Option("only in this snapshot; default: in all", metavar="ID")] = (),
+    snapshot: Annotated[
+        tuple[str, ...], Option("only in this snapshot; default: in all of the bank", metavar="ID")
+    ] = (),
     newest: Annotated[bool, "only the newest good version of each file"] = False,
     repo: RepoOption = None,
 ) -> FindReport:
@@ -128,7 +131,8 @@ def find(
         raise UsageError("nothing to look for", hint="give a path or pattern, --id ID or --text TEXT")
     with open_repository(bank, repo) as repository, explained("cannot search"), repository.reading(bank.lock_timeout):
         listing = documents.listing(repository)
-        chosen = _chosen(listing.documents, [documents.resolve(repository, one).id for one in snapshot])
+        meant = [to_look_at(bank, repository, one).id for one in snapshot]
+        chosen = [one for one in listing.documents if one.id in meant] if meant else shown(bank, listing).documents
         run = _Run(Blobs(repository), Reader(bank.registry), id, text)
         found = finding.versions(run.blobs, chosen, _by_path(pattern), run.lost)
         if id or text:
@@ -141,11 +145,8 @@ def find(
             told = [Found(one, Match()) for one in found]
         if newest:
             told = list(_newest(told, chosen))
-        return FindReport(tuple(told), len(chosen), (*listing.findings, *run.findings))
-
-
-def _chosen(every: Sequence[Document], ids: Sequence[str]) -> list[Document]:
-    return [one for one in every if not ids or one.id in ids]
+        packs = run.blobs.findings if run.findings or not told else ()  # harmless where everything was found
+        return FindReport(tuple(told), len(chosen), (*listing.findings, *packs, *run.findings))
 
 
 def _by_path(patterns: Sequence[str]) -> Callable[[str], bool]:

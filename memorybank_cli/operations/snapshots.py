@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.base.context import when_interrupted
 from memorybank_cli.base.errors import UsageError
+from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.words import counted
 from memorybank_cli.operations.options import Option, RepoOption
-from memorybank_cli.operations.repositories import open_repository
+from memorybank_cli.operations.ownership import shown, to_look_at
+from memorybank_cli.operations.paths import bank_path
+from memorybank_cli.operations.repositories import check_outside, open_repository
 from memorybank_cli.snapshots import documents, pins, restoring, trees
 from memorybank_cli.snapshots.blobs import Blobs
 
@@ -25,6 +29,8 @@ class SnapshotList:
     latest: str = ""
     """The id of what `latest` means, '' where there is none."""
     pinned: frozenset[str] = frozenset()
+    others: int = 0
+    """How many snapshots of other banks are there too and not among `snapshots`."""
 
     def as_dict(self) -> dict[str, Any]:
         """The contract's fields, and of each snapshot whether it is `latest` and whether it is pinned."""
@@ -35,6 +41,7 @@ class SnapshotList:
             ],
             "findings": [one.as_dict() for one in self.findings],
             "repository": self.repository,
+            "others": self.others,
         }
 
     def exit_code(self) -> int:
@@ -43,7 +50,8 @@ class SnapshotList:
 
     def summary(self) -> str:
         """How many, where."""
-        return f"{counted(len(self.snapshots), 'snapshot')} in {self.repository}"
+        more = f"; {self.others:,} more of other banks: --all" if self.others else ""
+        return f"{counted(len(self.snapshots), 'snapshot')} in {self.repository}{more}"
 
 
 @dataclass(frozen=True)
@@ -67,13 +75,15 @@ def list_(
     bank: Bank,
     *,
     tag: Annotated[tuple[str, ...], Option("only snapshots with this tag", metavar="T")] = (),
-    last: Annotated[int, Option("only the newest N", metavar="N")] = 0,
+    last: Annotated[int | None, Option("only the newest N", metavar="N")] = None,
+    all_: Annotated[bool, "those of other banks in the repository too"] = False,
     repo: RepoOption = None,
 ) -> SnapshotList:
     """List the snapshots.
 
     The newest stands last. A suspect one holds so much less than the one before that it takes nobody's
-    place: `latest` passes over it, and over those that a rollback made of what it replaced.
+    place: `latest` passes over it, and over those that a rollback made of what it replaced. Of a repository
+    that holds the snapshots of several banks those of this bank are listed; where it has none, all.
 
     Exit codes:
         0   done
@@ -84,14 +94,16 @@ def list_(
         memorybank snapshot list --last 5
         memorybank snapshot list --tag before-upgrade --json
     """
+    if last is not None and last < 1:
+        raise UsageError("--last must be at least 1", hint="leave it out to list all")
     with open_repository(bank, repo) as repository:
         found = documents.listing(repository)
-        chosen = tuple(one for one in found.documents if not tag or set(tag) & set(one.tags))
-        if last < 0:
-            raise UsageError("--last must not be negative")
-        chosen = chosen[-last:] if last else chosen
-        latest = found.latest.id if found.latest else ""
-        return SnapshotList(chosen, found.findings, repository.path, latest, pins.pinned(repository))
+        listed = found if all_ else shown(bank, found)
+        chosen = tuple(one for one in listed.documents if not tag or set(tag) & set(one.tags))[-(last or 0) :]
+        mine = shown(bank, found).latest
+        latest = mine.id if mine else ""
+        others = len(found.documents) - len(listed.documents)
+        return SnapshotList(chosen, found.findings, repository.path, latest, pins.pinned(repository), others)
 
 
 def show(
@@ -110,7 +122,7 @@ def show(
         memorybank snapshot show latest
     """
     with open_repository(bank, repo) as repository:
-        document = documents.resolve(repository, id)
+        document = to_look_at(bank, repository, id)
         files = tuple(trees.files(Blobs(repository), document.root))
         return SnapshotFiles(document, files, document.id in pins.pinned(repository))
 
@@ -130,13 +142,16 @@ def restore(
     Exit codes:
         0   restored
         1   restored, but files are damaged or were never good; the findings name them
-        13  the directory is not empty
+        10  there is no such snapshot, or the path is not in it
+        13  the directory is not empty, or lies inside the bank
 
     Examples:
         memorybank snapshot restore latest --to ./look
     """
-    with open_repository(bank, repo) as repository:
-        document = documents.resolve(repository, id)
+    check_outside(bank, to)
+    paths = [bank_path(bank, one, must_exist=False) for one in path]
+    with when_interrupted(f"nothing was put into {escape(to)}"), open_repository(bank, repo) as repository:
+        document = to_look_at(bank, repository, id)
         return restoring.restore_to(
-            repository, document, to, path or None, bank.context.progress, lock_timeout=bank.lock_timeout
+            repository, document, to, paths or None, bank.context.progress, lock_timeout=bank.lock_timeout
         )

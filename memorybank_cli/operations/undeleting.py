@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from memorybank_cli.bank import baseline
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Entry
-from memorybank_cli.base.errors import Refused
+from memorybank_cli.base.errors import Refused, SnapshotNotFound
+from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.words import counted
 from memorybank_cli.operations.forgetting import journal_fields
@@ -113,12 +114,20 @@ def _look(bank: Bank, repository: Repository, names: tuple[str, ...], dry_run: b
     """What is named, or all of this bank's, and what is lost of it."""
     there = Trash(repository)
     found = there.listing
-    mine = documents.Listing(tuple(one for one in found.documents if one.bank_id == bank.bank_id), found.findings)
-    chosen = {one.id: one for one in (documents.pick(mine, name) for name in names)} if names else {}
+    mine = found.of(bank.bank_id)
+    chosen = {one.id: one for one in (_named(mine, name) for name in names)} if names else {}
     looked = tuple(there.look(one) for one in chosen.values() or mine.documents)
     lost = {one.snapshot.id: _lost(there, one) for one in looked if not one.is_whole} if names else {}
     packs = {name for one in looked for name in one.packs} if names else set()
     return UndeleteReport(looked, tuple(chosen), len(packs), lost, found.findings, repository.path, dry_run)
+
+
+def _named(mine: documents.Listing, name: str) -> documents.Document:
+    try:
+        return documents.pick(mine, name)
+    except SnapshotNotFound as error:
+        hint = error.hint if error.hint.startswith("did") else "memorybank snapshot undelete lists what is"
+        raise SnapshotNotFound(f"{escape(name)} is not in the trash", hint=hint) from None
 
 
 def _lost(there: Trash, one: Forgotten) -> tuple[str, ...]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.base.context import when_interrupted
 from memorybank_cli.base.errors import UsageError
 from memorybank_cli.base.records import Finding
 from memorybank_cli.operations.options import Option, RepoOption
+from memorybank_cli.operations.ownership import to_look_at
 from memorybank_cli.operations.proofs import proofs
 from memorybank_cli.operations.repositories import open_repository
-from memorybank_cli.snapshots import documents
 from memorybank_cli.snapshots.repository import Repository
 from memorybank_cli.snapshots.verifying import Subset, Verified
 from memorybank_cli.snapshots.verifying import verify as verify_repository
@@ -52,8 +53,8 @@ def verify(
     if resume and (subset is not None or id is not None):
         raise UsageError("--resume goes on with a run over all packs", hint="leave out --subset and ID")
     part = None if subset is None else Subset.parse(subset)
-    with open_repository(bank, repo) as repository:
-        ids = None if id is None else [documents.resolve(repository, id).id]
+    with when_interrupted("nothing was changed"), open_repository(bank, repo) as repository:
+        ids = None if id is None else [to_look_at(bank, repository, id).id]
         found = verify_repository(
             repository,
             ids,
@@ -72,8 +73,8 @@ def _gone(bank: Bank, repository: Repository) -> Iterator[Finding]:
     """Snapshots that the journal says were made here, and nobody forgot, and that are not here."""
     there = {entry.name for entry in repository.backend.entries("snapshots")}
     expected: dict[str, str] = {}
-    for line in bank.journal.lines(having=tuple(f'"{op}"'.encode() for op in (MADE, FORGOTTEN, UNDELETED))):
-        if line.core.get("repository") != repository.path:
+    for line in bank.journal.lines(ops={op.encode() for op in (MADE, FORGOTTEN, UNDELETED)}):
+        if not _is_of(repository, line.core):
             continue
         if line.op == FORGOTTEN:
             for name in line.core.get("snapshots", ()):
@@ -86,5 +87,13 @@ def _gone(bank: Bank, repository: Repository) -> Iterator[Finding]:
             "MB130",
             f"snapshot {name}, made {expected[name][:19]}Z, is not in the repository, and nobody forgot it",
             pointer=f"/snapshots/{name}",
-            hint="put the repository back from a copy, or make a new snapshot: memorybank backup",
+            hint="put the repository back from a copy, or make a new snapshot: memorybank backup. An older copy of "
+            "a repository lacks what was made since",
         )
+
+
+def _is_of(repository: Repository, core: dict[str, Any]) -> bool:
+    """Whether a line is about this repository, wherever it stood; lines of older programs only say where that was."""
+    if "repo_id" in core:
+        return bool(core["repo_id"] == repository.repo_id)
+    return core.get("repository") == repository.path

@@ -7,6 +7,7 @@ A document is JSON with sorted keys, indented by two. `digest` is the SHA-256 of
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from itertools import chain
 from typing import Any, Literal
@@ -24,8 +25,11 @@ VERSION = 1
 LATEST = "latest"
 SAFETY = "before-rollback"
 """The tag of a snapshot that holds what a rollback replaced."""
+_OPTIONAL = {"sections", "number"}
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
-_LIMIT = 64 << 20
+_LIMIT = 32 << 20
+_LAST_NUMBER = (1 << 53) - 1
+"""What every reader of JSON can hold."""
 
 Status = Literal["good", "suspect"]
 
@@ -49,6 +53,10 @@ class Meta:
     tags: tuple[str, ...] = ()
     host: str = ""
     time: str = field(default_factory=clock.now)
+    sections: dict[str, list[int]] | None = None
+    """How many files and records are below each top directory, by its name."""
+    number: int | None = None
+    """Its place among the bank's snapshots, as `next_number` gives it."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +81,19 @@ class Document:
     tags: tuple[str, ...]
     digest: str
     version: int = VERSION
+    sections: dict[str, list[int]] | None = None
+    """Files and records by top directory; None in a document that does not say."""
+    number: int | None = None
+    """Its place among the bank's snapshots, 1 or more; None in a document of a program that did not count."""
 
     def as_dict(self) -> dict[str, Any]:
         """The document as it is written and shown."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in _said(vars(self)).items()}
 
     @property
-    def order(self) -> tuple[int, str, str]:
-        """What snapshots are sorted by: the journal's position first, for clocks go wrong."""
-        return self.seq, self.time, self.id
+    def order(self) -> tuple[int, int, str, str]:
+        """What a bank's snapshots are sorted by: clocks go wrong, and a journal may begin anew with a restored bank."""
+        return self.number or 0, self.seq, self.time, self.id
 
 
 @dataclass(frozen=True)
@@ -104,16 +116,34 @@ class Listing:
         good = [document for document in reversed(self.documents) if document.status != "suspect"]
         return next((document for document in good if SAFETY not in document.tags), good[0] if good else None)
 
+    def of(self, bank_id: str) -> Listing:
+        """Those of one bank; whose a damaged one is nobody knows."""
+        return Listing(tuple(one for one in self.documents if one.bank_id == bank_id), self.findings)
+
+    def named(self, wanted: str) -> list[Document]:
+        """Those whose id, or its last 8 digits, begins so."""
+        return [one for one in self.documents if _matches(one.id, wanted)]
+
 
 def make(root: str, file_count: int, byte_count: int, meta: Meta) -> Document:
     """The document of a finished tree, with its digest and id. Raises UsageError for a tag with control characters."""
     for tag in meta.tags:
         if not tag or not tag.isprintable():
             raise UsageError(f"{tag!r} is not a tag", hint="a tag has at least one character and no control characters")
-    body = {**vars(meta), "version": VERSION, "root": root, "files": file_count, "bytes": byte_count}
+    body = _said({**vars(meta), "version": VERSION, "root": root, "files": file_count, "bytes": byte_count})
     digest = _digest(body)
     compact = clock.parse(meta.time).strftime("%Y%m%dT%H%M%SZ")
     return Document(id=f"{compact}-{digest[:8]}", digest=digest, **body)
+
+
+def next_number(known: Iterable[Document]) -> int:
+    """The number of a snapshot that is made after these of its bank. Two that are made at once may have the same."""
+    return min(1 + max((one.number or 0 for one in known), default=0), _LAST_NUMBER)
+
+
+def _said(body: dict[str, Any]) -> dict[str, Any]:
+    """Without the fields that a document may lack."""
+    return {name: value for name, value in body.items() if name not in _OPTIONAL or value is not None}
 
 
 def _digest(body: dict[str, Any]) -> str:
@@ -130,9 +160,14 @@ def _rendered(value: dict[str, Any]) -> bytes:
 
 
 def write(repo: Repository, document: Document) -> None:
-    """Commit a snapshot: from here on it is there, also after a crash. Raises OSError."""
-    path = f"snapshots/{document.id}"
-    written = repo.backend.put_new(path, repo.seal.seal_file(SNAPSHOT, encode(document)))
+    """Commit a snapshot: from here on it is there, also after a crash. Raises OperationFailed, OSError."""
+    path, data = f"snapshots/{document.id}", repo.seal.seal_file(SNAPSHOT, encode(document))
+    if len(data) > _LIMIT:  # nobody would read it
+        raise OperationFailed(
+            f"{len(document.excluded):,} paths are left out, more than a snapshot can name",
+            hint="give their directories a name that begins with a dot, or move them out of the bank",
+        )
+    written = repo.backend.put_new(path, data)
     if not written and read(repo, document.id) != document:
         raise OperationFailed(f"another snapshot is already named {document.id}", hint="run the backup again")
 
@@ -163,7 +198,7 @@ def parse(data: bytes, name: str) -> Document:
     return document
 
 
-_FIELDS = {item.name for item in fields(Document)}
+_FIELDS = {item.name for item in fields(Document)} - _OPTIONAL
 _TYPES: dict[str, tuple[type, ...]] = {
     "version": (int,), "id": (str,), "digest": (str,), "time": (str,), "host": (str,), "bank_id": (str,),
     "root": (str,), "parent": (str, type(None)), "seq": (int,), "checkpoint": (dict, type(None)),
@@ -176,7 +211,7 @@ _LISTS = [key for key, types in _TYPES.items() if types == (list,)]
 
 
 def _typed(value: dict[str, Any]) -> Document:
-    if value.keys() != _FIELDS:
+    if value.keys() - _OPTIONAL != _FIELDS:
         raise Damaged("it has other fields than a snapshot document")
     for key, types in _TYPES.items():
         if type(value[key]) not in types:
@@ -191,6 +226,8 @@ def _typed(value: dict[str, Any]) -> Document:
         raise Damaged("its id, root, digest or status is impossible")
     if not _is_time(value["time"]) or not _is_mark(value["checkpoint"]):
         raise Damaged("its time or checkpoint is impossible")
+    if not _are_sections(value.get("sections", {})) or not _is_number(value.get("number", 1)):
+        raise Damaged("its field 'sections' or 'number' has an impossible value")
     return Document(**{**value, **lists})
 
 
@@ -206,6 +243,19 @@ def _is_mark(checkpoint: dict[str, Any] | None) -> bool:
     if checkpoint is None:
         return True
     return type(checkpoint.get("seq")) is int and type(checkpoint.get("hash")) is str
+
+
+def _is_number(number: Any) -> bool:
+    return type(number) is int and 1 <= number <= _LAST_NUMBER
+
+
+def _are_sections(sections: Any) -> bool:
+    if not isinstance(sections, dict):
+        return False
+    pairs = sections.values()
+    return all(
+        isinstance(pair, list) and [type(one) for one in pair] == [int, int] and min(pair) >= 0 for pair in pairs
+    )
 
 
 def listing(repo: Repository) -> Listing:
@@ -249,11 +299,11 @@ def pick(found: Listing, wanted: str) -> Document:
         if found.latest is None:
             raise SnapshotNotFound("there is no snapshot that is not suspect")
         return found.latest
-    matches = [document for document in found.documents if _matches(document.id, wanted)]
+    matches = found.named(wanted)
     if len(matches) > 1:
         raise UsageError(
             f"'{wanted}' begins the names of {len(matches)} snapshots",
-            hint="give more of one: " + ", ".join(document.id for document in matches[:5]),
+            hint="give more of one: " + ", ".join(document.id for document in matches[-5:]),
         )
     if matches:
         return matches[0]

@@ -42,6 +42,10 @@ class Index:
         self.copies: dict[str, list[int]] = {}
         """Further frames of blobs that were stored more than once, or that may be left in a damaged pack."""
         self.packs: dict[str, Pack] = {}
+        self.rest: dict[str, Pack] = {}
+        """What a cache says of packs that are there and damaged or distrusted: nobody else may be able to say it."""
+        self.from_cache: set[str] = set()
+        """The packs of which a cache file says what is in them; the others' own footers were read."""
         self.caches: dict[str, list[Pack]] = {}
         """What each good cache file holds."""
         self.findings: list[Finding] = []
@@ -80,17 +84,21 @@ def load(repo: Repository, distrust: Container[str] = ()) -> Index:
     _read_caches(repo, index)
     cached = {pack.name: pack for packs in index.caches.values() for pack in packs}
     for name, size in sorted(repo.packs().items()):
-        if name in distrust:
-            continue
         pack = cached.get(name)
+        if name in distrust:
+            index.rest.update({name: pack} if pack is not None else {})
+            continue
         if pack is None or pack.size != size:
             try:
                 pack = read_pack(repo, name, size)
             except (Damaged, OSError) as error:
                 index.findings.append(damaged_pack(name, str(error)))
                 if pack is not None:
+                    index.rest[name] = pack
                     index.add_rest(pack, size)
                 continue
+        else:
+            index.from_cache.add(name)
         index.add(pack)
     return index
 
@@ -134,7 +142,8 @@ def _parse_row(name: Any, size: Any, footer: Any) -> Pack:
 def write(repo: Repository, index: Index, new: Iterable[Pack]) -> None:
     """Add new packs, and those that no cache held, to the cache; joins small cache files when there are many."""
     cached = {pack.name: pack.size for packs in index.caches.values() for pack in packs}
-    packs = [pack for pack in index.packs.values() if cached.get(pack.name) != pack.size]
+    there = index.packs | index.rest
+    packs = [pack for pack in there.values() if cached.get(pack.name) != pack.size]
     packs += new
     packs = [pack for pack in packs if sum(len(frame.ids) for frame in pack.frames) < CACHED_BLOBS]
     if not packs:
@@ -142,7 +151,7 @@ def write(repo: Repository, index: Index, new: Iterable[Pack]) -> None:
     small = [name for name, held in index.caches.items() if len(held) < CACHE_PACKS]
     joined = small if len(small) >= CACHE_FILES else []
     for name in joined:
-        packs += [pack for pack in index.caches[name] if pack.name in index.packs]
+        packs += [pack for pack in index.caches[name] if pack.name in there]
     unique = list({pack.name: pack for pack in packs}.values())
     for start in range(0, len(unique), CACHE_PACKS):
         _write_cache(repo, unique[start : start + CACHE_PACKS])

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from hashlib import sha256
 from itertools import accumulate, pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -19,6 +19,7 @@ from memorybank_cli.snapshots.sealing import Damaged
 
 # What two processes read between two notes of how far they are: some seconds of work.
 BATCH_SIZE = 512 << 20
+BATCH_PACKS = workers.MOST_SHARED
 
 
 class Read(NamedTuple):
@@ -34,32 +35,36 @@ class Read(NamedTuple):
 
 
 def batches(sizes: dict[str, int]) -> Iterator[list[str]]:
-    """Names of packs, sorted, in lots of about `BATCH_SIZE` bytes."""
+    """Names of packs in lots of about `BATCH_SIZE` bytes, in a lot the largest first."""
     batch: list[str] = []
     total = 0
     for name, size in sorted(sizes.items()):
         batch.append(name)
         total += size
-        if total >= BATCH_SIZE:
-            yield batch
+        if total >= BATCH_SIZE or len(batch) == BATCH_PACKS:
+            yield sorted(batch, key=lambda name: -sizes[name])
             batch, total = [], 0
     if batch:
-        yield batch
+        yield sorted(batch, key=lambda name: -sizes[name])
 
 
-def read(repo: Repository, index: Index, names: list[str], sizes: dict[str, int]) -> list[Read]:
-    """Read packs, half of them in a second process; one after the other gets a place in the smaller half."""
-    largest_first = sorted(names, key=lambda name: -sizes[name])
-    dealt = [*largest_first[1::2], *largest_first[0::2]]
+class Reading:
+    """Packs that are being read by a second process from now on, and by this one once it wants the `results`."""
 
-    def work(some: list[str]) -> list[Any]:
-        return [list(_read(repo, index.packs.get(name), name)) for name in some]
+    def __init__(self, repo: Repository, index: Index, names: list[str]) -> None:
+        self._shared = workers.Shared(names, lambda name: _read(repo, index, name))
 
-    return [Read(*row) for row in workers.spread(dealt, work, worth_it=2)]
+    def results(self) -> list[Read]:
+        """What reading each came to."""
+        return [Read(*row) for row in self._shared.results()]
+
+    def end(self) -> None:
+        """Read no further."""
+        self._shared.end()
 
 
-def _read(repo: Repository, pack: Pack | None, name: str) -> Read:
-    path = pack_path(name)
+def _read(repo: Repository, index: Index, name: str) -> Read:
+    path, pack = pack_path(name), index.packs.get(name)
     part: Part = partial(repo.backend.read_part, path)
     size = 0
     try:
@@ -71,7 +76,8 @@ def _read(repo: Repository, pack: Pack | None, name: str) -> Read:
         why = "" if sha256(data).hexdigest() == name else "its bytes are not those of its name"
     lost: list[str] = []
     if pack is not None:
-        why = why or _wrong_footer(repo, pack, part)
+        if name in index.from_cache:  # else these are the frames of the footer that is there
+            why = why or _wrong_footer(repo, pack, part)
         for number, frame in enumerate(pack.frames):
             wrong, hit = _check_frame(repo, number, frame, part)
             why = why or wrong

@@ -54,6 +54,8 @@ class Pruned:
     """Packs that were taken back from the trash, because a snapshot needs them."""
     emptied: list[str] = field(default_factory=list)
     """Bins of the trash that went for good."""
+    emptied_snapshots: int = 0
+    """Forgotten snapshots in them, which cannot be brought back any more."""
     freed_bytes: int = 0
     leftovers: int = 0
     """Files that interrupted runs left."""
@@ -189,6 +191,7 @@ class _Run:
         report.rescued = sorted(plan.rescue)
         over = [one for one in self.found if report.now or one.is_over(datetime.now(UTC))]
         report.emptied = [one.name for one in over]
+        report.emptied_snapshots = sum(len(one.snapshots) for one in over)
         report.freed_bytes = sum(one.bytes for one in over) - sum(
             one.packs[name].size for name, one in plan.rescue.items() if one in over
         )

@@ -61,7 +61,8 @@ class Repository:
 
         `reserve` is the size in bytes of the file that is given up when the disk is full, 0 for none.
         Raises Refused for a directory that holds anything else, or a repository that is not encrypted where a
-        secret is given; WrongKey where one is encrypted and the secret does not open it.
+        secret is given; OperationFailed for one that lost its config.json; WrongKey where one is encrypted and the
+        secret does not open it.
         """
         backend = LocalBackend.create(path)
         with explained("cannot make the repository", MAKE_ROOM), _closing_on_error(backend):
@@ -73,9 +74,11 @@ class Repository:
                     path=backend.place,
                 )
             backend.make_folders(DIRECTORIES)
+            unlock = unlocking(secret) if secret else None
             if backend.size(CONFIG) is None:
-                _write_config(backend, secret)
-            opened = cls._opened(backend, reserve, unlocking(secret) if secret else None)
+                _check_nothing_lost(backend)
+                unlock = _write_config(backend, secret) or unlock
+            opened = cls._opened(backend, reserve, unlock)
             if secret is not None and not opened.encrypted:
                 raise not_encrypted(backend.place)
             return opened
@@ -96,6 +99,7 @@ class Repository:
     def _opened(cls, backend: Backend, reserve: int, unlock: Unlock | None) -> Repository:
         repo_id, encrypted = _read_config(backend)
         if not encrypted:
+            _check_no_keys(backend)
             return cls(backend, repo_id, Plain(), reserve)
         if unlock is None:
             raise WrongKey(
@@ -233,8 +237,14 @@ def keys_at(path: str | os.PathLike[str]) -> list[keys.Key] | None:
 
 
 def stands_at(path: str | os.PathLike[str]) -> bool:
-    """Whether a repository was begun at `path`: there is a config.json, good or not."""
-    return os.path.lexists(os.path.join(path, CONFIG))
+    """Whether a repository was begun at `path`: there is a config.json, good or not, or one may not look for it."""
+    try:
+        os.lstat(os.path.join(path, CONFIG))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return os.path.isdir(path)
+    return True
 
 
 def unlocking(secret: keys.Secret) -> Unlock:
@@ -289,12 +299,38 @@ def _closing_on_error(backend: Backend) -> Iterator[None]:
         raise
 
 
-def _write_config(backend: Backend, secret: keys.Secret | None) -> None:
+def _check_nothing_lost(backend: Backend) -> None:
+    """Raise where a config.json made anew would put a repository's id and keys out of force."""
+    if backend.entries("snapshots") or backend.entries("packs"):
+        place = escape(backend.place)
+        raise OperationFailed(
+            f"the repository {place} has lost its {CONFIG}; nothing was written",
+            hint=f"bring {CONFIG} back from a copy (of an encrypted repository each file in keys/ has the repo_id), or "
+            "name a new directory with --repo",
+            path=backend.place,
+        )
+
+
+def _check_no_keys(backend: Backend) -> None:
+    """Raise where somebody made an encrypted repository look like one that is not: it would be read and written so."""
+    if keys.listing(backend):
+        raise OperationFailed(
+            f"{CONFIG} of the repository {escape(backend.place)} does not say that it is encrypted, and there are keys",
+            hint=f'if you did not do that, somebody else did; "encryption": "{ENCRYPTION}" belongs into {CONFIG}',
+            path=backend.place,
+        )
+
+
+def _write_config(backend: Backend, secret: keys.Secret | None) -> Unlock | None:
+    """Make it a repository; how to open it without deriving a key again, None where another process was first."""
     config = {"format": FORMAT, "version": VERSION, "repo_id": secrets.token_hex(16)}
+    key: keys.Unlocked | None = None
     if secret is not None:  # the key comes first: with the config the repository is there, and must open
         config["encryption"] = ENCRYPTION
-        keys.add(backend, str(config["repo_id"]), keys.new_master(), secret)
-    backend.put_new(CONFIG, orjson.dumps(config, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        master = keys.new_master()
+        key = keys.Unlocked(keys.add(backend, str(config["repo_id"]), master, secret), master)
+    ours = backend.put_new(CONFIG, orjson.dumps(config, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    return (lambda _backend, _repo_id: key) if ours and key is not None else None
 
 
 def _read_config(backend: Backend) -> tuple[str, bool]:

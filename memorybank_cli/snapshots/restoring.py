@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
+import shlex
 from collections.abc import Callable, Collection, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from memorybank_cli.base.names import escape, unescape
 from memorybank_cli.base.records import QUIET, Finding, Progress
 from memorybank_cli.base.rules import RULES
 from memorybank_cli.base.walk import Root
-from memorybank_cli.snapshots import trees
+from memorybank_cli.snapshots import stages, trees
 from memorybank_cli.snapshots.blobs import Blobs
 from memorybank_cli.snapshots.documents import Document
 from memorybank_cli.snapshots.repository import Repository, explained
@@ -71,23 +72,20 @@ def restore_to(
     chosen = _Chosen(paths)
     with explained("cannot restore"), repo.reading(lock_timeout):
         parent = files.make_root(os.path.dirname(place))
-        stage = f"{files.TEMPORARY}{secrets.token_hex(8)}"
-        try:
-            files.make_dirs(parent, stage)
-            run = _Run(Blobs(repo), document, Root(os.path.join(parent.path, stage)), progress)
-            try:
-                run.fill(chosen)
-                chosen.check_found(document)
-                run.set_attributes()
-            finally:
-                run.stage.close()
-            files.sync_all(parent)
-            _put_in_place(parent, stage, place)
-        except BaseException:
-            files.remove_tree(parent, stage)
-            raise
-        finally:
-            parent.close()
+        with closing(parent):
+            stages.remove_left(parent, progress)
+            stage, root = stages.begin(parent)
+            with closing(root):
+                try:
+                    run = _Run(Blobs(repo), document, root, progress)
+                    run.fill(chosen)
+                    chosen.check_found(document)
+                    run.set_attributes()
+                    files.sync_all(parent)
+                    _put_in_place(parent, stage, place)
+                except BaseException:
+                    files.remove_tree(parent, stage)
+                    raise
     return Restored(place, run.files, run.bytes, tuple(run.findings))
 
 
@@ -153,7 +151,7 @@ class _Chosen:
         if missing:
             raise NotFound(
                 f"snapshot {document.id} has no '{escape(missing[0])}'",
-                hint="memorybank snapshot show lists what it has",
+                hint=f"memorybank snapshot find {shlex.quote(missing[0].rpartition('/')[2])} --snapshot {document.id}",
                 path=missing[0],
             )
 

@@ -1,9 +1,9 @@
 """Which snapshots a policy keeps, and why. Pure: what a preview shows is what will be done.
 
-Snapshots stand in the order of the journal, not of clocks. A time that contradicts that order is *unsure*: such a
-snapshot takes no place of another one, and stays as long as one beside it does. Spans are measured against the newest
-snapshot, not against the clock on the wall, and a step of more than two years between two snapshots counts as nothing:
-it is a clock that jumped, or a long pause, and neither makes what lies before it old.
+Snapshots stand in the order in which they were made (`Document.order`), not of clocks. A time that contradicts that
+order is *unsure*: such a snapshot takes no place of another one, and stays as long as one beside it does. Spans are
+measured against the newest snapshot, not against the clock on the wall, and a step of more than two years between two
+snapshots counts as nothing: it is a clock that jumped, or a long pause, and neither makes what lies before it old.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def is_good(snapshot: Document) -> bool:
 
 
 def last_good(snapshots: Iterable[Document]) -> set[str]:
-    """The ids that no policy and nobody takes away: the last three good ones, by journal and by clock."""
+    """The ids that no policy and nobody takes away: the last three good ones, by their order and by clock."""
     good = [one for one in snapshots if is_good(one)]
     by_order = sorted(good, key=lambda one: one.order)[-LAST_GOOD:]
     by_time = sorted(good, key=lambda one: (one.time, one.order))[-LAST_GOOD:]
@@ -120,7 +120,7 @@ class _Moment(NamedTuple):
 
 
 class _Line:
-    """The snapshots in the order of the journal, and those whose times follow one another in it, newest first."""
+    """The snapshots in their order, and those whose times follow one another in it, newest first."""
 
     def __init__(self, snapshots: list[Document]) -> None:
         self.snapshots = snapshots

@@ -38,7 +38,7 @@ class Row(NamedTuple):
     size: int
     """Bytes of the good version, with `mode` and `mtime_ns`; of the found one where there is no good one."""
     content: Content | None = None
-    """Reads the good version; FileNotFoundError leaves the file out, another OSError is a MB307."""
+    """Reads the good version; FileNotFoundError leaves the file out, another OSError is tried again, then a MB307."""
     good: Ids | None = None
     """Its blob ids where they are known."""
     found_content: Content | None = None
@@ -47,6 +47,8 @@ class Row(NamedTuple):
     """Their blob ids where they are known."""
     rule: str = ""
     """The rule that the damaged bytes break."""
+    records: int = 0
+    """How many records the caller counted for it; for `Hooks.unread`."""
 
 
 class Sound(NamedTuple):
@@ -120,6 +122,23 @@ class Saved:
 
 
 Item = Row | Sound | Whole | Folder
+TRIES = 3
+"""So many times a file is read that changes meanwhile, or gives an error."""
+
+
+class _Unread(Exception):
+    """What is to be saved could not be read."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _good_alone(row: Row, error: OSError | None) -> Row | None:
+    """A damaged file without its damaged bytes, where there is a good version; nothing of any other."""
+    there = row.good is not None or row.content is not None
+    has_found = row.found is not None or row.found_content is not None
+    return row._replace(found_content=None, found=None) if error is not None and there and has_found else None
 
 
 @dataclass(frozen=True)
@@ -132,6 +151,11 @@ class Hooks:
     """Hears of the path and tree of each directory that was built."""
     total: int | None = None
     """How many files there will be, where that is known."""
+    unread: Callable[[Row, OSError | None], Row | None] = _good_alone
+    """Gives what is saved instead of a row that cannot be read, without reading the file; None: nothing.
+
+    Without an error it hears that nothing of a row could be had, so that it is not in the snapshot.
+    """
 
 
 def save(
@@ -262,10 +286,15 @@ class _Run:
                 self._row(row)
 
     def _row(self, row: Row) -> None:
-        sound, blobs = not row.rule, self.writer.new_blobs
-        ids, size = self._good(row) if sound else self._last_good(row)
-        found = None if sound else self._found(row)
+        blobs = self.writer.new_blobs
+        try:
+            ids, size = self._good(row)
+            found = self._found(row) if row.rule else None
+        except _Unread as unread:
+            self._unread(row, unread.error)
+            return
         if ids is None and found is None:
+            self._hooks.unread(row, None)
             return
         self._builder.file(row.path, row.mode, row.mtime_ns, ids, size, found, row.rule if found else "")
         self.new_files += self.writer.new_blobs > blobs
@@ -275,24 +304,29 @@ class _Run:
     def _good(self, row: Row) -> tuple[Ids | None, int]:
         if row.good is not None and all(map(self.writer.has, row.good)):
             return row.good, row.size
-        if row.content is None:
-            self._lost(row.path, "is in no pack of the repository any more, and nothing gives its bytes")
-            return None, row.size
-        ids, size = self._store(row.path, row.content)
-        return ids, row.size if ids is None else size
-
-    def _last_good(self, row: Row) -> tuple[Ids | None, int]:
-        if row.good is None and row.content is None:
-            return None, row.size
-        return self._good(row)
+        if row.content is not None:
+            return self._store(row.content)
+        if row.good is not None or not row.rule:
+            why = "is in no pack of the repository any more, and nothing gives its bytes"
+            self.findings.append(Finding("MB130", f"its last good version {why}", row.path))
+        return None, row.size
 
     def _found(self, row: Row) -> Ids | None:
         if row.found is not None and all(map(self.writer.has, row.found)):
             return row.found
-        return None if row.found_content is None else self._store(row.path, row.found_content)[0]
+        return None if row.found_content is None else self._store(row.found_content)[0]
 
-    def _store(self, path: str, content: Content) -> tuple[Ids | None, int]:
-        """Blob ids and size of what is read; None for what cannot be read, which is told."""
+    def _store(self, content: Content) -> tuple[Ids, int]:
+        """Blob ids and size of what is read. Raises _Unread."""
+        for _ in range(TRIES - 1):
+            try:
+                return self._try(content)
+            except _Unread as unread:
+                if isinstance(unread.error, FileNotFoundError):
+                    raise
+        return self._try(content)
+
+    def _try(self, content: Content) -> tuple[Ids, int]:
         ids: Ids = ()
         size = 0
         try:
@@ -300,22 +334,23 @@ class _Run:
             pieces = iter((data,)) if isinstance(data, bytes) else data
             piece = next(pieces, None)
         except OSError as error:
-            return self._unread(path, error)
+            raise _Unread(error) from error
         while piece is not None:
             ids, size = ids + self.writer.add(piece), size + len(piece)
             try:
                 piece = next(pieces, None)
             except OSError as error:
-                return self._unread(path, error)
+                raise _Unread(error) from error
         return ids, size
 
-    def _unread(self, path: str, error: OSError) -> tuple[None, int]:
+    def _unread(self, row: Row, error: OSError) -> None:
+        """Save what there is instead of a file that cannot be read, and tell it."""
+        instead = self._hooks.unread(row, error)
         if isinstance(error, FileNotFoundError):
-            self._progress.note(f"{path} was removed during the backup")
+            self._progress.note(f"{row.path} was removed during the backup")
         else:
-            why = from_os_error(error).message
-            self.findings.append(Finding("MB307", f"it could not be read, and is not in the snapshot: {why}", path))
-        return None, 0
-
-    def _lost(self, path: str, why: str) -> None:
-        self.findings.append(Finding("MB130", f"its last good version {why}", path))
+            there = "is not in the snapshot" if instead is None else "the snapshot has its last good version"
+            message = f"it could not be read, and {there}: {from_os_error(error).message}"
+            self.findings.append(Finding("MB307", message, row.path))
+        if instead is not None:
+            self._row(instead)

@@ -119,8 +119,8 @@ class Forest:
     def _glance(self, rows: Any) -> list[tuple[str, str]] | None:
         """The directories among rows, looked at column by column; None where one is not as most are. Raises Damaged."""
         try:
-            files = [row for row in rows if row[0] == "f"]
-            others = [row for row in rows if row[0] != "f"]
+            others = [] if set(map(itemgetter(0), rows)) == {"f"} else [row for row in rows if row[0] != "f"]
+            files = [row for row in rows if row[0] == "f"] if others else rows
             names = list(map(itemgetter(1), rows))
             if not _are_names(names) or (files and not self._are_sound(*zip(*files, strict=True))):
                 return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -114,13 +115,16 @@ def verify(
         blobs = Blobs(repo)
         packs = _Packs(repo, blobs, known)
         forest = Forest(blobs, {})
-        forest.check(chosen, progress)
-        if read_data:
-            needed = None if ids is None else _holding(blobs.index, forest.needed())
-            packs.read(needed, subset, resume, progress)
-            if lost := packs.lost():
-                forest = Forest(blobs, lost)
-                forest.check(chosen, progress)
+        with closing(packs):
+            if read_data and ids is None:  # a second process reads while this one looks at the trees
+                packs.begin(None, subset, resume, progress)
+            forest.check(chosen, progress)
+            if read_data and ids is not None:
+                packs.begin(_holding(blobs.index, forest.needed()), subset, resume, progress)
+            packs.read(progress)
+        if lost := packs.lost():
+            forest = Forest(blobs, lost)
+            forest.check(chosen, progress)
         hits = forest.findings(chosen)
         unread = listing.findings if ids is None else ()
         alone = _packs_alone(repo) if ids is None and not chosen and not unread else ()
@@ -158,29 +162,54 @@ class _Packs:
         self._unusable = dict(zip(self._why, blobs.findings, strict=True))
         self._bad: dict[str, set[str]] = {}
         self._read = self._bytes = self._before = self._unread = 0
+        self._todo: list[str] | None = None
+        """What is to be read, None before it began."""
+        self._whole = False
+        self._batches: Iterator[list[str]] = iter(())
+        self._reading: pack_checks.Reading | None = None
 
-    def read(self, needed: Collection[str] | None, subset: Subset | None, resume: bool, progress: Progress) -> None:
-        """Read every byte of those that are meant, and keep what was read after each batch."""
+    def begin(self, needed: Collection[str] | None, subset: Subset | None, resume: bool, progress: Progress) -> None:
+        """Have a second process begin to read every byte of those that are meant."""
         meant = sorted(self._present if needed is None else self._present.keys() & needed)
         meant = subset.of(meant, self._proofs) if subset else meant
         self._unread = len(self._present) - len(meant)
-        todo = self._left(meant, resume, progress)
-        proofs, sizes = self._proofs, {name: self._present[name].size for name in todo}
-        proofs.forget_others(self._present)
-        whole = needed is None and subset is None
-        if whole and not (resume and proofs.begun):
-            proofs.begun = clock.now()
-        progress.start("reading packs", len(todo))
+        self._todo = self._left(meant, resume, progress)
+        self._proofs.forget_others(self._present)
+        self._whole = needed is None and subset is None
+        if self._whole and not (resume and self._proofs.begun):
+            self._proofs.begun = clock.now()
+        self._batches = pack_checks.batches({name: self._present[name].size for name in self._todo})
+        self._next()
+
+    def _next(self) -> None:
+        self.close()
+        batch = next(self._batches, None)
+        self._reading = pack_checks.Reading(self._repo, self._index, batch) if batch else None
+
+    def close(self) -> None:
+        """Read no further."""
+        if self._reading is not None:
+            self._reading.end()
+            self._reading = None
+
+    def read(self, progress: Progress) -> None:
+        """Read what was begun to its end, and keep what was read after each batch."""
+        if self._todo is None:
+            return
+        proofs = self._proofs
+        progress.start("reading packs", len(self._todo))
         try:
-            for batch in pack_checks.batches(sizes):
-                for one in pack_checks.read(self._repo, self._index, batch, sizes):
+            while self._reading is not None:
+                found = self._reading.results()
+                for one in found:
                     self._take(one, self._present[one.name])
+                self._next()
                 proofs.keep(proofs)
-                progress.advance(len(batch))
+                progress.advance(len(found))
         except KeyboardInterrupt:
-            progress.note(_interrupted(self._read, len(todo), resumable=whole))
+            progress.note(_interrupted(self._read, len(self._todo), resumable=self._whole))
             raise
-        proofs.begun = "" if whole else proofs.begun
+        proofs.begun = "" if self._whole else proofs.begun
         proofs.keep(proofs)
         progress.finish()
 

@@ -81,7 +81,7 @@ def _about(one: Row) -> str:
     """What a line about a file says beyond its path."""
     before, after = one.get("before") or {}, one.get("after") or {}
     rule = after.get("rule") or before.get("rule")
-    parts = [rule] if rule else []
+    parts = [rule] if rule else [f"damaged now: {one['damaged_now']}"] if one.get("damaged_now") else []
     if one["what"] == "mode":
         parts.append(f"{before['mode']} -> {after['mode']}")
     if one.get("unreadable"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Any
 
+from memorybank_cli.base.words import counted
 from memorybank_cli.cli.blocks import Block, Bytes, Fields, Findings, Style, Table, Text
 from memorybank_cli.cli.views.generic import lines
 from memorybank_cli.cli.views.streams import clock_time
@@ -30,29 +32,38 @@ def status(report: dict[str, Any]) -> list[Block]:
     """The bank, what it holds, what changed, and what is wrong."""
     document = report["memory_bank_status"]
     sections = ", ".join(f"{name} {count:,}" for name, count in report["sections"].items() if count)
-    unknown = report["snapshots_unknown"]
-    last = clock_time(document["integrity_checks"]["state"]["last_snapshot"])
     pairs = [
         ("bank", report["path"]),
         ("id", report["bank_id"]),
         ("files", sections),
         ("journal", f"{report['head']['seq']:,} lines, {str(report['head']['hash'])[:12]}"),
-        ("last snapshot", last or (f"not known: {unknown}" if unknown else "none")),
+        ("last snapshot", _last_snapshot(report)),
     ]
     if drill := report["last_drill"]:
         pairs.append(("last drill", f"{clock_time(drill['time'])} {'passed' if drill['ok'] else 'FAILED'}"))
     changes = [f"{one['change']} {one['path']}" for one in report["changes"]]
-    alerts = [one for one in document["alerts"] if one["level"] != "info"]
-    return [Fields(pairs), *lines("pending", changes), *_by_rule(alerts)]
+    return [Fields(pairs), *lines("pending", changes), *_by_rule(report["counts"], document["alerts"])]
 
 
-def _by_rule(alerts: list[dict[str, Any]]) -> list[Block]:
+def _last_snapshot(report: dict[str, Any]) -> str:
+    """When it was made, and where, if that is not where commands look for it."""
+    last = clock_time(report["memory_bank_status"]["integrity_checks"]["state"]["last_snapshot"])
+    unknown, elsewhere = report["snapshots_unknown"], report["snapshots_elsewhere"]
+    if elsewhere:
+        command = f"memorybank config set repository {quote(elsewhere)}"
+        return f"none in the default repository; the last one, of {last}, is in {elsewhere} ({command})"
+    return last or (f"not known: {unknown}" if unknown else "none")
+
+
+def _by_rule(counts: list[dict[str, Any]], alerts: list[dict[str, Any]]) -> list[Block]:
     """One line a rule, told by its first alert: the status is a glance, `validate` tells everything."""
-    found: dict[tuple[str, str], list[str]] = {}
+    first: dict[tuple[str, str], str] = {}
     for one in alerts:
-        found.setdefault((one["level"], one["message"].partition(" ")[0]), []).append(one["message"])
+        first.setdefault((one["level"], one["message"].partition(" ")[0]), one["message"])
     shown: list[Block] = []
-    for (level, _), messages in found.items():
-        more = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
-        shown.append(Text(f"{level} {messages[0]}{more}", _COLOURS.get(level, "")))
+    for level, rule, count in ((one["level"], one["rule"], one["count"]) for one in counts if one["level"] != "info"):
+        told = first.get((level, rule))
+        more = f" (and {count - 1:,} more)" if count > 1 else ""
+        line = f"{level} {told}{more}" if told else f"{level} {rule}: {counted(count, 'finding')}"
+        shown.append(Text(line, _COLOURS.get(level, "")))
     return shown

@@ -13,18 +13,27 @@ from memorybank_cli.cli.views.streams import clock_time
 from memorybank_cli.meaning.telling import told
 
 _ONE = ("id", "time", "host", "seq", "status", "reasons", "pinned", "tags", "files", "bytes", "records", "parent")
-_MANY = ("id", "time", "files", "bytes", "notes")
+_MANY = ("id", "time", "files", "bytes")
 _MOST_REASONS = 3
 
 
 def listing(report: dict[str, Any]) -> list[Block]:
     """A row a snapshot, the newest last; below it why the suspect ones are."""
+    several = len({one.get("bank_id") for one in report["snapshots"]}) > 1
     rows = [
-        [one["id"], clock_time(one["time"]), one["files"], Bytes(one["bytes"]), _notes(one)]
+        [
+            one["id"],
+            clock_time(one["time"]),
+            one["files"],
+            Bytes(one["bytes"]),
+            *([one["bank_id"]] if several else []),
+            _notes(one),
+        ]
         for one in report["snapshots"]
     ]
+    names = (*_MANY, "bank", "notes") if several else (*_MANY, "notes")
     suspect = [one for one in report["snapshots"] if one["status"] == "suspect"]
-    blocks: list[Block] = [Findings(report["findings"]), *([Table(_MANY, rows)] if rows else [])]
+    blocks: list[Block] = [Findings(report["findings"]), *([Table(names, rows)] if rows else [])]
     told_of = suspect[-_MOST_REASONS:]
     blocks += [Text(f"suspect {one['id']}: {'; '.join(one['reasons'])}", "bad") for one in told_of]
     if len(suspect) > _MOST_REASONS:

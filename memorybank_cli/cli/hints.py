@@ -1,0 +1,28 @@
+"""The commands that are told to be typed next: with --bank and --repo where the one before had them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from memorybank_cli.base.names import escape
+from memorybank_cli.cli.call import Call
+from memorybank_cli.operations.table import OPERATIONS
+
+_WITH_REPOSITORY = ("backup", "rollback", "snapshot")
+_END = re.compile(r"[;:,]| or ")
+"""After a command: what follows it belongs to another one."""
+
+
+def to_be_typed(text: str, call: Call) -> str:
+    """A text with every command in it as it has to be typed where `call` was, for the same bank and repository."""
+    given = {"--bank": call.common["bank"], "--repo": call.options.get("repo")}
+    names = sorted((one.name for one in OPERATIONS.values() if one.needs != "none"), key=len, reverse=True)
+
+    def complete(found: re.Match[str]) -> str:
+        rest = _END.split(text[found.end() :], maxsplit=1)[0]
+        taken = ["--bank", *(["--repo"] if found[1].split()[0] in _WITH_REPOSITORY else [])]
+        more = [f" {one} {shlex.quote(escape(given[one]))}" for one in taken if given[one] and one not in rest]
+        return found[0] + "".join(more)
+
+    return re.sub(rf"\bmemorybank ({'|'.join(map(re.escape, names))})\b", complete, text)
