@@ -19,7 +19,13 @@ import sys
 
 import zstandard
 
+if not 4 <= len(sys.argv) <= 5:
+    print("usage: python restore.py REPOSITORY SNAPSHOT TARGET [KEY]", file=sys.stderr)
+    sys.exit(2)
 repository, snapshot, target, *key = sys.argv[1:]
+there = sorted(map(os.path.basename, glob.glob(glob.escape(repository) + "/snapshots/*")))
+if snapshot not in there:
+    sys.exit(f"{repository} has no snapshot {snapshot}; there are:\n" + "\n".join(there or ["none"]))
 where, frames, lost = {}, {}, []  # where: blob -> [(pack, salt, number, offset, length, frame size, start, size)]
 
 
@@ -72,6 +78,8 @@ master = None
 if encrypted and key:
     with open(key[0], "rb") as file:
         master = master_key(file.read())
+elif key:
+    sys.exit("a key is given, but config.json says of no encryption; leave the key out if there never was any")
 elif encrypted:
     master = master_key(getpass.getpass("Passphrase: ").encode())
 

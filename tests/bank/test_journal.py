@@ -289,6 +289,17 @@ def test_only_what_lies_near_is_read(journal: Journal, monkeypatch: pytest.Monke
     parsed.clear()
     assert [line.seq for line in journal.lines(0, (b'"seq":17,', b'"seq":44,'))] == [17, 44]
     assert len(parsed) == 2
+    parsed.clear()
+    assert [line.seq for line in journal.lines(200, ops={b"odd"})] == list(range(201, 301, 2))
+    assert len(parsed) < 80  # and a few in the search for the first
+    assert list(journal.lines(ops=set())) == []
+
+
+def test_an_operation_is_found_whoever_did_it_and_however_it_is_written(journal: Journal) -> None:
+    entries = [Entry("wanted", {"text": '"op":"other"'}), Entry('qu"oted', {}), Entry("other", {})]
+    _, end = journal.append(START, [entries])
+    Journal(journal.root, 'with "op":"other", \\').append(end, [[Entry("wanted", {})], [Entry("other", {})]])
+    assert [line.seq for line in journal.lines(ops={b"wanted"})] == [1, 2, 4]  # the second cannot be told unparsed
 
 
 @pytest.mark.parametrize("place", [0.3, 0.5, 0.75])

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from memorybank_cli.bank import scan as module
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.rows import SETTLED_NS
 from memorybank_cli.bank.scan import Scan, Scanner
 from memorybank_cli.base.records import Progress
 from tests.conftest import MakeBank, trade
@@ -530,4 +530,4 @@ def test_counts(make_bank: MakeBank) -> None:
     assert one.bytes == sum(map(len, files.values()))
     assert one.by_section == {"bank": 1, "documents": 2, "trades": 5, "metrics": 2, "state": 1}
     assert one.mtimes["trades"] == max(file.stat().st_mtime_ns for file in (path / "trades").iterdir())
-    assert module.SETTLED_NS == 60 * 10**9
+    assert SETTLED_NS == 60 * 10**9

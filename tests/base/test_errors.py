@@ -66,6 +66,13 @@ def test_common_failures_come_with_advice(number: int, words: str) -> None:
     assert error.hint
 
 
+def test_a_temporary_file_is_named_by_what_it_was_to_become() -> None:
+    error = OSError(errno.EACCES, "Permission denied", ".mb-0123", None, "/bank/x")
+    assert from_os_error(error).path == "/bank/x"
+    error.filename = "/bank/y"
+    assert from_os_error(error).path == "/bank/y"
+
+
 def test_other_failures_are_in_the_words_of_the_system() -> None:
     assert from_os_error(OSError(errno.EIO, "Input/output error")).message == "input/output error"
     assert from_os_error(OSError("odd")).message == "odd"

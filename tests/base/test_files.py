@@ -6,6 +6,7 @@ import grp
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memorybank_cli.base import files
-from memorybank_cli.base.errors import OperationFailed, UsageError
+from memorybank_cli.base.errors import OperationFailed, UsageError, from_os_error
 from memorybank_cli.base.walk import Root
 from tests.broken_os import Fault, Stopped, broken, failing, full_after, interrupted, one_byte, stop
 
@@ -222,6 +223,31 @@ def test_a_scratch_tree_that_is_a_file_or_a_link_goes_too(root: Root) -> None:
     assert tree(root) == {"kept": OLD}
 
 
+def test_errors_name_the_whole_path(root: Root, tmp_path: Path) -> None:
+    for path in ("here/a", "there"):
+        files.make_dirs(root, path)
+    files.replace(root, "file", b"x")
+    with pytest.raises(OSError, match="Errno") as caught:
+        files.make_dirs(root, "file/x/y")
+    assert caught.value.filename == os.path.join(root.path, "file/x/y")
+    with pytest.raises(OSError, match="Errno") as caught:
+        files.rename(root, "file", "here/a")
+    found = caught.value
+    assert (found.filename, found.filename2) == (str(tmp_path / "root" / "file"), str(tmp_path / "root" / "here/a"))
+    with pytest.raises(OSError, match="Errno") as caught:
+        files.rename(root, "here/none", "there/none")
+    found = caught.value
+    assert (found.filename, found.filename2) == (
+        str(tmp_path / "root" / "here/none"),
+        str(tmp_path / "root" / "there/none"),
+    )
+    with pytest.raises(OSError, match="Errno") as caught:
+        files.replace(root, "here/a", b"x")
+    assert from_os_error(caught.value).path == str(tmp_path / "root" / "here/a")
+    with pytest.raises(OperationFailed, match="cannot make the directory: /proc/nothing-of-ours"):
+        files.make_root("/proc/nothing-of-ours/x")
+
+
 def test_rename_moves_over_what_stands_there(root: Root) -> None:
     files.make_dirs(root, "d")
     files.replace(root, "a", NEW)
@@ -356,3 +382,14 @@ def test_a_scratch_directory_is_emptied(root: Root) -> None:
     files.replace(root, "b", NEW)
     files.empty(root)
     assert os.listdir(root.path) == []
+
+
+def test_whoever_removes_a_tree_hears_of_each_file(tmp_path: Path) -> None:
+    for name in ("tree/a", "tree/b/c", "tree/b/d"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    heard: list[int] = []
+    with closing(Root(str(tmp_path))) as root:
+        files.remove_tree(root, "tree", lambda: heard.append(1))
+    assert len(heard) == 3
+    assert not (tmp_path / "tree").exists()

@@ -59,6 +59,8 @@ def test_what_differs_stands_apart(other: dict[str, Any]) -> None:
     [
         ("valid JSON ends at byte 9; 2,087 NUL bytes follow", "valid JSON ends at byte 10; 5 NUL bytes follow", 1),
         ('the key "a" stands twice', 'the key "b" stands twice', 1),
+        ("blob 6a64ebdbd883: pack 8a84341f3031", "blob fa0d8922f23a: pack 8a84341f3031", 1),
+        ("blob deadbeefdead", "blob 0123456789ab", 1),
         ("the file is gone", "changed outside memorybank", 2),
         ("an apostrophe's 'end", "an apostrophe's 'begin", 2),
     ],

@@ -85,6 +85,25 @@ def test_what_is_not_there(root: Root, tmp_path: Path) -> None:
     assert root.read_if_there("file") == b"file"
 
 
+def test_errors_name_the_whole_path(root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, "a/b/file", "a/other/file")
+    for path, where in (("a/b/none", "a/b/none"), ("a/none/x", "a/none"), ("a/b/file/x", "a/b/file")):
+        with pytest.raises(OSError, match="Errno") as caught:
+            root.read(path)
+        assert caught.value.filename == str(tmp_path / where)
+    with pytest.raises(FileNotFoundError) as caught, root.directory("a/b") as fd:
+        os.open("none", os.O_RDONLY, dir_fd=fd)
+    assert caught.value.filename == str(tmp_path / "a/b/none")
+
+    def refuse(fd: int) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", fd)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError) as caught:
+        root.listing("a/b")
+    assert caught.value.filename == str(tmp_path / "a/b")
+
+
 def test_a_stat_that_fails_otherwise_is_raised(root: Root) -> None:
     with pytest.raises(OSError, match=os.strerror(errno.ENAMETOOLONG)):
         root.stat("x" * 300)

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,3 +103,75 @@ def test_a_child_that_is_not_wanted_any_more_is_stopped() -> None:
 def test_much_work_pays() -> None:
     assert workers.pays(workers.WORTH_IT)
     assert not workers.pays(workers.WORTH_IT - 1)
+
+
+def shared(items: list[int], work: Callable[[int], Any]) -> list[Any]:
+    run = workers.Shared(items, work)
+    try:
+        return run.results()
+    finally:
+        run.end()
+
+
+@pytest.mark.usefixtures("processors")
+@pytest.mark.parametrize("count", [0, 1, 2, 101, workers.MOST_SHARED + 3])
+def test_each_shared_item_is_done_once_and_results_come_in_order(count: int, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.touch()
+
+    def work(item: int) -> int:
+        with log.open("ab", buffering=0) as file:
+            file.write(b"%d\n" % item)
+        return item * item
+
+    assert shared(list(range(count)), work) == [item * item for item in range(count)]
+    assert sorted(map(int, log.read_bytes().split())) == list(range(count))
+
+
+@pytest.mark.usefixtures("processors")
+def test_the_child_begins_before_results_are_wanted_and_who_is_free_takes_the_next(tmp_path: Path) -> None:
+    parent, begun = os.getpid(), tmp_path / "begun"
+
+    def work(item: int) -> int:
+        if os.getpid() != parent:
+            begun.touch()
+            while not (tmp_path / "go").exists():
+                time.sleep(0.001)
+        elif item == 4:
+            (tmp_path / "go").touch()
+        return os.getpid()
+
+    run = workers.Shared(list(range(5)), work)
+    while not begun.exists():
+        time.sleep(0.001)
+    found = run.results()
+    run.end()
+    assert found[0] != parent
+    assert found[1:] == [parent] * 4  # the child was held up at its first
+
+
+@pytest.mark.usefixtures("processors")
+def test_what_a_dead_child_had_taken_is_done_here() -> None:
+    parent = os.getpid()
+
+    def work(item: int) -> int:
+        if os.getpid() != parent:
+            raise MemoryError
+        return item
+
+    assert shared(list(range(10)), work) == list(range(10))
+
+
+@pytest.mark.usefixtures("processors")
+def test_shared_work_that_is_not_wanted_any_more_ends() -> None:
+    run = workers.Shared([1, 2], lambda _: time.sleep(60))
+    assert run._child is not None
+    number = run._child._id
+    run.end()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(number, os.WNOHANG)
+
+
+def test_one_processor_shares_with_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    assert shared([1, 2, 3], lambda _: os.getpid()) == [os.getpid()] * 3

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from typer.main import get_command
 
 from memorybank_cli.base.context import Context
+from memorybank_cli.base.errors import UsageError
 from memorybank_cli.cli import app, derive, plain
-from memorybank_cli.cli.call import COMMON, Call
+from memorybank_cli.cli.call import COMMON, KEYS, Call
+from memorybank_cli.cli.commands import COMMANDS, load
 from memorybank_cli.cli.usage import from_parser
 from memorybank_cli.operations import signature
 from memorybank_cli.operations.options import Option, RepoOption
@@ -199,6 +201,63 @@ def test_one_optional_argument() -> None:
     assert typer_call(["x"], one).positional == ("x",)
     assert plain.parse(OPERATION, one, ["x", "y"]) is None
     assert "[ID]" in typer_help(one)
+
+
+def read(line: list[str], function: Any) -> Call:
+    """As main does: by the short way, else by typer's."""
+    return plain.parse(OPERATION, function, line) or typer_call(line, function)
+
+
+@pytest.mark.parametrize(
+    ("line", "function", "what"),
+    [
+        ([""], everything, "FIRST"),
+        (["a", "b", ""], everything, "PATHS"),
+        (["a", "--from", ""], everything, "--from"),
+        (["a", "--from="], everything, "--from"),
+        (["a", "--only", "x", "--only", ""], everything, "--only"),
+        (["a", "--bank", ""], everything, "--bank"),
+        (["--repo", "", "--tag", "x"], opening, "--repo"),
+        (["--tag="], opening, "--tag"),
+        (["--key-file", ""], opening, "--key-file"),
+        (["--account", "x", "--text", ""], needy, "--text"),
+        ([""], one, "ID"),
+    ],
+)
+def test_an_empty_text_is_refused(line: list[str], function: Any, what: str) -> None:
+    for parse in (read, typer_call):
+        with pytest.raises(UsageError) as caught:
+            parse(line, function)
+        assert caught.value.message == f"{what} is empty"
+        assert "leave" in caught.value.hint
+
+
+def saying(text: Annotated[str | None, Option("what", empty=True)] = None, *, why: Annotated[str, "why"] = "") -> None:
+    """Take an empty text."""
+
+
+def test_an_empty_text_is_taken_where_it_means_something() -> None:
+    assert read([""], saying).positional == ("",)
+    assert read([], saying).positional == (None,)
+    assert read(["x", "--why", ""], saying).options == {"why": ""}
+
+
+def test_texts_that_may_be_empty_are_few() -> None:
+    every = {
+        f"{name} {parameter.word}"
+        for name, operation in COMMANDS.items()
+        for parameter in (*signature.parameters(load(operation)), *COMMON, *KEYS)
+        if parameter.kind is str and not parameter.choices and (parameter.option.empty or parameter.default == "")
+    }
+    assert every == {
+        "accept reason",
+        "config set value",
+        "message add id",
+        "message add role",
+        "message add text",
+        "message add timestamp",
+        "snapshot key add name",
+    }
 
 
 LINE = (

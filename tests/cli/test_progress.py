@@ -68,3 +68,9 @@ def test_in_a_pipe_there_are_only_notes(capsys: pytest.CaptureFixture[str]) -> N
     notes.note("one\x07")
     assert capsys.readouterr().err == "one\\x07\n"
     terminal.console.cache_clear()
+
+
+def test_a_count_without_an_end() -> None:
+    shown = on_a_terminal(-1.0)
+    assert "next 2" in shown
+    assert "/?" not in shown

@@ -107,6 +107,25 @@ def test_json_is_one_object_with_integers_exact(capsys: pytest.CaptureFixture[st
     assert err == ""
 
 
+def test_json_drives_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    harmful = "\x1b[2J \x7f \x80 \x9b31m \x9f \u2028 \u2029"
+    fine = "\xa0 é Ā € \u2027 \u202a 界 😀"
+
+    def lines() -> Generator[dict[str, Any], None, int]:
+        yield {"type": harmful, fine: "x"}
+        return 0
+
+    def both() -> dict[str, Any]:
+        return {"text": [harmful, fine], harmful: fine}
+
+    for function, wanted in ((both, both()), (lines, {"type": harmful, fine: "x"})):
+        assert run(function, "--json") == 0
+        out = capsys.readouterr().out
+        assert json.loads(out) == wanted
+        assert set(out) & {chr(code) for code in (*range(32), *range(0x7F, 0xA0), 0x2028, 0x2029)} == {"\n"}
+        assert fine in out
+
+
 def test_the_report_decides_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     @dataclass(frozen=True)
     class Bad(SampleReport):

@@ -163,7 +163,8 @@ def test_versions_that_were_found() -> None:
 
 
 def test_a_backup_names_what_is_damaged() -> None:
-    blocks = snapshots.made({"snapshot": {"damaged": [{"path": "a", "rule": "MB102"}]}, "findings": []})
+    made = {"damaged": [{"path": "a", "rule": "MB102"}], "excluded": []}
+    blocks = snapshots.made({"snapshot": made, "findings": []})
     assert texts(blocks) == ["damaged MB102 a"]
 
 
@@ -248,7 +249,9 @@ def test_health_shows_parts_and_samples() -> None:
 
 
 def test_status_shows_the_bank_its_changes_and_alerts() -> None:
-    alerts = [{"level": "error", "message": str(number)} for number in range(25)] + [{"level": "info", "message": "no"}]
+    alerts = [{"level": "error", "message": f"MB101 {number}"} for number in range(25)]
+    alerts += [{"level": "error", "message": "MB102 a"}, {"level": "info", "message": "MB112 no"}]
+    counts = [("error", "MB101", 450), ("error", "MB102", 1), ("warning", "MB303", 7), ("info", "MB112", 3)]
     document = {"integrity_checks": {"state": {"last_snapshot": None}}, "alerts": alerts}
     report = {
         "memory_bank_status": document,
@@ -259,18 +262,28 @@ def test_status_shows_the_bank_its_changes_and_alerts() -> None:
         "bank_id": "id",
         "last_drill": {},
         "snapshots_unknown": "",
+        "snapshots_elsewhere": "",
+        "counts": [{"level": level, "rule": rule, "count": count} for level, rule, count in counts],
     }
     fields, *rest = health.status(report)
     assert isinstance(fields, Fields)
     assert ("files", "trades 3") in fields.pairs
     assert ("journal", "1,200 lines, 0123456789ab") in fields.pairs
-    shown = texts(rest)
-    assert shown[:2] == ["pending new a", "error 0"]
-    assert shown[-1] == "error 24"
-    assert len(shown) == 26
+    assert texts(rest) == [
+        "pending new a",
+        "error MB101 0 (and 449 more)",
+        "error MB102 a",
+        "warning MB303: 7 findings",
+    ]
     (unknown, *_) = health.status({**report, "snapshots_unknown": "no key is named"})
     assert isinstance(unknown, Fields)
     assert ("last snapshot", "not known: no key is named") in unknown.pairs
+    document["integrity_checks"] = {"state": {"last_snapshot": "2026-11-20T14:00:00.000000Z"}}
+    (elsewhere, *_) = health.status({**report, "snapshots_elsewhere": "/mnt/my disk"})
+    assert isinstance(elsewhere, Fields)
+    (said,) = [value for name, value in elsewhere.pairs if name == "last snapshot"]
+    assert said.startswith("none in the default repository; the last one, of 2026-11-20")
+    assert said.endswith("is in /mnt/my disk (memorybank config set repository '/mnt/my disk')")
 
 
 def test_long_lists_are_cut() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base.records import Finding
-from memorybank_cli.health.status import ALERTS, COMPONENTS, Counts, component_of, components, status_document
+from memorybank_cli.health.status import ALERTS, COMPONENTS, Counts, component_of, components, counts, status_document
 
 NOW = "2026-11-20T14:00:00.000000Z"
 COUNTS = Counts({"trades": 450, "metrics": 2}, {"metrics": 1_700_000_000_123_456_789}, "2026-11-20T06:00:00.000000Z")
@@ -112,3 +112,12 @@ def test_damage_that_counts_is_never_hidden_by_lesser_alerts() -> None:
     alerts = status_document(found, COUNTS, NOW)["memory_bank_status"]["alerts"]
     assert len(alerts) == ALERTS
     assert any("MB101" in one["message"] for one in alerts)
+
+
+def test_every_finding_is_counted() -> None:
+    found = [Finding("MB303", "m")] + [Finding("MB101", "m", f"trades/{n}.json") for n in range(2 * ALERTS)]
+    assert counts([*found, Finding("MB115", "m", "x")]) == [
+        {"level": "error", "rule": "MB115", "count": 1},
+        {"level": "error", "rule": "MB101", "count": 2 * ALERTS},
+        {"level": "warning", "rule": "MB303", "count": 1},
+    ]

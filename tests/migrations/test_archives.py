@@ -31,7 +31,11 @@ def test_a_member_comes_in_pieces(method: int) -> None:
     assert len(found) > 1
 
 
-@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", packed({"b.json": b"{}"}), packed({"a.json": b"{}"})[:-30]])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"PK\x03\x04", packed({"b.json": b"{}"}), packed({"a.json": b"{}"})[:-30]],
+    ids=["empty", "begun", "other", "cut"],  # an archive holds the time, and workers must name the same tests
+)
 def test_what_is_no_archive_or_lacks_the_member_is_told(data: bytes) -> None:
     with pytest.raises(Unreadable):
         list(unpacked(data, "a.json"))

@@ -94,7 +94,7 @@ def test_the_found_version_of_a_damaged_file(bank: Path) -> None:
     ("path", "error", "hint"),
     [
         ("trades/lst.json", SnapshotNotFound, "did you mean trades/list.json or "),
-        ("nowhere/at/all", SnapshotNotFound, "memorybank snapshot find looks in all of them"),
+        ("nowhere/at/all", SnapshotNotFound, "memorybank snapshot find all"),
         ("docs", UsageError, "memorybank snapshot find 'docs' --snapshot"),
     ],
 )

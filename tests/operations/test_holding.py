@@ -137,7 +137,7 @@ def test_an_excluded_account_is_not_held(bank: Path, run: Run) -> None:
 
 
 def test_held_files_may_be_read_again(bank: Path) -> None:
-    from memorybank_cli.operations.kept_trees import Looks
+    from memorybank_cli.operations.looks import Looks
 
     with opened(bank) as one:
         held = holding.Holding(one)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -22,11 +23,12 @@ from memorybank_cli.base.records import Progress
 from memorybank_cli.operations import key_sources
 from memorybank_cli.operations.key_sources import Source, named, new_secret, read
 from memorybank_cli.operations.opening import open_bank
-from memorybank_cli.operations.repositories import Snapshots, open_repository, repository_for_backup
+from memorybank_cli.operations.repositories import Snapshots, begin_unlocking, open_repository, repository_for_backup
 from memorybank_cli.snapshots.keys import Secret
 from memorybank_cli.snapshots.repository import Repository
-from tests.conftest import MakeBank
+from tests.conftest import MakeBank, Run
 from tests.operations.owners import OWNER, as_root, own_ids_again, public_python
+from tests.snapshots import making
 
 PASSPHRASE = "open sesame"
 
@@ -344,6 +346,52 @@ class TestNewKeyFiles:
             new_secret(open_(), Source("key_file", str(tmp_path / "no" / "folder" / "key")), str(tmp_path / "new"))
 
 
+def downgraded(place: Path, repo_id: str) -> Path:
+    """What somebody without a key puts in the place of an encrypted repository, with a snapshot of his own."""
+    Repository.create(place, reserve=0).close()
+    (place / "config.json").write_text(json.dumps({"format": "mb-repo", "version": 1, "repo_id": repo_id}))
+    with Repository.open(place) as repo:
+        making.save_files(repo, {"state/state.json": b"forged"})
+    return place
+
+
+class TestReadingAPlainOne:
+    def test_one_that_was_encrypted_is_not_believed(
+        self, open_: Open, password_file: Path, tmp_path: Path, run: Run
+    ) -> None:
+        place = tmp_path / "repo"
+        with repository_for_backup(open_(password_file=str(password_file)), str(place)) as made:
+            repo_id = made.repo_id
+        shutil.rmtree(place)
+        downgraded(place, repo_id)
+        for key in ((), ("--password-file", password_file)):
+            for words in (("restore", "latest", "--to", tmp_path / "out"), ("list",), ("verify",)):
+                done = run("snapshot", *words, "--repo", place, *key, cwd=open_().root.path)
+                assert (done.returncode, "not any more" in done.stderr) == (13, True)
+        assert not (tmp_path / "out").exists()
+        assert "not any more" in Snapshots(open_(), str(place), look=True).trouble
+
+    def test_a_key_that_is_named_for_it(
+        self, open_: Open, password_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place = str(downgraded(tmp_path / "repo", "0" * 32))
+        with pytest.raises(Refused, match="a key is named") as caught:
+            open_repository(open_(password_file=str(password_file)), place)
+        assert caught.value.exit_code == 13
+        monkeypatch.setenv("MEMORYBANK_PASSWORD_FILE", str(password_file))
+        with pytest.raises(Refused, match="a key is named"):
+            open_repository(open_(), place)
+
+    def test_settings_may_name_a_key_for_another_one(
+        self, open_: Open, password_file: Path, tmp_path: Path, run: Run
+    ) -> None:
+        assert run("config", "set", "password_file", password_file, cwd=open_().root.path).returncode == 0
+        place = str(downgraded(tmp_path / "repo", "0" * 32))
+        for act in (open_repository, repository_for_backup):
+            with act(open_(), place) as opened:
+                assert not opened.encrypted
+
+
 class TestForBackup:
     def test_a_key_that_is_named_makes_it_encrypted(self, open_: Open, password_file: Path, tmp_path: Path) -> None:
         with repository_for_backup(open_(password_file=str(password_file)), str(tmp_path / "new")) as made:
@@ -369,6 +417,9 @@ class TestForBackup:
                 repository_for_backup(bank, place, encrypt)
             assert "--repo" in caught.value.hint
         monkeypatch.setenv("MEMORYBANK_PASSWORD_FILE", str(password_file))
+        with pytest.raises(Refused, match="a key is named"):
+            repository_for_backup(open_(), place)
+        monkeypatch.setenv("MEMORYBANK_PASSWORD_FILE", "")
         with repository_for_backup(open_(), place) as made:
             assert not made.encrypted
 
@@ -379,6 +430,7 @@ class TestForBackup:
         made = repository_for_backup(open_(password_file=str(password_file)), str(place))
         made.close()
         (place / "config.json").write_text(json.dumps({"format": "mb-repo", "version": 1, "repo_id": made.repo_id}))
+        shutil.rmtree(place / "keys")
         (tmp_path / "link").symlink_to(place)
         for name in ("repo", "link"):
             with pytest.raises(Refused, match="not any more") as caught:
@@ -392,6 +444,15 @@ class TestForBackup:
             assert again.encrypted
         with repository_for_backup(open_(), str(tmp_path / "another")) as plain:
             assert not plain.encrypted
+
+    def test_a_copy_at_another_place_does_not_become_plain(
+        self, open_: Open, password_file: Path, tmp_path: Path
+    ) -> None:
+        with repository_for_backup(open_(password_file=str(password_file)), str(tmp_path / "repo")) as made:
+            downgraded(tmp_path / "copy", made.repo_id)
+        for act in (repository_for_backup, open_repository):
+            with pytest.raises(Refused, match="not any more"):
+                act(open_(), str(tmp_path / "copy"))
 
     def test_encrypt_is_no_matter_where_it_is(self, open_: Open, repo: str, password_file: Path) -> None:
         for encrypt in (True, None):
@@ -429,3 +490,60 @@ class TestLooking:
     def test_without_look_it_is_an_error(self, open_: Open, repo: str) -> None:
         with pytest.raises(UsageError):
             Snapshots(open_(), repo)
+
+
+@pytest.fixture
+def derived(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows with every key that this process derives."""
+    real, runs = hashlib.scrypt, list[int]()
+
+    def scrypt(*given: Any, **options: Any) -> bytes:
+        runs.append(os.getpid())
+        return real(*given, **options)
+
+    monkeypatch.setattr("hashlib.scrypt", scrypt)
+    monkeypatch.setattr("memorybank_cli.base.workers._processors", lambda: 2)
+    return runs
+
+
+def test_the_key_of_a_new_repository_is_derived_once(
+    open_: Open, password_file: Path, tmp_path: Path, derived: list[int]
+) -> None:
+    bank, place = open_(password_file=str(password_file)), str(tmp_path / "new")
+    begin_unlocking(bank, place)  # nothing is there yet
+    repository_for_backup(bank, place).close()
+    assert len(derived) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_second_process_derives_the_key_meanwhile(
+    open_: Open, password_file: Path, repo: str, derived: list[int]
+) -> None:
+    derived.clear()
+    bank = open_(password_file=str(password_file))
+    begin_unlocking(bank, repo)
+    with repository_for_backup(bank, repo) as opened, repository_for_backup(bank, repo):
+        assert derived == []
+    with repository_for_backup(open_(password_file=str(password_file)), repo) as again:
+        assert derived == [os.getpid()]
+        assert opened.key == again.key
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_wrong_key_that_was_begun_with_is_told_like_any(
+    open_: Open, repo: str, tmp_path: Path, derived: list[int]
+) -> None:
+    bank = open_(password_file=str(written(tmp_path / "wrong", b"guess")))
+    derived.clear()
+    begin_unlocking(bank, repo)
+    with pytest.raises(WrongKey, match="does not open"):
+        repository_for_backup(bank, repo)
+    assert derived == [os.getpid()]
+
+
+@pytest.mark.usefixtures("derived")
+def test_nothing_is_begun_that_reads_a_stream_or_asks(open_: Open, repo: str) -> None:
+    for options in ({}, {"password_file": "-"}, {"password_command": "false"}):
+        bank = open_(**options)
+        begin_unlocking(bank, repo)
+        assert bank.context.unlocked == {}

@@ -263,3 +263,20 @@ def test_the_options_stand_in_the_help_of_commands_that_open_a_repository(run: R
             re.search(option, text) for option in ("--password-file FILE", "--key-file FILE", "--password-command")
         )
     assert "--key-file" not in run("validate", "--help").stdout
+
+
+@pytest.mark.parametrize(("word", "short"), [("1234567", True), ("12345678", False)])
+def test_a_short_passphrase_is_taken_with_a_word_about_it(
+    make_bank: MakeBank, run: Run, tmp_path: Path, word: str, short: bool
+) -> None:
+    bank = make_bank(padded=False)
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(f"{word}\n")
+        (tmp_path / name).chmod(0o600)
+    key = ("--password-file", tmp_path / "one")
+    made = run("backup", "--encrypt", *key, cwd=bank)
+    added = run("snapshot", "key", "add", *key, "--new-password-file", tmp_path / "two", cwd=bank)
+    again = run("backup", *key, cwd=bank)
+    assert [done.returncode for done in (made, added, again)] == [0, 0, 0]
+    said = ["the passphrase is short" in done.stderr for done in (made, added, again)]
+    assert said == [short, short, False]

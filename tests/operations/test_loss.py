@@ -49,7 +49,9 @@ def test_files_that_suddenly_are_gone_make_it_suspect(bank: Path) -> None:
     report = backed_up(bank)
     second = document(report)
     assert (second.status, report.exit_code()) == ("suspect", 1)
-    assert second.reasons == (f"12 of {first.files} files are gone since snapshot {first.id}",)
+    assert second.reasons == (
+        f"12 of {first.files} files are gone since snapshot {first.id} (12 of 25 in section state)",
+    )
     assert "SUSPECT: 12 of" in report.summary()
     with opened(bank) as one:
         assert show(one).snapshot.id == first.id  # latest is the newest that is not suspect
@@ -78,7 +80,10 @@ def test_records_that_are_gone_from_a_list_make_it_suspect(bank: Path) -> None:
     put(bank / "trades/recent_trades.json", {"trades": [trade(1)]})
     second = document(backed_up(bank))
     assert second.status == "suspect"
-    assert second.reasons == (f"49 of {first.records} records are gone since snapshot {first.id}",)
+    there = first.as_dict()["sections"]["trades"][1]
+    assert second.reasons == (
+        f"49 of {first.records} records are gone since snapshot {first.id} (49 of {there} in section trades)",
+    )
 
 
 def test_a_section_that_was_emptied_makes_it_suspect(bank: Path) -> None:
@@ -109,7 +114,7 @@ def test_a_wanted_loss_excuses_no_other(bank: Path) -> None:
     lose(bank, 12)
     (bank / "metrics/metrics.json").unlink()
     assert document(backed_up(bank)).reasons == (
-        f"13 of {first.files} files are gone since snapshot {first.id}",
+        f"13 of {first.files} files are gone since snapshot {first.id} (12 of 25 in section state)",
         f"section metrics is empty; snapshot {first.id} has files there",
     )
 
@@ -298,7 +303,7 @@ def test_a_safety_snapshot_is_no_reference(bank: Path, run: Run) -> None:
     lose(bank, 12)
     code, made = backups(bank, run)
     assert (code, made["status"]) == (1, "suspect")
-    assert f"12 of {good['files']} files are gone since snapshot {good['id']}" in made["reasons"]
+    assert made["reasons"][0].startswith(f"12 of {good['files']} files are gone since snapshot {good['id']}")
 
 
 def test_slow_erosion_is_noticed(make_bank: MakeBank, run: Run) -> None:
@@ -316,7 +321,7 @@ def test_slow_erosion_is_noticed(make_bank: MakeBank, run: Run) -> None:
     found = [made for made in statuses if made["status"] == "suspect"]
     assert statuses[0]["status"] == "good"
     assert found
-    assert f"files are gone since snapshot {first['id']}" in found[0]["reasons"][0]
+    assert f"files of section state are gone since snapshot {first['id']}" in found[0]["reasons"][0]
 
 
 def test_what_is_older_than_a_week_or_from_the_future_is_no_reference_for_erosion(make_bank: MakeBank) -> None:
@@ -383,3 +388,114 @@ def test_a_large_history_that_an_agent_writes_is_read_where_it_shrank(bank: Path
     code, made = backups(bank, run)
     assert (code, made["status"]) == (1, "suspect")
     assert any(reason.startswith("18 of 62 messages of account beta") for reason in made["reasons"]), made["reasons"]
+
+
+def test_a_section_counts_for_itself(bank: Path, run: Run) -> None:
+    with_messages(bank, run, 400)
+    good = backups(bank, run)[1]
+    put(bank / "trades/recent_trades.json", {"trades": [trade(number) for number in range(20)]})
+    code, made = backups(bank, run)
+    assert (code, made["status"]) == (1, "suspect")
+    assert made["reasons"] == [f"30 of 53 records of section trades are gone since snapshot {good['id']}"]
+    assert run("accept", "trades", "--json", cwd=bank).json["accepted"] == ["trades/recent_trades.json"]
+    assert backups(bank, run)[1]["status"] == "good"
+
+
+def test_a_snapshot_that_does_not_say_what_its_sections_had_counts_as_a_whole(bank: Path, run: Run) -> None:
+    with_messages(bank, run, 400)
+    backups(bank, run)
+    assert back_in_time(bank, days=1, seq=1).sections is None
+    put(bank / "trades/recent_trades.json", {"trades": [trade(number) for number in range(20)]})
+    assert backups(bank, run)[1]["status"] == "good"
+
+
+def with_trades(bank: Path, count: int) -> None:
+    for number in range(100, 100 + count):
+        put(bank / f"trades/trade_{number}.json", trade(number))
+
+
+def lose_trades(bank: Path, count: int) -> None:
+    for number in range(100, 100 + count):
+        (bank / f"trades/trade_{number}.json").unlink()
+
+
+def test_recorded_files_that_are_missing_are_a_loss_though_the_snapshot_keeps_them(bank: Path, run: Run) -> None:
+    with_trades(bank, 45)
+    good = backups(bank, run)[1]
+    lose_trades(bank, 15)
+    for _ in range(2):  # and what is suspect never becomes what the next one is held against
+        code, made = backups(bank, run)
+        assert (code, made["status"], made["files"]) == (1, "suspect", good["files"])
+        assert made["reasons"] == [
+            f"15 of 49 files of section trades are gone since snapshot {good['id']}",
+            "15 recorded files are missing; the snapshot keeps their last good versions",
+        ]
+    shown = run("backup", cwd=bank).stdout.splitlines()[-1]
+    assert shown.count("next: ") == shown.count("15 recorded files") == 1
+    assert run("snapshot", "show", "--json", cwd=bank).json["snapshot"]["id"] == good["id"]
+
+
+@pytest.mark.parametrize("cure", ["accept", "repair", "back"])
+def test_missing_files_are_no_loss_any_more(bank: Path, run: Run, cure: str) -> None:
+    with_trades(bank, 45)
+    backups(bank, run)
+    lose_trades(bank, 15)
+    assert backups(bank, run)[1]["status"] == "suspect"
+    if cure == "accept":
+        assert run("accept", "trades", cwd=bank).returncode == 0
+    elif cure == "repair":
+        assert run("repair", cwd=bank).returncode in (0, 1)
+    else:
+        with_trades(bank, 15)
+    code, made = backups(bank, run)
+    assert (code, made["status"], made["reasons"]) == (0, "good", [])
+
+
+def test_a_few_missing_files_are_held_back_and_no_loss(bank: Path, run: Run) -> None:
+    with_trades(bank, 45)
+    backups(bank, run)
+    lose_trades(bank, 9)
+    code, made = backups(bank, run)
+    assert (code, made["status"]) == (1, "good")
+    assert made["reasons"] == ["9 recorded files are missing; the snapshot keeps their last good versions"]
+
+
+def test_a_rehearsal_foresees_the_loss(bank: Path, run: Run) -> None:
+    with_messages(bank, run, 40)
+    messages = [{"role": "user", "content": "x"} for _ in range(60)]
+    put(bank / "account_beta/whole_history.json", {"messages": messages})
+    with_trades(bank, 45)
+    backups(bank, run)
+    lose(bank, 15)
+    lose_trades(bank, 15)
+    (bank / "metrics/metrics.json").unlink()
+    put(bank / "account_beta/whole_history.json", {"messages": messages[:10]})
+    foreseen = run("backup", "--dry-run", "--json", cwd=bank)
+    told = run("backup", "--dry-run", cwd=bank)
+    code, made = backups(bank, run)
+    assert (foreseen.returncode, told.returncode, code) == (1, 1, 1)
+    assert (foreseen.json["snapshot"]["status"], foreseen.json["snapshot"]["reasons"]) == ("suspect", made["reasons"])
+    assert len(made["reasons"]) == 5
+    assert f"would be suspect: {made['reasons'][0]}" in told.stdout
+    assert foreseen.json["snapshot"]["new_files"] == made["new_files"]
+    assert foreseen.json["snapshot"]["files"] == made["files"]
+
+
+def test_quiet_keeps_warnings(bank: Path, run: Run) -> None:
+    put(bank / "state/prod.env", b"A=1")
+    silent = run("backup", "--quiet", cwd=bank)
+    assert (silent.returncode, silent.stdout, silent.stderr) == (0, "", "")
+    lose(bank, 15)
+    for number in range(7):
+        put(bank / f"trades/broken_{number}.json", b"{")
+    for command, said in (("backup", ": SUSPECT: "), ("backup --dry-run", ": would be suspect: ")):
+        done = run(*command.split(), "--quiet", cwd=bank)
+        assert (done.returncode, done.stdout) == (1, "")
+        lines = done.stderr.splitlines()
+        assert said in lines[0]
+        assert "15 of " in lines[0]
+        assert "7 damaged files" in lines[0]
+        assert "beside" not in lines[0]  # none of them ever was good
+        assert lines[1] == "damaged MB103 trades/broken_0.json"
+        assert lines[-1] == "... and 2 more (--json shows all)"
+        assert len(lines) == 7

@@ -10,6 +10,7 @@ from memorybank_cli.base.errors import OperationFailed, Refused, UsageError
 from memorybank_cli.base.words import size
 from memorybank_cli.operations.pruning import PruneReport, prune
 from memorybank_cli.snapshots import trash
+from memorybank_cli.snapshots.pruning import Pruned
 from memorybank_cli.snapshots.repository import Repository
 from tests.broken_os import broken
 from tests.conftest import MakeBank, Run
@@ -96,6 +97,24 @@ def test_it_asks_with_the_numbers_of_a_rehearsal(bank: Path, made: list[str]) ->
     with opened(bank) as one:
         assert prune(one).is_nothing  # and then nobody is asked
     assert ids(bank) == made[3:]
+
+
+def test_it_says_what_cannot_be_brought_back(bank: Path, made: list[str]) -> None:
+    asked: list[str] = []
+
+    def answer(question: str) -> bool:
+        asked.append(question)
+        return True
+
+    with opened(bank, confirm=answer) as one:
+        report = prune(one, now=True)
+    (question,) = asked
+    assert question.startswith("Empty the trash: 3 forgotten snapshots cannot be brought back then; 3 packs would be")
+    assert question.endswith("freed. Do it?")
+    assert report.as_dict()["emptied_snapshots"] == 3
+    assert made
+    old = PruneReport(Pruned(dry_run=True, emptied=["x"], emptied_snapshots=1), "/repository")
+    assert old.warning == "Remove old trash: 1 forgotten snapshot cannot be brought back then; "
 
 
 def test_a_rehearsal_changes_nothing(bank: Path, made: list[str]) -> None:

@@ -55,7 +55,7 @@ def test_it_counts_new_and_changed_files(bank: Path, home: Path) -> None:
     assert everything(bank, home) == before
     assert (report.new_files, report.changed_files) == (2, 1)  # a twin costs nothing
     assert 0 < report.new_bytes < 2_000
-    assert "2 new or changed" in report.summary()
+    assert "2 new contents" in report.summary()
     made = backed_up(bank)
     assert made.new_files == 2
     assert made.files == report.files

@@ -36,6 +36,30 @@ def saved(bank: Path) -> Document:
     return made
 
 
+def test_after_a_disaster_the_newest_is_the_latest(bank: Path, tmp_path: Path, run: Run) -> None:
+    for number in range(5):
+        put(bank / f"trades/old_{number}.json", trade(number))
+        assert run("backup", "--repo", tmp_path / "repo", cwd=bank).returncode == 0
+    again = {"MEMORYBANK_STATE_HOME": str(tmp_path / "new home"), "MEMORYBANK_REPOSITORY": str(tmp_path / "repo")}
+    run("init", tmp_path / "none", env=again)
+    new = tmp_path / "new"
+    restored = run("snapshot", "restore", "latest", "--to", new, "--bank", tmp_path / "none", env=again)
+    assert restored.returncode == 0, restored.stderr
+    assert run("init", new, env=again).returncode == 0
+    for number in range(2):
+        put(new / f"trades/new_{number}.json", trade(10 + number))
+        made = run("backup", "--json", env=again, cwd=new)
+        assert made.returncode == 0, made.stderr
+    found = run("snapshot", "list", "--json", env=again, cwd=new).json["snapshots"]
+    assert [one["number"] for one in found] == [1, 2, 3, 4, 5, 6, 7]
+    assert found[-1]["seq"] < found[-3]["seq"]
+    assert [one["id"] for one in found if one["latest"]] == [made.json["snapshot"]["id"]]
+    put(new / "trades/later.json", trade(20))
+    assert run("rollback", "--yes", env=again, cwd=new).returncode == 0
+    assert {f"trades/new_{number}.json" for number in range(2)} <= contents(new).keys()
+    assert "trades/later.json" not in contents(new)
+
+
 def rolled_back(bank: Path, snapshot: str | None = None, **options: object) -> RollbackReport:
     with opened(bank) as one:
         return rollback(one, snapshot, **{"yes": True, **options})  # type: ignore[arg-type]
@@ -215,7 +239,7 @@ def test_somebody_must_say_yes(bank: Path, run: Run) -> None:
     shown: list[object] = []
     with opened(bank, confirm=yes, preview=shown.append) as one:
         rollback(one)
-    assert [question.startswith("Replace 1 and remove 0 files, as in snapshot ") for question in questions] == [True]
+    assert [question.startswith("Replace 1 file, as in snapshot ") for question in questions] == [True]
     (foreseen,) = shown
     assert isinstance(foreseen, RollbackReport)
     assert foreseen.changes[0]["summary"] == "member bot_status: 'stopped' -> 'running'"
@@ -382,3 +406,70 @@ def test_a_rollback_that_was_killed_before_the_swap_is_finished_with_its_account
     assert b"running" in (bank / "state/state.json").read_bytes()
     assert list((bank / ".memorybank/tmp").iterdir()) == []
     assert rules(bank) == {}
+
+
+def test_a_typo_makes_no_repository(bank: Path, run: Run, tmp_path: Path) -> None:
+    put(bank / "state/state.json", {"bot_status": "stopped"})
+    adopt(bank)
+    before = contents(bank)
+    for words in (("--seq", "1"), ("--at", "0s"), ("--undo",), ()):
+        done = run("rollback", *words, "--repo", str(tmp_path / "typo"), "--yes", "--json", cwd=bank)
+        assert (done.returncode, done.error["code"]) == (10, "snapshot_not_found")
+        assert not (tmp_path / "typo").exists()
+    assert contents(bank) == before
+    assert run("rollback", "--seq", "1", "--yes", cwd=bank).returncode == 0
+
+
+def test_only_what_is_done_is_told(bank: Path) -> None:
+    made, questions = saved(bank), []
+
+    def no(question: str) -> bool:
+        questions.append(question)
+        return False
+
+    put(bank / "trades/trade_8.json", trade(8))
+    assert rolled_back(bank, dry_run=True).summary() == f"1 file would be removed, as in snapshot {made.id}"
+    put(bank / "trades/trade_9.json", trade(9))
+    with opened(bank, confirm=no) as one, pytest.raises(Refused):
+        rollback(one)
+    put(bank / "state/state.json", {"bot_status": "stopped"})
+    with opened(bank, confirm=no) as one, pytest.raises(Refused):
+        rollback(one)
+    title = f"as in snapshot {made.id}?"
+    assert questions == [f"Remove 2 files, {title}", f"Replace 1 file and remove 2 files, {title}"]
+    assert rolled_back(bank).summary().startswith("1 file restored, 2 removed, as in ")
+
+
+def test_hints_that_can_be_typed(bank: Path, run: Run) -> None:
+    saved(bank)
+    for words, hint in (
+        (("rollback", "--path", "trades/no pe"), "memorybank snapshot find 'no pe'"),
+        (("rollback", "--record", "0xnope"), "memorybank snapshot find --id 0xnope"),
+        (("snapshot", "diff", "--path", "nope"), "memorybank snapshot find nope"),
+        (
+            ("snapshot", "cat", "latest", "state/state.json", "--record", "0xnope"),
+            "memorybank snapshot find --id 0xnope",
+        ),
+        (("snapshot", "diff", "now", "latest"), "memorybank snapshot diff latest now"),
+        (("snapshot", "diff", "now"), "memorybank snapshot diff latest now"),
+        (("snapshot", "cat", "latest", "state/state.json", "--found"), "leave --found out"),
+    ):
+        done = run(*words, "--json", cwd=bank)
+        assert (done.returncode, done.error["hint"]) == (2 if "now" in words else 10, hint)
+
+
+def test_the_preview_says_what_is_damaged_and_names_accounts(bank: Path, run: Run) -> None:
+    assert run("account", "create", "alpha", cwd=bank).returncode == 0
+    line = b'{"role": "user", "content": "a"}\n'
+    first = run("message", "add", "--account", "alpha", "--stdin", cwd=bank, stdin=line)
+    assert "1 added; alpha holds 1 message." in first.stdout
+    saved(bank)
+    more = run("message", "add", "--account", "alpha", "--stdin", cwd=bank, stdin=line.replace(b'"a"', b'"b"'))
+    assert "alpha holds 2 messages." in more.stdout
+    put(bank / "trades/trade_1.json", BROKEN)
+    shown = run("rollback", "--dry-run", cwd=bank)
+    told = run("rollback", "--dry-run", "--json", cwd=bank).json
+    assert "would be restored trades/trade_1.json (damaged now: MB101)" in shown.stdout
+    files = [path for path in told["restored"] if path.startswith("account_alpha/")]
+    assert f"account alpha: {len(files)} files would be restored\n" in shown.stdout
+    assert [one["damaged_now"] for one in told["changes"] if one["path"] == "trades/trade_1.json"] == ["MB101"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,10 @@ class Saved:
         made = backed_up(self.path).document
         assert made is not None
         return made.id
+
+    @property
+    def bank_id(self) -> str:
+        return str(json.loads((self.path / "bank.json").read_bytes())["bank_id"])
 
     def find(self, *patterns: str, **options: Any) -> FindReport:
         with opened(self.path) as bank:
@@ -142,3 +148,26 @@ def test_as_a_command(bank: Saved, run: Run) -> None:
     assert (done.returncode, done.error["code"]) == (2, "usage")
     with pytest.raises(UsageError):
         bank.find()
+
+
+@pytest.mark.parametrize("how", ["empty", "gone"])
+def test_nothing_found_where_packs_are_damaged(bank: Saved, run: Run, how: str) -> None:
+    for path in (Path(os.environ["MEMORYBANK_STATE_HOME"]) / "repositories").glob("*/packs/*/*"):
+        path.unlink()
+        if how == "empty":
+            path.touch()
+    done = run("snapshot", "find", "trades/list.json", "--json", cwd=bank.path)
+    assert (done.returncode, done.json["versions"]) == (1, [])
+    assert {one["rule"] for one in done.json["findings"]} == {"MB130"}
+    assert [one for one in done.json["findings"] if one["pointer"].startswith("/packs/")] or how == "gone"
+    assert "of which a part cannot be read" in run("snapshot", "find", "x", cwd=bank.path).stdout
+
+
+def test_a_damaged_pack_is_told_where_something_may_be_missing(bank: Saved, run: Run) -> None:
+    odd = Path(os.environ["MEMORYBANK_STATE_HOME"]) / "repositories" / bank.bank_id / "packs/00" / ("0" * 64)
+    odd.parent.mkdir(exist_ok=True)
+    odd.touch()
+    assert run("snapshot", "find", "trades/list.json", cwd=bank.path).returncode == 0
+    done = run("snapshot", "find", "nope", cwd=bank.path)
+    assert done.returncode == 1
+    assert "pack 000000000000 is damaged" in done.stdout

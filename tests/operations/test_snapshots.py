@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,7 @@ def test_the_newest_and_marks(bank: Path, run: Run) -> None:
 
 
 def test_without_a_repository(bank: Path, run: Run) -> None:
-    for words in (["list"], ["show"], ["verify"], ["restore", "--to", "x"]):
+    for words in (["list"], ["show"], ["verify"], ["restore", "--to", "../x"]):
         done = run("snapshot", *words, "--json", cwd=bank)
         assert (done.returncode, done.error["code"]) == (10, "snapshot_not_found")
         assert "memorybank backup" in done.error["hint"]
@@ -208,3 +209,81 @@ def test_versions_are_had_from_snapshots_that_still_can_be_read(bank: Path) -> N
         assert snapshots.content("state/nosuch.json") is None
         assert snapshots.content("state/large_1.json", "0" * 64) is None
         snapshots.close()
+
+
+def test_none_is_no_number_of_the_newest(bank: Path, run: Run) -> None:
+    saved(bank)
+    done = run("snapshot", "list", "--last", "0", "--json", cwd=bank)
+    assert (done.returncode, done.error["code"]) == (2, "usage")
+
+
+@pytest.mark.parametrize("words", [("restore", "--to", "look"), ("export", "--to", "bank.tar")])
+def test_nothing_is_put_into_the_bank(bank: Path, run: Run, words: tuple[str, ...]) -> None:
+    saved(bank)
+    before = contents(bank)
+    done = run("snapshot", *words, "--json", cwd=bank / "state")
+    assert (done.returncode, done.error["code"]) == (13, "refused")
+    assert "inside the bank" in done.error["message"]
+    assert contents(bank) == before
+
+
+def test_paths_to_restore_are_meant_as_everywhere(bank: Path, run: Run, tmp_path: Path) -> None:
+    saved(bank)
+    data = (bank / "trades/trade_0.json").read_bytes()
+    (bank / "trades/trade_0.json").unlink()
+    ways = [
+        (bank, "trades/trade_0.json"),
+        (bank / "trades", "trade_0.json"),
+        (bank / "state", str(bank / "trades/trade_0.json")),
+        (tmp_path, "trades/trade_0.json"),
+    ]
+    for number, (here, path) in enumerate(ways):
+        out = tmp_path / f"out{number}"
+        done = run("snapshot", "restore", "--bank", str(bank), "--to", str(out), "--path", path, cwd=here)
+        assert done.returncode == 0, done.stderr
+        assert contents(out) == {"trades/trade_0.json": data}
+    words = ("snapshot", "restore", "--to", str(tmp_path / "none"), "--path")
+    done = run(*words, str(tmp_path / "elsewhere"), "--json", cwd=bank)
+    assert (done.returncode, done.error["code"]) == (2, "usage")
+    missing = run(*words, "nope", "--json", cwd=bank / "trades")
+    assert missing.returncode == 10
+    assert missing.error["hint"].startswith("memorybank snapshot find nope --snapshot ")
+    assert run(*missing.error["hint"].split()[1:], cwd=bank).returncode == 10
+
+
+def test_files_that_one_pack_took_are_told_together(bank: Path, run: Run, tmp_path: Path) -> None:
+    for number in range(30):
+        noise = "".join(sha256(f"{number} {part}".encode()).hexdigest() for part in range(20))
+        put(bank / f"trades/more_{number}.json", {"trade_id": str(number), "noise": noise})
+    saved(bank)
+    place = max(packs(bank), key=lambda path: path.stat().st_size)
+    data = bytearray(place.read_bytes())
+    data[60 : len(data) // 2] = bytes(len(data) // 2 - 60)
+    place.chmod(0o600)
+    place.write_bytes(data)
+    done = run("snapshot", "restore", "--to", str(tmp_path / "out"), cwd=bank)
+    assert done.returncode == 1
+    told = [line for line in done.stdout.splitlines() if line.startswith("error MB130")]
+    assert [line.split()[2:6] for line in told if "trades" in line.split(":")[0]] == [["34", "files", "in", "trades:"]]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("backup --repo {repo}", "the next backup goes on from here"),
+        ("snapshot restore --to {to} --repo {repo}", "nothing was put into {to}"),
+        ("snapshot drill --repo {repo}", "nothing was proved, and no scratch copy is left"),
+        ("snapshot verify --repo {repo}", "nothing was changed"),
+    ],
+)
+def test_an_interruption_says_what_it_left(bank: Path, run: Run, tmp_path: Path, command: str, said: str) -> None:
+    put(tmp_path / "word", b"correct horse")
+    (tmp_path / "word").chmod(0o600)
+    places = {"repo": str(tmp_path / "repo"), "to": str(tmp_path / "to")}
+    made = run("backup", "--encrypt", "--password-file", tmp_path / "word", "--repo", tmp_path / "repo", cwd=bank)
+    assert made.returncode == 0, made.stderr
+    key = ("--password-command", "sh -c 'kill -INT $PPID; sleep 9'")  # as a person does who is asked for it
+    done = run(*command.format(**places).split(), *key, cwd=bank)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.splitlines()[-1] == f"memorybank: interrupted; {said.format(**places)}"
+    assert not (tmp_path / "to").exists()

@@ -168,3 +168,11 @@ def test_killed_anywhere_everything_that_is_listed_restores(bank: Path) -> None:
                 assert len(read_back(repo, document)) == 2
 
     assert killed_everywhere(bank, lambda: undeleted(bank, made[0]), after) > 5
+
+
+def test_what_is_not_in_the_trash(bank: Path, run: Run) -> None:
+    snapshots_of_days(bank, 1)
+    done = run("snapshot", "undelete", "20200101T000000Z-01234567", "--json", cwd=bank)
+    assert (done.returncode, done.error["code"]) == (10, "snapshot_not_found")
+    assert done.error["message"] == "20200101T000000Z-01234567 is not in the trash"
+    assert done.error["hint"] == "memorybank snapshot undelete lists what is"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from memorybank_cli.bank.journal import Entry
 from memorybank_cli.base.errors import UsageError
 from memorybank_cli.operations.proofs import damaged_packs, proofs
 from memorybank_cli.operations.repositories import open_repository
@@ -111,6 +112,43 @@ def test_snapshots_of_another_repository_are_not_missed(bank: Path, tmp_path: Pa
     backed_up(bank, repo=str(tmp_path / "other"))
     for words in ([], ["--repo", str(tmp_path / "other")]):
         assert run("snapshot", "verify", *words, cwd=bank).returncode == 0
+
+
+def test_a_repository_that_moved_is_known_again(bank: Path, tmp_path: Path, run: Run) -> None:
+    place = tmp_path / "repo"
+    for _ in range(2):
+        backed_up(bank, repo=str(place))
+    made = backed_up(bank, repo=str(place)).document
+    assert made is not None
+    moved = place.rename(tmp_path / "moved")
+    assert run("snapshot", "verify", "--repo", moved, cwd=bank).returncode == 0
+    (moved / "snapshots" / made.id).unlink()
+    done = run("snapshot", "verify", "--json", "--repo", moved, cwd=bank)
+    assert (done.returncode, [made.id in one["message"] for one in done.json["findings"]]) == (1, [True])
+    forgot = run("snapshot", "forget", "--keep-last", "1", "--repo", moved, "--yes", cwd=bank)
+    assert forgot.returncode == 0, forgot.stderr
+
+
+def test_what_was_forgotten_elsewhere_is_not_missed_where_it_was_made(bank: Path, tmp_path: Path, run: Run) -> None:
+    place = tmp_path / "repo"
+    for _ in range(5):
+        backed_up(bank, repo=str(place))
+    moved = place.rename(tmp_path / "moved")
+    done = run("snapshot", "forget", "--keep-last", "1", "--repo", moved, "--yes", "--json", cwd=bank)
+    assert len(done.json["forgotten"]) == 2
+    moved.rename(place)
+    assert run("snapshot", "verify", "--repo", place, cwd=bank).returncode == 0
+
+
+def test_lines_of_older_programs_name_only_the_place(bank: Path, tmp_path: Path) -> None:
+    backed_up(bank)
+    with opened(bank) as one:
+        for place in (repository(bank), tmp_path / "other"):
+            fields = {"snapshot": f"20200101T000000Z-{len(place.name):08x}", "repository": str(place)}
+            one.commit([Entry("snapshot.created", fields)])
+        found = verify(one)
+    (finding,) = found.findings
+    assert f"20200101T000000Z-{len(repository(bank).name):08x}" in finding.message
 
 
 def test_forgotten_snapshots_are_not_missed(bank: Path, run: Run) -> None:

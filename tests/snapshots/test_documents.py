@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from memorybank_cli.base.errors import SnapshotNotFound, UsageError
+from memorybank_cli.base.errors import OperationFailed, SnapshotNotFound, UsageError
 from memorybank_cli.snapshots import documents
 from memorybank_cli.snapshots.repository import Repository
 from memorybank_cli.snapshots.sealing import Damaged
@@ -52,6 +52,33 @@ def test_the_order_is_the_journals_and_then_the_clocks(repo: Repository) -> None
         (2, "2020"),
     ]
     assert documents.resolve(repo, "latest").time[:4] == "2020"
+
+
+def test_a_journal_that_begins_anew_does_not_make_new_snapshots_old(repo: Repository) -> None:
+    for number, seq in ((None, 900), (1, 1000), (2, 5), (2, 7)):
+        documents.write(repo, documents.make(ROOT, 0, 0, making.meta(seq=seq, number=number)))
+    found = documents.listing(repo)
+    assert [(one.number, one.seq) for one in found.documents] == [(None, 900), (1, 1000), (2, 5), (2, 7)]
+    assert documents.next_number(found.documents) == 3
+    assert found.latest is not None
+    assert found.latest.seq == 7
+
+
+def test_the_next_number() -> None:
+    old = documents.make(ROOT, 0, 0, making.meta())
+    assert (documents.next_number([]), documents.next_number([old])) == (1, 1)
+    last = documents.make(ROOT, 0, 0, making.meta(number=(1 << 53) - 1))
+    again = documents.make(ROOT, 0, 0, making.meta(number=documents.next_number([old, last])))
+    assert documents.parse(documents.encode(again), again.id) == again
+
+
+@pytest.mark.parametrize("number", [None, 1, 12])
+def test_a_document_with_and_without_a_number_is_read_as_it_was_written(repo: Repository, number: int | None) -> None:
+    document = documents.make(ROOT, 0, 0, making.meta(number=number))
+    documents.write(repo, document)
+    data = (Path(repo.path) / "snapshots" / document.id).read_bytes()
+    assert (b'"number"' in data) == (number is not None)
+    assert documents.encode(documents.read(repo, document.id)) == data
 
 
 def test_latest_passes_over_suspect_ones(repo: Repository) -> None:
@@ -120,6 +147,7 @@ def test_a_forged_document_with_right_values_is_read() -> None:
         {"files": "1"}, {"status": "fine"},
         {"tags": "a"}, {"tags": [1]}, {"reasons": None}, {"excluded": {}}, {"checkpoint": []},
         {"parent": 5}, {"version": 2}, {"version": True}, {"more": 1}, {"host": None}, {"bytes": -5},
+        {"number": 0}, {"number": True}, {"number": None}, {"number": "1"}, {"number": 1 << 53},
     ],
 )  # fmt: skip
 def test_a_document_with_impossible_values_is_damaged(changes: dict[str, object]) -> None:
@@ -168,3 +196,47 @@ def test_documents_are_values() -> None:
     document = documents.make(ROOT, 0, 0, making.meta())
     with pytest.raises(dataclasses.FrozenInstanceError):
         document.root = ""  # type: ignore[misc]
+
+
+def test_of_many_the_newest_are_suggested(repo: Repository) -> None:
+    made = [documents.make(ROOT, 0, 0, making.meta(seq=seq)) for seq in range(1, 9)]
+    for document in made:
+        documents.write(repo, document)
+    with pytest.raises(UsageError, match="begins the names of 8") as caught:
+        documents.resolve(repo, "2026")
+    assert [one.id in caught.value.hint for one in made] == [False] * 3 + [True] * 5
+
+
+def test_those_of_one_bank(repo: Repository) -> None:
+    mine, other = (documents.make(ROOT, 0, 0, making.meta(seq=1, bank_id=name)) for name in ("mine", "other"))
+    for document in (mine, other):
+        documents.write(repo, document)
+    (Path(repo.path) / "snapshots/20200101T000000Z-01234567").write_bytes(b"{")
+    found = documents.listing(repo)
+    assert (found.of("mine").documents, found.of("mine").latest) == ((mine,), mine)
+    assert (found.of("nobody").documents, found.of("nobody").latest) == ((), None)
+    assert found.of("mine").findings == found.findings != ()
+    assert (found.named(other.id), found.of("mine").named(other.id)) == ([other], [])
+    assert found.named("") == []
+
+
+@pytest.mark.parametrize("sections", [[], {"trades": 3}, {"trades": [1]}, {"trades": [1, -1]}, {"trades": [True, 1]}])
+def test_sections_that_no_document_has(sections: object) -> None:
+    made = documents.make("0" * 64, 1, 2, documents.Meta("b", sections={"trades": [1, 2]}))
+    assert documents.parse(documents.encode(made), made.id).sections == {"trades": [1, 2]}
+    name, data = forged(sections=sections)
+    with pytest.raises(Damaged):
+        documents.parse(data, name)
+
+
+def test_a_document_may_lack_its_sections() -> None:
+    made = documents.make("0" * 64, 1, 2, documents.Meta("b"))
+    assert b"sections" not in documents.encode(made)
+    assert documents.parse(documents.encode(made), made.id) == made
+
+
+def test_a_document_that_nobody_would_read_is_not_written(repo: Repository) -> None:
+    left_out = tuple(f"{number:0>200}" for number in range(180_000))
+    with pytest.raises(OperationFailed, match="180,000 paths are left out"):
+        documents.write(repo, documents.make(ROOT, 0, 0, making.meta(excluded=left_out)))
+    assert not documents.listing(repo).documents

@@ -142,6 +142,7 @@ def test_a_lost_config_can_be_written_anew_from_a_key(repo: Repository, saved: D
 def test_a_config_without_encryption_makes_nothing_readable(repo: Repository) -> None:
     path = Path(repo.path) / "config.json"
     path.write_text(json.dumps({"format": "mb-repo", "version": 1, "repo_id": repo.repo_id}))
+    shutil.rmtree(path.parent / "keys")
     with Repository.open(repo.path) as plain:
         listing = documents.listing(plain)
         assert listing.documents == ()

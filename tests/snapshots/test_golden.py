@@ -22,6 +22,7 @@ HERE = Path(__file__).parent
 SCRIPT = HERE.parents[1] / "scripts" / "restore.py"
 FIRST, PARTS, ENCRYPTED = "repository-1", "repository-1-parts", "repository-1-encrypted"
 CONTENTS = {FIRST: making.GOLDEN, PARTS: making.MANY, ENCRYPTED: making.MANY}
+USAGE = "REPOSITORY SNAPSHOT TARGET [KEY]"
 SECRETS = [making.PASSPHRASE, making.RAW_KEY]
 # The stand-alone script may use these and nothing else; cryptography is built on the last one.
 BARE = ("zstandard", "cryptography", "_cffi_backend")
@@ -58,10 +59,27 @@ def run_script(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, check=False, cwd="/", stdin=subprocess.DEVNULL)
 
 
+def test_the_script_says_how_it_is_used(tmp_path: Path) -> None:
+    for words in ((), ("-h",), ("a", "b"), ("a", "b", "c", "d", "e")):
+        result = run_script(*words)
+        assert (result.returncode, result.stderr) == (2, f"usage: python restore.py {USAGE}\n")
+    golden = copied(tmp_path, FIRST)
+    result = run_script(golden, "latest", tmp_path / "out")
+    assert result.returncode == 1
+    assert result.stderr == f"{golden} has no snapshot latest; there are:\n{snapshot_of(golden)}\n"
+    assert "no snapshot latest; there are:\nnone\n" in run_script(tmp_path, "latest", tmp_path / "out").stderr
+    assert not (tmp_path / "out").exists()
+
+
 def key_file(place: Path, secret: keys.Secret, end: bytes = b"") -> Path:
     path = place / "key"
     path.write_bytes(secret.value + end)
     return path
+
+
+def needed_key(golden: Path, secret: keys.Secret, end: bytes = b"") -> list[Path]:
+    """The last argument of the script, where there is one."""
+    return [key_file(golden.parent, secret, end)] if (golden / "keys").exists() else []
 
 
 def snapshot_of(place: Path) -> str:
@@ -87,7 +105,7 @@ def test_it_restores(golden: Path, name: str, tmp_path: Path) -> None:
 
 
 def test_it_restores_with_the_script_alone(golden: Path, name: str, tmp_path: Path) -> None:
-    result = run_script(golden, snapshot_of(golden), tmp_path / "out", key_file(tmp_path, making.RAW_KEY))
+    result = run_script(golden, snapshot_of(golden), tmp_path / "out", *needed_key(golden, making.RAW_KEY))
     assert result.returncode == 0, result.stderr
     assert on_disk(tmp_path / "out") == expected(name)
     assert "MB103" in result.stderr
@@ -110,7 +128,7 @@ def test_the_script_needs_nothing_but_its_two_packages(golden: Path, name: str, 
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
     words = [str(SCRIPT), str(golden), snapshot_of(golden), str(tmp_path / "out")]
-    words.append(str(key_file(tmp_path, making.PASSPHRASE, b"\n")))
+    words += map(str, needed_key(golden, making.PASSPHRASE, b"\n"))
     command = [sys.executable, "-I", "-S", "-c", start, *words]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
     assert result.returncode == 0, result.stderr
@@ -179,10 +197,17 @@ def test_the_script_refuses_a_damaged_document(golden: Path, tmp_path: Path) -> 
     data = bytearray(path.read_bytes())
     data[data.find(b'"seq": 7') + 7] ^= 1
     path.write_bytes(data)
-    result = run_script(golden, name, tmp_path / "out", key_file(tmp_path, making.RAW_KEY))
+    result = run_script(golden, name, tmp_path / "out", *needed_key(golden, making.RAW_KEY))
     assert result.returncode == 1
     assert "is damaged" in result.stderr
     assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_script_takes_no_plain_repository_for_an_encrypted_one(tmp_path: Path) -> None:
+    golden = copied(tmp_path, FIRST)
+    result = run_script(golden, snapshot_of(golden), tmp_path / "out", key_file(tmp_path, making.RAW_KEY))
+    assert (result.returncode, "leave the key out" in result.stderr) == (1, True)
     assert not (tmp_path / "out").exists()
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from memorybank_cli.base.errors import FormatMismatch, Locked, NotFound, OperationFailed, Refused
-from memorybank_cli.snapshots.repository import Repository, is_inside, pack_path
+from memorybank_cli.snapshots import keys
+from memorybank_cli.snapshots.repository import Repository, is_inside, pack_path, stands_at
 from tests.snapshots import making
 
 
@@ -169,3 +170,39 @@ def test_an_error_while_reading_is_no_trouble_with_the_lock(repo: Repository) ->
         raise OSError(errno.ENOSPC, "full")
     with repo.alone(timeout=0):
         pass
+
+
+@pytest.mark.parametrize("secret", [None, making.RAW_KEY])
+def test_a_lost_config_is_not_made_anew(tmp_path: Path, secret: keys.Secret | None) -> None:
+    with Repository.create(tmp_path / "repo", reserve=0, secret=secret) as repo:
+        making.save_files(repo, {"a": b"a"})
+    (tmp_path / "repo/config.json").unlink()
+    before = making.on_disk(tmp_path / "repo")
+    for given in (None, making.RAW_KEY):
+        with pytest.raises(OperationFailed, match=r"has lost its config\.json; nothing was written"):
+            Repository.create(tmp_path / "repo", secret=given)
+    assert making.on_disk(tmp_path / "repo") == before
+
+
+def test_an_encrypted_repository_does_not_pass_for_a_plain_one(tmp_path: Path) -> None:
+    Repository.create(tmp_path / "repo", reserve=0, secret=making.RAW_KEY).close()
+    config = json.loads((tmp_path / "repo/config.json").read_bytes())
+    del config["encryption"]
+    (tmp_path / "repo/config.json").write_text(json.dumps(config))
+    for opening in (Repository.open, Repository.create):
+        with pytest.raises(OperationFailed, match="does not say that it is encrypted, and there are keys"):
+            opening(tmp_path / "repo")
+
+
+def test_one_that_cannot_be_looked_into_is_opened_and_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not stands_at(tmp_path / "none")
+    assert not stands_at(tmp_path)
+    (tmp_path / "file").touch()
+    assert not stands_at(tmp_path / "file")
+
+    def refuse(path: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(os, "lstat", refuse)
+    assert stands_at(tmp_path)
+    assert not stands_at(tmp_path / "none")

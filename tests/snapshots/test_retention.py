@@ -186,6 +186,20 @@ def test_a_clock_that_runs_ten_years_ahead_makes_nothing_old() -> None:
     assert forgotten(decide([*made, *ahead], Policy(within=7 * DAY))) == set()
 
 
+def test_a_journal_that_began_anew_takes_nothing_away() -> None:
+    history = daily(30)
+    numbered = [
+        snapshot(number * 3, START + (30 + number) * DAY, id=f"n{number:04}", number=number) for number in range(1, 31)
+    ]
+    before: set[str] = set()
+    for one in numbered:  # the journal of the restored bank stays behind the old one's for all these days
+        history = [found.snapshot for found in decide([*history, one], USUAL) if found.kept]
+        before |= {one.id}
+        recent = {found.id for found in numbered[max(0, len(before) - 7) : len(before)]}
+        assert recent <= {found.id for found in history}
+        assert history[-1] == one
+
+
 def test_a_time_that_nobody_can_read_is_kept() -> None:
     made = [snapshot(1, "yesterday"), snapshot(2, "9999-12-31T23:59:59-23:00"), *(daily(9)[2:])]
     assert {"s0001", "s0002"} <= set(kept(decide(made, Policy(last=1))))

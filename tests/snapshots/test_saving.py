@@ -170,6 +170,72 @@ def test_files_that_vanish_or_cannot_be_read_stop_no_others(repo: Repository) ->
     assert saved.as_dict()["findings"][0]["rule"] == "MB307"
 
 
+def unreliable(fails: list[OSError], data: bytes = b"data") -> Callable[[], bytes]:
+    """Reads that fail in these ways, then one that does not."""
+
+    def content() -> bytes:
+        if fails:
+            raise fails.pop(0)
+        return data
+
+    return content
+
+
+def test_a_read_that_fails_is_tried_again(repo: Repository) -> None:
+    def growing() -> Iterator[bytes]:
+        yield b"piece"
+        if fails:
+            raise fails.pop()
+
+    fails, twice = [OSError(errno.EIO, "")], [OSError(errno.EIO, "")] * 2
+    gone: list[OSError] = [FileNotFoundError()]
+    rows = [
+        Row("a", 0, 0, 0, unreliable(twice)),
+        Row("b", 0, 0, 0, growing),
+        Row("c", 0, 0, 0, unreliable(gone)),
+    ]
+    saved = making.save_rows(repo, rows)
+    assert saved.findings == ()
+    assert making.read_back(repo, saved.document) == {"a": b"data", "b": b"piece"}
+
+
+def test_what_stands_instead_of_a_file_that_cannot_be_read(repo: Repository) -> None:
+    heard: list[tuple[str, str]] = []
+
+    def unread(row: Row, error: OSError | None) -> Row | None:
+        heard.append((row.path, type(error).__name__))
+        return {"a": making.row("a", b"older"), "b": row._replace(content=None, good=("e" * 64,))}.get(row.path)
+
+    def never() -> bytes:
+        raise PermissionError(errno.EACCES, "denied")
+
+    rows = [Row(name, 0, 0, 9, never) for name in "abc"]
+    saved = save(repo, rows, lambda _: making.meta(), hooks=Hooks(unread=unread))
+    assert heard == [("a", "PermissionError"), ("b", "PermissionError"), ("b", "NoneType"), ("c", "PermissionError")]
+    assert [(one.rule, one.path, "has its last good" in one.message) for one in saved.findings] == [
+        ("MB307", "a", True),
+        ("MB307", "b", True),
+        ("MB130", "b", False),
+        ("MB307", "c", False),
+    ]
+    assert making.read_back(repo, saved.document) == {"a": b"older"}
+
+
+def test_damaged_bytes_that_cannot_be_read_leave_the_good_ones(repo: Repository) -> None:
+    def never() -> bytes:
+        raise PermissionError(errno.EACCES, "denied")
+
+    rows = [
+        Row("a", 0, 0, 4, lambda: b"good", None, never, None, "MB101"),
+        Row("b", 0, 0, 4, never, None, never, None, "MB101"),
+        Row("c", 0, 0, 4, None, None, never, None, "MB101"),
+    ]
+    saved = making.save_rows(repo, rows)
+    assert making.read_back(repo, saved.document) == {"a": b"good"}
+    assert {(one.rule, one.path) for one in saved.findings} == {("MB307", name) for name in "abc"}
+    assert entries(repo, saved.document)["a"].rule == ""
+
+
 def test_a_prune_meanwhile_means_no_snapshot(repo: Repository) -> None:
     making.save_files(repo, {"a": b"1"})
 
