@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -72,12 +73,26 @@ def _moment(counts: Counts, section: str) -> str | None:
     return clock.from_ns(mtime) if mtime else None
 
 
+def counts(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """How many there are of each `level` and `rule`, the worst first."""
+    found = Counter((_level(one), one.rule) for one in _worst_first(list(findings)))
+    return [{"level": level, "rule": rule, "count": count} for (level, rule), count in found.items()]
+
+
+def _level(finding: Finding) -> str:
+    return "error" if finding.severity == "critical" else finding.severity
+
+
 def _alert(finding: Finding) -> dict[str, str]:
-    level = "error" if finding.severity == "critical" else finding.severity
     message = (
         f"{finding.rule} {finding.path}: {finding.message}" if finding.path else f"{finding.rule} {finding.message}"
     )
-    return {"timestamp": finding.detected_at, "level": level, "message": message, "component": component_of(finding)}
+    return {
+        "timestamp": finding.detected_at,
+        "level": _level(finding),
+        "message": message,
+        "component": component_of(finding),
+    }
 
 
 def components(findings: Iterable[Finding], checked_at: str) -> list[dict[str, Any]]:
