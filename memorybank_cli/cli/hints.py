@@ -1,4 +1,4 @@
-"""The commands that are told to be typed next: with --bank and --repo where the one before had them."""
+"""The commands that are told to be typed next: with --repo where the one before had it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _END = re.compile(r"[;:,]| or ")
 
 
 def to_be_typed(text: str, call: Call) -> str:
-    """A text with every command in it as it has to be typed where `call` was, for the same bank and repository."""
-    given = {"--bank": call.common["bank"], "--repo": call.options.get("repo")}
+    """A text with every command in it as it has to be typed where `call` was, for the same repository."""
+    given = call.options.get("repo")
     names = sorted((one.name for one in OPERATIONS.values() if one.needs != "none"), key=len, reverse=True)
 
     def complete(found: re.Match[str]) -> str:
         rest = _END.split(text[found.end() :], maxsplit=1)[0]
-        taken = ["--bank", *(["--repo"] if found[1].split()[0] in _WITH_REPOSITORY else [])]
-        more = [f" {one} {shlex.quote(escape(given[one]))}" for one in taken if given[one] and one not in rest]
-        return found[0] + "".join(more)
+        if not given or found[1].split()[0] not in _WITH_REPOSITORY or "--repo" in rest:
+            return found[0]
+        return f"{found[0]} --repo {shlex.quote(escape(given))}"
 
     return re.sub(rf"\bmemorybank ({'|'.join(map(re.escape, names))})\b", complete, text)
