@@ -1,4 +1,4 @@
-"""Commands that are told to be typed next: with the bank and the repository of the command before."""
+"""Commands that are told to be typed next: with the repository of the command before."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def typed(text: str, bank: str | None = None, repo: str | None = None) -> str:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("memorybank snapshot find nope", "memorybank snapshot find --bank b --repo r nope"),
-        ("memorybank snapshot key list shows", "memorybank snapshot key list --bank b --repo r shows"),
-        ("next: memorybank validate", "next: memorybank validate --bank b"),
-        ("memorybank backup --repo DIR", "memorybank backup --bank b --repo DIR"),
-        ("memorybank backup; --repo names one", "memorybank backup --bank b --repo r; --repo names one"),
-        ("memorybank log or memorybank rollback", "memorybank log --bank b or memorybank rollback --bank b --repo r"),
+        ("memorybank snapshot find nope", "memorybank snapshot find --repo r nope"),
+        ("memorybank snapshot key list shows", "memorybank snapshot key list --repo r shows"),
+        ("next: memorybank validate", "next: memorybank validate"),
+        ("memorybank backup --repo DIR", "memorybank backup --repo DIR"),
+        ("memorybank backup; --repo names one", "memorybank backup --repo r; --repo names one"),
+        ("memorybank log or memorybank rollback", "memorybank log or memorybank rollback --repo r"),
         ("memorybank init in that directory", "memorybank init in that directory"),
         ("memorybank-cli; memorybank backups", "memorybank-cli; memorybank backups"),
         ("memorybank explain MB101", "memorybank explain MB101"),
@@ -40,7 +40,7 @@ def test_options_are_repeated(text: str, told: str) -> None:
 
 def test_each_alone_and_quoted() -> None:
     assert typed("memorybank rollback --undo", repo="a b") == "memorybank rollback --repo 'a b' --undo"
-    assert typed("memorybank rollback --undo", bank="$x") == "memorybank rollback --bank '$x' --undo"
+    assert typed("memorybank rollback --undo", repo="$x") == "memorybank rollback --repo '$x' --undo"
 
 
 def test_what_is_told_can_be_typed(make_bank: MakeBank, run: Run, tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_what_is_told_can_be_typed(make_bank: MakeBank, run: Run, tmp_path: Path
     backed_up(bank, repo=options[-1])
     put(bank / "state/state.json", {"bot_status": "stopped"})
     done = run("rollback", "--yes", *options, cwd=tmp_path)
-    told = f"--bank {bank} --repo '{options[-1]}'"
+    told = f"--repo '{options[-1]}'"
     assert done.stdout.splitlines()[-1].endswith(f"; to undo: memorybank rollback {told} --undo")
     assert run("rollback", "--undo", "--yes", *options, cwd=tmp_path).returncode == 0
     done = run("rollback", "--path", "nope", *options, cwd=tmp_path)
