@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from memorybank_cli.bank import layout
@@ -70,10 +71,10 @@ class Holding:
                 name = entry.name
                 if not layout.account_of(name) or layout.is_excluded(name, bank.settings["exclude"]):
                     continue
-                if self._unchanged(name, looks, limits) and known(name):
-                    continue
-                for listing in bank.walk(name, self.excluded):
-                    self._take(listing)
+                with suppress(PermissionError):  # the walk of the bank names it, with what was last good of it
+                    if not (self._unchanged(name, looks, limits) and known(name)):
+                        for listing in bank.walk(name, self.excluded):
+                            self._take(listing)
 
     def _unchanged(self, top: str, looks: Looks, limits: dict[str, int]) -> bool:
         same = True
