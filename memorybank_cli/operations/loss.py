@@ -150,7 +150,7 @@ class _Reference:
             excluded = layout.is_excluded(entry.path, patterns)
             if entry.path not in self.wanted and not excluded:
                 continue
-            there = not excluded and self.bank.root.stat(entry.path) is not None
+            there = not excluded and _is_there(self.bank, entry.path)
             seen = self.bank.catalog.row(entry.path).seen if there else None
             if not excluded and self.wanted[entry.path] != (seen.sha if seen else None):
                 continue  # it was lost, or changed, after that
@@ -165,7 +165,7 @@ class _Reference:
         """Each file that is gone, or has fewer records, as a change that nobody asked for yet."""
         for entry in trees.files(self.blobs, self.document.root, _passed_over):
             row = self.bank.catalog.row(entry.path)
-            seen = row.seen if self.bank.root.stat(entry.path) is not None else None
+            seen = row.seen if _is_there(self.bank, entry.path) else None
             sha = seen.sha if seen else None
             if not scope.has(entry.path) or entry.good == (sha,) or self.wanted.get(entry.path, "") == sha:
                 continue
@@ -206,13 +206,13 @@ class _Reference:
             account = layout.account_of(top.path)
             path = layout.account_file(account, "whole_history") if account else ""
             row = self.bank.catalog.row(path)
-            sha = row.seen.sha if row.seen and self.bank.root.stat(path) is not None else None
+            sha = row.seen.sha if row.seen and _is_there(self.bank, path) else None
             if not account or path in self.wanted or not _has_files(self.bank, top.path):
                 continue
             if row.expected is not None and row.expected.sha != sha and path not in pending:
                 continue  # that is damage, and the last good version stands in the snapshot
             before = self._messages_before(path, row.seen if sha else None)
-            now = self._messages(self.bank.root.content(path) or b"{}", path) if before else 0
+            now = self._messages_now(path, before) if before else 0
             if _is_loss(before, before - now, SHARE) or (before and not now):
                 yield f"{before - now:,} of {before:,} messages of account {account} are gone since {self.document.id}"
 
@@ -223,6 +223,12 @@ class _Reference:
             if isinstance(entry, trees.FileEntry) and not _is_same(entry, seen):
                 return self._messages(trees.read_file(self.blobs, entry), path)
         return 0
+
+    def _messages_now(self, path: str, before: int) -> int:
+        try:
+            return self._messages(self.bank.root.content(path) or b"{}", path)
+        except PermissionError:
+            return before  # what cannot be seen is not called gone
 
     def _messages(self, data: bytes, path: str) -> int:
         """What a history says of itself; of one that an agent wrote, how many records it has."""
@@ -256,6 +262,13 @@ def _is_same(entry: trees.FileEntry, seen: Seen | None) -> bool:
 
 def _passed_over(_path: str, _error: MemorybankError) -> None:
     """A tree that cannot be read: what it held counts as lost, which at worst makes a snapshot suspect."""
+
+
+def _is_there(bank: Bank, path: str) -> bool:
+    try:
+        return bank.root.stat(path) is not None
+    except PermissionError:
+        return True  # what cannot be seen is not called gone
 
 
 def _has_files(bank: Bank, directory: str) -> bool:

@@ -322,10 +322,7 @@ def full_bank(bank: Path, commands: Commands) -> Path:
         "trades",
         "state",
         "config",
-        pytest.param(
-            "account_alpha",
-            marks=pytest.mark.xfail(strict=True, reason="a backup makes no snapshot then, exit 3: to be mended"),
-        ),
+        "account_alpha",
         "account_alpha/short_term.json",
         "bank.json",
     ],
