@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -73,7 +73,7 @@ class MakeBank(Protocol):
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(stays_put: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The state home of this test; nothing of the machine's own settings counts."""
     for name in [name for name in os.environ if name.startswith("MEMORYBANK_")]:
         monkeypatch.delenv(name)
@@ -82,6 +82,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("tempfile.tempdir", None)
     os.umask(0o077)
     return path
+
+
+@pytest.fixture
+def stays_put() -> Iterator[None]:
+    """A test that leaves the process in a directory of its own takes it away from those that follow."""
+    before = Path.cwd()
+    yield
+    assert Path.cwd() == before
 
 
 @pytest.fixture

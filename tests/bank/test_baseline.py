@@ -129,6 +129,7 @@ def test_a_kind_is_bound_when_every_file_fits(make_bank: MakeBank) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.no_cover
 def test_a_killed_beginning_is_begun_again(make_bank: MakeBank, home: Path, tmp_path: Path) -> None:
     path = make_bank(trades=1, adopt=False)
     before, store = tree(path), tmp_path / "store"

@@ -102,6 +102,7 @@ def test_a_whole_journal_is_read_from_any_place() -> None:
 
 
 @pytest.mark.parametrize("checkpoint", [False, True])
+@pytest.mark.no_cover
 def test_every_flipped_bit_is_noticed_where_the_end_is_vouched_for(checkpoint: bool) -> None:
     raws, mark = sample(checkpoint)
     whole = b"".join(raws)

@@ -231,6 +231,7 @@ class Scene:
 @pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize("exchange", [True, False])
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.no_cover
 def test_a_kill_at_any_step_leaves_all_or_nothing(
     path: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool, keep: bool
 ) -> None:
@@ -253,6 +254,7 @@ def test_a_kill_at_any_step_leaves_all_or_nothing(
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.no_cover
 def test_a_kill_in_the_recovery_is_recovered_too(path: Path, home: Path, tmp_path: Path) -> None:
     scene = Scene(path, home, tmp_path / "store")
     step = 0

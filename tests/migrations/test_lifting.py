@@ -55,6 +55,7 @@ def test_what_names_no_older_version(value: Any) -> None:
         lift(value, told([]))
 
 
+@pytest.mark.no_cover
 def test_a_document_that_doubles_itself_is_stopped() -> None:
     double = {"op": "copy", "from": "/a", "path": "/a/b"}
     with pytest.raises(Unliftable, match="more than 1,000,000 values"):

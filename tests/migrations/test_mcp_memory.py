@@ -192,6 +192,7 @@ def test_other_sources_are_left_to_others(make_source: Make, files: dict[str, An
     assert mcp_memory.score(make_source(files)) == 0
 
 
+@pytest.mark.no_cover
 def test_memory_holds_names_not_records(tmp_path: Path) -> None:
     path = tmp_path / "source" / "memory.jsonl"
     path.parent.mkdir()

@@ -137,6 +137,7 @@ def test_an_encoding_that_breaks_off_is_told() -> None:
     assert read('\ufeff["€"]'.encode("utf-16-le")[:-1], 50)[1] == "MB106"
 
 
+@pytest.mark.no_cover
 def test_pieces_that_cost_too_much_are_not_parsed() -> None:
     assert read(b"[[" + b"{}," * 700_000 + b"{}]]", 1 << 16)[1] == ""  # entered: each on its own
     assert read(b"[[[" + b"{}," * 700_000 + b"{}]]]", 1 << 16)[1] == "MB108"
@@ -149,6 +150,7 @@ def test_an_object_of_too_many_members_is_told(monkeypatch: pytest.MonkeyPatch) 
     assert (len(found), wrong) == (3, "MB108")
 
 
+@pytest.mark.no_cover
 def test_memory_does_not_grow_with_the_document() -> None:
     record = json.dumps({"pair": "BTC/USDT", "rate": 1.5, "note": "x" * 200}).encode()
 
@@ -166,6 +168,7 @@ def test_memory_does_not_grow_with_the_document() -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.no_cover
 def test_small_values_behind_a_large_one_cost_what_they_are() -> None:
     # Each of them once had all that lay ahead measured: minutes for this document.
     text = b'["' + b"x" * (8 << 20) + b'"' + b",NaN,7" * 50_000 + b"]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import threading
 import time
@@ -141,7 +142,7 @@ def test_names_that_are_no_text(bank: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_of_more_than_one_blob(bank: Path, tmp_path: Path) -> None:
-    data = put(bank / "metrics/large.json", {"noise": [number * 7919 % 1_000_003 for number in range(700_000)]})
+    data = put(bank / "metrics/large.json", {"noise": random.Random(7).randbytes(2_300_000).hex()})
     assert len(data) > FILE_BLOB_SIZE
     report = backed_up(bank)
     ids = entries(bank)["metrics/large.json"].good

@@ -325,6 +325,7 @@ def test_the_command_and_its_table(bank: Path, run: Run) -> None:
     assert [one["keep"] for one in done.json["snapshots"]] == [True] * 3
 
 
+@pytest.mark.no_cover
 def test_killed_anywhere_what_is_gone_is_in_the_journal_and_the_rest_restores(bank: Path) -> None:
     made = snapshots_of_days(bank, 5)
 

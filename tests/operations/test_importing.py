@@ -610,6 +610,7 @@ def test_more_files_than_are_synced_singly(source: Path, make_bank: MakeBank, mo
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.no_cover
 def test_a_kill_while_a_new_bank_is_built_leaves_none_or_all(source: Path, tmp_path: Path, home: Path) -> None:
     put(
         source / "short_term.json", [{"role": "user", "content": "x", "timestamp": 1_700_000_000 + n} for n in range(3)]
@@ -632,6 +633,7 @@ def test_a_kill_while_a_new_bank_is_built_leaves_none_or_all(source: Path, tmp_p
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.no_cover
 def test_a_kill_while_things_come_in_leaves_none_or_all(
     source: Path, make_bank: MakeBank, tmp_path: Path, home: Path
 ) -> None:

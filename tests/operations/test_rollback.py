@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -302,7 +303,7 @@ def test_a_damaged_file_comes_back_as_its_good_version(bank: Path) -> None:
 
 
 def test_a_file_of_more_than_one_blob(bank: Path) -> None:
-    data = put(bank / "metrics/large.json", {"noise": [number * 7919 % 1_000_003 for number in range(700_000)]})
+    data = put(bank / "metrics/large.json", {"noise": random.Random(7).randbytes(2_300_000).hex()})
     made = saved(bank)
     assert rolled_back(bank, made.id).restored == ()
     put(bank / "metrics/large.json", {"noise": []})

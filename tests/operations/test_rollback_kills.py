@@ -64,6 +64,7 @@ KINDS: dict[str, Callable[[int], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.no_cover
 def test_it_is_all_or_nothing(path: Path, home: Path, tmp_path: Path, kind: str) -> None:
     options = KINDS[kind](mark(path))
     places = {path: tmp_path / "kept-bank", home: tmp_path / "kept-home"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -219,7 +220,7 @@ def test_a_version_that_cannot_be_had_at_all_is_named_and_stays(bank: Path) -> N
 def test_a_version_in_quarantine_and_one_of_several_blobs(bank: Path) -> None:
     path, blobs = bank / "state/state.json", bank / "metrics/large.json"
     data = put(path, {"noise": "q" * 20_000})
-    several = put(blobs, {"noise": [number * 7919 % 1_000_003 for number in range(700_000)]})
+    several = put(blobs, {"noise": random.Random(7).randbytes(2_300_000).hex()})
     backed_up(bank)
     there = end(bank)
     put(path, b'{"damaged')

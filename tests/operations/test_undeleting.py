@@ -157,6 +157,7 @@ def test_the_command_and_its_table(bank: Path, made: list[str], run: Run) -> Non
     assert done.json["trash"][0]["whole"] is True
 
 
+@pytest.mark.no_cover
 def test_killed_anywhere_everything_that_is_listed_restores(bank: Path) -> None:
     made = snapshots_of_days(bank, 4)
     forgotten(bank, keep_last=1, prune=True)

@@ -271,6 +271,7 @@ def test_somebody_has_to_say_yes(path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.no_cover
 def test_a_kill_at_any_step_leaves_the_old_format_or_the_new(path: Path, home: Path, tmp_path: Path) -> None:
     (path / "trades/late.json").write_bytes((path / "trades/trade_1.json").read_bytes())
     places = {path: tmp_path / "store/bank", home: tmp_path / "store/home"}

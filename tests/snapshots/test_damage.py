@@ -76,6 +76,7 @@ def canonical(place: Path) -> Iterator[tuple[str, bytes]]:
 
 
 @pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.no_cover
 def test_a_flip_at_every_offset(place: Path, cached: bool) -> None:
     with Repository.open(place) as repo:
         if not cached:
@@ -93,6 +94,7 @@ def test_a_flip_at_every_offset(place: Path, cached: bool) -> None:
     assert restorable(place) == ({1: OLD, 2: NEW}, False)
 
 
+@pytest.mark.no_cover
 def test_every_truncation_and_zeroed_tail(place: Path) -> None:
     for file, data in canonical(place):
         for length in range(len(data)):
@@ -102,6 +104,7 @@ def test_every_truncation_and_zeroed_tail(place: Path) -> None:
         (place / file).write_bytes(data)
 
 
+@pytest.mark.no_cover
 def test_thorough_verification_finds_every_flip_in_packs_and_documents(place: Path) -> None:
     chance = random.Random(3)
     for file, data in canonical(place):

@@ -514,6 +514,7 @@ def test_another_failure_is_told_and_harms_nothing(place: Path) -> None:
 # Crashes and others
 
 
+@pytest.mark.no_cover
 def test_killed_anywhere_everything_that_is_listed_restores(place: Path) -> None:
     with Repository.create(place, reserve=0) as repo:
         made = grown(repo, 3)
@@ -537,6 +538,7 @@ def test_killed_anywhere_everything_that_is_listed_restores(place: Path) -> None
     assert step > 30
 
 
+@pytest.mark.no_cover
 def test_killed_anywhere_while_the_trash_is_emptied(place: Path) -> None:
     with Repository.create(place, reserve=0) as repo:
         made = grown(repo, 3)

@@ -298,6 +298,7 @@ def test_an_error_at_every_call_loses_nothing(
     assert at > 20
 
 
+@pytest.mark.no_cover
 def test_a_kill_at_every_call_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at, killed = 1, True
     while killed:

@@ -153,6 +153,7 @@ def test_a_large_directory_comes_back(repo: Repository) -> None:
     assert read_back(repo, document) == contents
 
 
+@pytest.mark.no_cover
 def test_killed_anywhere_everything_that_is_listed_restores(tmp_path: Path) -> None:
     place, work = tmp_path / "repo", tmp_path / "work"
     with Repository.create(place, reserve=0) as repo:
