@@ -73,7 +73,7 @@ class MakeBank(Protocol):
 
 
 @pytest.fixture(autouse=True)
-def home(stays_put: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(stays_put: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: ARG001 - before monkeypatch
     """The state home of this test; nothing of the machine's own settings counts."""
     for name in [name for name in os.environ if name.startswith("MEMORYBANK_")]:
         monkeypatch.delenv(name)
