@@ -164,34 +164,38 @@ class Explorer:
                     continue
                 seen.add(key)
                 outcome.states += 1
-                self._check(state, outcome)
+                self._check(state, outcome, seen)
                 if len(outcome.violations) >= most or outcome.states >= limit:
                     break
         return outcome
 
-    def _check(self, state: State, outcome: Outcome) -> None:
+    def _check(self, state: State, outcome: Outcome, seen: set[bytes]) -> None:
         derived = outcome.states % OLD_DERIVED == 0
         try:
             self.lab.put(state.tree, derived)
             if outcome.states % DEEP == 0:
                 with recording(self.lab.place) as recorder:
                     self.scenario.recover(self.lab, state.said)
-                self._crash_again(state, recorder.disk, recorder.events, outcome)
+                self._crash_again(state, recorder.disk, recorder.events, outcome, seen)
                 self.lab.put(state.tree, derived)
             self._recovered(state.said, outcome.states)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong is what is looked for
             outcome.violations.append(Violation(state, error, 0))
 
-    def _crash_again(self, state: State, disk: Disk, events: Sequence[Event], outcome: Outcome) -> None:
+    def _crash_again(
+        self, state: State, disk: Disk, events: Sequence[Event], outcome: Outcome, seen: set[bytes]
+    ) -> None:
         chance = random.Random(self.seed + outcome.states)
-        found = list({one.key: one for one in states(disk, events, chance, 1)}.values())
+        after = (one._replace(said=state.said) for one in states(disk, events, chance, 1))
+        found = list({one.key: one for one in after if one.key not in seen}.values())
         for again in chance.sample(found, min(DEEP_STATES, len(found))):
+            seen.add(again.key)
             outcome.states += 1
             try:
                 self.lab.put(again.tree, derived=False)
                 self._recovered(state.said, outcome.states)
             except Exception as error:  # noqa: BLE001
-                outcome.violations.append(Violation(again._replace(said=state.said), error, 1))
+                outcome.violations.append(Violation(again, error, 1))
                 return
 
     def _recovered(self, said: Sequence[str], number: int) -> None:
