@@ -10,22 +10,53 @@ TYPE_CHECKING = False  # importing typing for it would cost half as much as star
 if TYPE_CHECKING:
     from typing import Any
 
-    from memorybank_cli.bank.bank import Bank
-    from memorybank_cli.base.context import Context
-    from memorybank_cli.base.errors import MemorybankError
-    from memorybank_cli.base.records import Finding, Progress
-    from memorybank_cli.operations.opening import open_bank
+    from memorybank_cli.base.errors import (
+        AccountDamaged,
+        AccountNotFound,
+        BankNotFound,
+        Locked,
+        MemorybankError,
+        OperationFailed,
+        UsageError,
+    )
+    from memorybank_cli.operations.contexts import HistoryContext, RefreshReport
+    from memorybank_cli.operations.messages import AddedMessages
+    from memorybank_cli.operations.python_api import Account, Bank, StoredMessage, open_bank
 
 __version__ = "0.1.0"
-__all__ = ("Bank", "Context", "Finding", "MemorybankError", "Progress", "__version__", "open_bank")
+__all__ = (
+    "Account",
+    "AccountDamaged",
+    "AccountNotFound",
+    "AddedMessages",
+    "Bank",
+    "BankNotFound",
+    "HistoryContext",
+    "Locked",
+    "MemorybankError",
+    "OperationFailed",
+    "RefreshReport",
+    "StoredMessage",
+    "UsageError",
+    "__version__",
+    "open_bank",
+)
 
 _HOMES = {
-    "Bank": "bank.bank",
-    "Context": "base.context",
-    "Finding": "base.records",
+    "Account": "operations.python_api",
+    "AccountDamaged": "base.errors",
+    "AccountNotFound": "base.errors",
+    "AddedMessages": "operations.messages",
+    "Bank": "operations.python_api",
+    "BankNotFound": "base.errors",
+    "HistoryContext": "operations.contexts",
+    "Locked": "base.errors",
     "MemorybankError": "base.errors",
-    "Progress": "base.records",
-    "open_bank": "operations.opening",
+    "OperationFailed": "base.errors",
+    "RefreshReport": "operations.contexts",
+    "StoredMessage": "operations.python_api",
+    "UsageError": "base.errors",
+    "open_bank": "operations.python_api",
 }
 
 

@@ -79,6 +79,9 @@ def home(stays_put: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         monkeypatch.delenv(name)
     path = tmp_path / "state-home"
     monkeypatch.setenv("MEMORYBANK_STATE_HOME", str(path))
+    # The tests of contexts switch them on: when one is refreshed depends on how often a bank is closed.
+    monkeypatch.setenv("MEMORYBANK_CONTEXT_MESSAGES", "0")
+    monkeypatch.setenv("MEMORYBANK_CONTEXT_HOURS", "0")
     monkeypatch.setattr("tempfile.tempdir", None)
     os.umask(0o077)
     return path

@@ -4,6 +4,7 @@ A block that begins with ```` ```console ```` holds commands, each in a line wit
 continue it), and below each what it prints. The blocks of a page are run by one bash, in a directory of their own that
 holds what `<!-- fixture: NAME -->` lines of the page ask for; see `samples`. `...` stands for any part of a line, and
 a line of it for any lines. Ids, times, digests, sizes and the widths of gaps are compared as if they were all the same.
+A block of Python whose first line is a comment with a file's name is put there, for the commands that follow it.
 
 `python -m tests.test_docs [PAGE]...` puts what is printed now where a page says something else; look what it changed.
 """
@@ -31,6 +32,7 @@ LANGUAGES = {"console", "json", "python", "text", "yaml"}
 MARK = "-- the command above has ended"
 _FIXTURE = re.compile(r"<!-- fixture: ([a-z-]+) -->")
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r"# (\w+\.py)\n")
 _LINK = re.compile(r"(?<!!)\[[^\]\n]+\]\(([^)\s]+)\)")
 _ALIKE = [
     (re.compile(r"\b\d{8}T\d{6}Z-[0-9a-f]{8}\b"), "SNAPSHOT"),
@@ -64,7 +66,12 @@ def blocks(page: Path, language: str) -> Iterator[tuple[int, str]]:
 def steps(page: Path) -> list[Step]:
     """The commands of a page, in order."""
     listed: list[Step] = []
-    for start, block in blocks(page, "console"):
+    python = dict(blocks(page, "python"))
+    for start, block in sorted([*blocks(page, "console"), *python.items()]):
+        if start in python:
+            if name := _FILE.match(block):
+                listed.append(Step(start, f"cat > {name[1]} << 'END OF FILE'\n{block}END OF FILE", []))
+            continue
         assert block.startswith("$ "), f"{page}:{start}: a console block begins with a command"
         for number, line in enumerate(block.splitlines(), start):
             if line.startswith("$ "):
@@ -85,7 +92,9 @@ def outputs(page: Path, place: Path) -> list[list[str]]:
     work.mkdir()
     programs.mkdir()
     (programs / "memorybank").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m memorybank_cli "$@"\n')
-    (programs / "memorybank").chmod(0o755)
+    (programs / "python3").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    for program in programs.iterdir():
+        program.chmod(0o755)
     for name in _FIXTURE.findall(page.read_text()):
         samples.SAMPLES[name](work)
     script = "".join(f"{step.command}\nprintf '\\n%s\\n' '{MARK}'\n" for step in steps(page))
@@ -227,6 +236,8 @@ def rewritten(page: Path, place: Path) -> str:
     found = iter(zip(steps(page), outputs(page, place), strict=True))
 
     def block(old: re.Match[str]) -> str:
+        if old[1] == "python" and _FILE.match(old[2]):
+            next(found)
         if old[1] != "console":
             return old[0]
         lines: list[str] = []

@@ -5,18 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from memorybank_cli.accounts.history import History
 from memorybank_cli.accounts.identities import Identities
-from memorybank_cli.accounts.recorded import record_of
+from memorybank_cli.accounts.lateness import flagged
+from memorybank_cli.accounts.recorded import RENDERED, record_of
 from memorybank_cli.accounts.replay import CREATED, STORED
 from memorybank_cli.accounts.segments import index_text, parse_index
-from memorybank_cli.accounts.sources import renderings
+from memorybank_cli.accounts.sources import read_history, renderings
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.following import Told
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.layout import account_of, place
 from memorybank_cli.bank.rendering import Rendering
 from memorybank_cli.base import digests
 from memorybank_cli.base.errors import AccountDamaged
-from memorybank_cli.base.exact_json import FlawedJSON, loads
+from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
+
+HARMLESS = frozenset({STORED, CREATED, RENDERED, "checkpoint", "snapshot.created", "finding.opened", "journal.cut"})
+"""Operations that change no account but by storing messages."""
+CAUGHT_UP = 1_024
+"""At so many lines of the journal the table of identities learns of what was stored since."""
+
+
+class Known:
+    """What is kept in memory of one account, up to the end of the journal."""
+
+    def __init__(self, history: History) -> None:
+        self.total, self.newest, self.capacity = history.total, history.newest_time, history.capacity
 
 
 class AccountApplier:
@@ -26,6 +41,7 @@ class AccountApplier:
 
     def __init__(self) -> None:
         self._identities: Identities | None = None
+        self._known: dict[str, Known] = {}
 
     def admit(self, bank: Bank, entries: list[Entry]) -> list[Entry]:
         """Leave out messages that the account holds already, or that were admitted under this hold of the lock."""
@@ -35,16 +51,52 @@ class AccountApplier:
                 places.setdefault(str(entry.fields["account"]), []).append(index)
         twice: set[int] = set()
         for account, indexes in places.items():
-            ids = [str(entries[index].fields["record"]) for index in indexes]
-            fresh = self._known(bank).fresh(account, ids)
-            twice.update(index for index, new in zip(indexes, fresh, strict=True) if not new)
+            twice.update(self._twice(bank, account, [(index, entries[index]) for index in indexes]))
+            kept = [index for index in indexes if index not in twice]
+            if kept:
+                late = flagged(self.known(bank, account).newest, [entries[index] for index in kept])
+                for index, entry in zip(kept, late, strict=True):
+                    entries[index] = entry
         return [entry for index, entry in enumerate(entries) if index not in twice] if twice else entries
 
-    def _known(self, bank: Bank) -> Identities:
+    def _twice(self, bank: Bank, account: str, entries: list[tuple[int, Entry]]) -> Iterator[int]:
+        asked = [(index, str(entry.fields["record"])) for index, entry in entries if not entry.is_new]
+        if asked:
+            fresh = self.identities(bank).fresh(account, [record for _, record in asked])
+            yield from (index for (index, _), new in zip(asked, fresh, strict=True) if not new)
+
+    def identities(self, bank: Bank) -> Identities:
+        """Which messages the accounts hold."""
         if self._identities is None:
             self._identities = Identities(bank)
             bank.resources.callback(self._identities.close)
         return self._identities
+
+    def known(self, bank: Bank, account: str) -> Known:
+        """What is known of an account; its history is read once. The lock is held. Raises AccountDamaged."""
+        if account not in self._known:
+            self._known[account] = Known(read_history(bank, account))
+        return self._known[account]
+
+    def heard(self, bank: Bank, told: list[Told]) -> None:
+        """Lines were appended: the next message need not ask for them."""
+        for one in told:
+            if one.op == STORED and one.kind == "message":
+                if (known := self._known.get(one.account)) is not None:
+                    known.total += 1
+                    known.newest = max(known.newest, one.time)
+            elif one.op not in HARMLESS:
+                self._known.clear()
+        if self._identities is not None:
+            self._identities.heard(told)
+        elif told and told[0].seq // CAUGHT_UP != (told[-1].seq + 1) // CAUGHT_UP:
+            self.identities(bank).catch_up()
+
+    def lost(self) -> None:
+        """Lines passed that nobody told."""
+        self._known.clear()
+        if self._identities is not None:
+            self._identities.lost()
 
     def render(self, bank: Bank, account: str, upto: int) -> Iterator[Rendering | dict[str, Any]]:
         """The account's files as of journal line `upto`: of the sealed part what is new, then what to remember of it.
@@ -79,7 +131,7 @@ class AccountApplier:
             return False
         for one in renderings(bank, account, min(seq, bank.end.seq)):
             if isinstance(one, Rendering) and one.path == path:
-                return one.data == data or (kind == "history_index" and _begins(account, one.data, data))
+                return one.data == data or (kind in _EARLIER and _EARLIER[kind](account, one.data, data))
         return False
 
 
@@ -87,3 +139,18 @@ def _begins(account: str, whole: bytes, part: bytes) -> bool:
     """Whether one index is another one at an earlier seal."""
     listed = parse_index(part)
     return parse_index(whole)[: len(listed)] == listed and index_text(account, listed) == part
+
+
+def _differs_in_status(_account: str, later: bytes, earlier: bytes) -> bool:
+    """Whether an account's file is another one, which names no line, when other tiers were active."""
+    now, then = loads(later), loads(earlier)
+    return bool(now | {"memory_status": then["memory_status"]} == then) and dumps(then, indent=True) + b"\n" == earlier
+
+
+_EARLIER = {"history_index": _begins, "account": _differs_in_status}
+"""What a file may be of an earlier rendering that the journal does not tell of either."""
+
+
+def applier_of(bank: Bank) -> AccountApplier:
+    """The applier that takes part in what is written into a bank."""
+    return next(one for one in bank.appliers if isinstance(one, AccountApplier))

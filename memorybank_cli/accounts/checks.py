@@ -1,4 +1,4 @@
-"""MB114: where an account's head, index and segments are what was recorded, and yet do not fit each other."""
+"""MB114, MB116: where an account's files are what was recorded, and yet do not fit each other, or tell of a loss."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from memorybank_cli.accounts.segments import Segment, parse_index
+from memorybank_cli.accounts.tiers import FAILING
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.layout import account_file, account_section, history_index, history_segment
 from memorybank_cli.bank.rows import Row
@@ -15,7 +16,9 @@ from memorybank_cli.base.records import Finding
 
 
 def broken(bank: Bank, account: str) -> Iterator[Finding]:
-    """What does not fit in an account's history, by the digests that the catalog saw; segments are not read.
+    """What does not fit in an account's history, by the digests that the catalog saw, and whether messages were lost.
+
+    Segments are not read.
 
     Files that are damaged, gone or not what was recorded are the business of their own rules.
     """
@@ -32,6 +35,9 @@ def broken(bank: Bank, account: str) -> Iterator[Finding]:
         total, digest, first = int(value["total"]), value["index"], int(value["first"])
     except (FlawedJSON, KeyError, TypeError, ValueError):
         return  # its own schema says that
+    if isinstance(value.get("status"), dict) and value["status"].get("status") == FAILING:
+        hint = f"memorybank rollback --account {account} for an older whole state, or memorybank accept {path}"
+        yield Finding("MB116", "it was begun anew: messages are lost, and the journal says how many", path, hint)
     sealed = total - len(positions)
     if positions != list(range(sealed + 1, total + 1)) or sealed < 0 or first != (sealed + 1 if positions else 0):
         yield _finding(path, f"the messages in it are not {sealed + 1} to {total}, one after the other")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from memorybank_cli.accounts import replay
-from memorybank_cli.accounts.history import History, Message
+from memorybank_cli.accounts.history import Capacity, History, Message, capacity_of
 from memorybank_cli.accounts.shelf import FileShelf
+from memorybank_cli.accounts.tiers import FAILING
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.layout import account_file
 from memorybank_cli.base import digests
@@ -24,6 +25,7 @@ def parsed(shelf: FileShelf, whole: bytes) -> History:
         for message in messages:
             _take(history, message, renumber=digest is None)
         history.seq, history.last_update = int(value["seq"]), str(value["status"]["last_update"])
+        history.failing = value["status"].get("status") == FAILING
     except (FlawedJSON, KeyError, TypeError, ValueError, AttributeError):
         raise replay.not_whole(shelf.account) from None
     return history
@@ -38,15 +40,32 @@ def _take(history: History, message: Message, renumber: bool) -> None:
     history.add(message, 0, "", known_line=False)
 
 
-def created_at(bank: Bank, account: str) -> str:
-    """When the account was made, by the files that say so and are what was recorded. Raises AccountDamaged."""
+def describe(bank: Bank, history: History) -> None:
+    """Have a history know when its account was made, and the sizes of its windows. Raises AccountDamaged.
+
+    By the files that say so and are what was recorded; sizes also by the journal.
+    """
     for kind in ("account", "history_context"):
-        path = account_file(account, kind)
+        path = account_file(history.account, kind)
         data, expected = bank.root.content(path), bank.catalog.row(path).expected
         if data is None or not (bank.is_empty if expected is None else digests.of(data) == expected.sha):
             continue
-        try:
-            return str(loads(data)["created_at"])
-        except (FlawedJSON, KeyError, TypeError):
-            continue
-    raise replay.not_whole(account)
+        if found := described(data):
+            made, capacity = found
+            if capacity is None:
+                capacity = replay.configured(bank, history.account, bank.end.seq)
+            history.describe(made, capacity)
+            return
+    raise replay.not_whole(history.account)
+
+
+def described(data: bytes) -> tuple[str, Capacity | None] | None:
+    """When an account was made, and the sizes of its windows where they are said, by one of its files."""
+    try:
+        value = loads(data)
+        made, sizes = str(value["created_at"]), value.get("capacity")
+    except (FlawedJSON, KeyError, TypeError, AttributeError):
+        return None
+    if not isinstance(sizes, dict):
+        return made, None
+    return made, capacity_of([sizes.get(name) for name in Capacity._fields])

@@ -10,19 +10,26 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 
-from memorybank_cli.accounts.recorded import RENDERED
-from memorybank_cli.accounts.replay import STORED
+from memorybank_cli.accounts.recorded import ARCHIVED, RENDERED
+from memorybank_cli.accounts.replay import CREATED, STORED
 from memorybank_cli.accounts.sources import read_history
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.chain import GAP
+from memorybank_cli.bank.following import Told
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.base import files
 
 NAME = f"{layout.PRIVATE}/index.sqlite"
 AT_ONCE = 10_000
+AT_MOST = 4_096
+"""So many identities wait in memory: neighbours in time are none in the table, and many of them share a page."""
+FEW = 200
+PLAIN = frozenset({STORED, CREATED, RENDERED, "checkpoint", "snapshot.created", "journal.cut"})
+"""Operations after which the table is right but for the messages stored."""
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, seq INTEGER, hash TEXT) WITHOUT ROWID;
 CREATE TABLE accounts (account TEXT PRIMARY KEY, number INTEGER) WITHOUT ROWID;
@@ -46,6 +53,12 @@ class Identities:
         self._key = bytes.fromhex(str(bank.document["identity_key"]))[:64]
         self._db = self._opened()
         self._admitted_in = 0
+        self._held: set[tuple[int, bytes]] = set()
+        self._is_held = False
+        self._upto: int | None = None
+        """Up to which line the table and what is in memory know all together; None where nobody knows."""
+        self._recent: dict[str, set[str]] = {}
+        self._waiting = 0
 
     def close(self) -> None:
         """Give the database back."""
@@ -62,6 +75,7 @@ class Identities:
             except sqlite3.DatabaseError:
                 self._db.close()
                 self._db = instead()
+                self._upto, self._is_held = None, False
         return self._fresh(account, ids)
 
     def _fresh(self, account: str, ids: Sequence[str]) -> list[bool]:
@@ -70,45 +84,110 @@ class Identities:
         if number is None:
             number = self._take_up(account)
         found: list[bool] = []
+        if len(ids) <= FEW:
+            return self._few(account, number, ids)
         with self._writing("DEFERRED"):
             for start in range(0, len(ids), AT_ONCE):
-                found += self._admitted(number, [self._identity(one) for one in ids[start : start + AT_ONCE]])
+                found += self._admitted(account, number, ids[start : start + AT_ONCE])
         return found
 
-    def _admitted(self, number: int, keys: list[bytes]) -> list[bool]:
-        known = self._known("known", number, keys) | self._known("temp.admitted", number, keys)
+    def _few(self, account: str, number: int, ids: Sequence[str]) -> list[bool]:
+        recent, held = self._recent.get(account, set()), self._held
+        keys = {one: self._identity(one) for one in ids if one not in recent}
+        known = self._find("known", number, list(keys.values())) if keys else set()
+        if self._is_held:
+            known |= self._find("temp.admitted", number, list(keys.values()))
+        found: list[bool] = []
+        for one in ids:
+            new = one in keys and keys[one] not in known and (number, keys[one]) not in held
+            found.append(new)
+            if new:
+                held.add((number, keys[one]))
+        return found
+
+    def _admitted(self, account: str, number: int, ids: Sequence[str]) -> list[bool]:
+        keys = [self._identity(one) for one in ids]
+        known = self._find("known", number, keys) | self._find("temp.admitted", number, keys)
+        known |= {self._identity(one) for one in self._recent.get(account, ())}
+        known |= {key for place, key in self._held if place == number}
         found: list[bool] = []
         for key in keys:
             found.append(key not in known)
             known.add(key)
         rows = ((number, key) for key in sorted(set(keys)))
         self._db.executemany("INSERT OR IGNORE INTO temp.admitted VALUES (?,?)", rows)
+        self._is_held = True
         return found
 
     def _identity(self, one: str) -> bytes:
         return blake2b(one.encode(), digest_size=16, key=self._key).digest()
 
-    def _known(self, table: str, number: int, keys: list[bytes]) -> set[bytes]:
+    def _find(self, table: str, number: int, keys: list[bytes]) -> set[bytes]:
         marks = ",".join("?" * len(keys))
         query = f"SELECT identity FROM {table} WHERE number=? AND identity IN ({marks})"  # noqa: S608 - our own names
         return {row[0] for row in self._db.execute(query, (number, *keys))}
 
     # Catching up with the journal
 
-    def _catch_up(self) -> None:
-        end = self.bank.end
-        if self._admitted_in != self.bank.holding:  # what an earlier holder of the lock did not write is not there
-            self._db.execute("DELETE FROM temp.admitted")
-            self._admitted_in = self.bank.holding
-        seq, digest = self._db.execute("SELECT seq,hash FROM meta WHERE name='upto'").fetchone() or (0, "")
-        if (seq, digest) == (end.seq, end.hash):
+    def catch_up(self) -> None:
+        """Learn of all that was stored, so that the journal need not be read far back later. The lock is held."""
+        with suppress(sqlite3.DatabaseError):  # whoever asks finds out what is wrong
+            self._catch_up()
+
+    def heard(self, told: Sequence[Told]) -> None:
+        """Lines were appended right after those told before: they are kept in memory for a while."""
+        if self._upto is None or not told:
             return
+        if told[0].seq != self._upto + 1 or not all(one.op in PLAIN for one in told):
+            self._upto = None
+            return
+        self._upto = told[-1].seq
+        for one in told:
+            if one.op == STORED and one.kind == "message":
+                self._recent.setdefault(one.account, set()).add(one.record)
+                self._waiting += 1
+        if self._waiting >= AT_MOST:
+            try:
+                self._write_recent()
+            except sqlite3.DatabaseError:
+                self._upto = None  # whoever asks next finds out what is wrong
+
+    def lost(self) -> None:
+        """Lines passed that nobody told."""
+        self._upto = None
+
+    def _write_recent(self) -> None:
+        end = self.bank.end
         with self._writing():
-            if not self._follows(int(seq), digest):
-                self._let_go_of_all()
-            else:
-                self._take_over(int(seq), end.seq)
+            numbers = dict(self._db.execute("SELECT account,number FROM accounts"))
+            rows = [
+                (numbers[account], self._identity(one))
+                for account, ids in self._recent.items()
+                if account in numbers
+                for one in ids
+            ]
+            self._insert(rows)
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('upto',?,?)", (end.seq, end.hash))
+        self._recent, self._waiting = {}, 0
+
+    def _catch_up(self) -> None:
+        if self._admitted_in != self.bank.holding:  # what an earlier holder of the lock did not write is not there
+            if self._is_held:
+                self._db.execute("DELETE FROM temp.admitted")
+            self._admitted_in, self._is_held = self.bank.holding, False
+            self._held.clear()
+        end = self.bank.end
+        if self._upto == end.seq:
+            return
+        seq, digest = self._db.execute("SELECT seq,hash FROM meta WHERE name='upto'").fetchone() or (0, "")
+        if (seq, digest) != (end.seq, end.hash):
+            with self._writing():
+                if not self._follows(int(seq), digest):
+                    self._let_go_of_all()
+                else:
+                    self._take_over(int(seq), end.seq)
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('upto',?,?)", (end.seq, end.hash))
+        self._upto, self._recent, self._waiting = end.seq, {}, 0
 
     def _follows(self, seq: int, digest: str) -> bool:
         """Whether the line up to which the table goes is the one that the journal has there."""
@@ -126,7 +205,11 @@ class Identities:
                 rows.append((number, self._identity(str(line.core.get("record")))))
                 if len(rows) >= AT_ONCE:
                     self._insert(rows)
-            elif "files" in line.core and line.op != RENDERED:
+            elif line.op == GAP:  # lines were lost; what they stored may stand in files
+                rows.clear()
+                numbers.clear()
+                self._let_go_of_all()
+            elif "files" in line.core and line.op != RENDERED and line.core.get("reason") != ARCHIVED:
                 self._insert(rows)
                 for account in _changed(line):
                     self._let_go(numbers.pop(account, None))
@@ -196,7 +279,7 @@ class Identities:
 
 
 def _connect(where: str) -> sqlite3.Connection:
-    db = sqlite3.connect(where, timeout=10, isolation_level=None)
+    db = sqlite3.connect(where, timeout=10, isolation_level=None, check_same_thread=False)
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=NORMAL")
     if not db.execute("PRAGMA schema_version").fetchone()[0]:

@@ -57,7 +57,8 @@ def parse(value: Any, where: str) -> Message:
     metadata = value.get("metadata", {})
     if not isinstance(metadata, dict):
         raise UsageError(f"{where}: 'metadata' must be an object")
-    unknown = {name: item for name, item in value.items() if name not in _KNOWN and name not in ("type", "seq")}
+    told = {"type", "seq", *(("late",) if value.get("late") is True else ())}  # what a list of messages says of them
+    unknown = {name: item for name, item in value.items() if name not in _KNOWN and name not in told}
     return checked(Message(**texts, metadata={**unknown, **metadata}), where)
 
 

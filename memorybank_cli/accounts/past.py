@@ -18,10 +18,12 @@ from memorybank_cli.accounts.shelf import FileShelf, Find, nowhere
 from memorybank_cli.accounts.sources import WHOLE, Way, followed, read_history
 from memorybank_cli.accounts.tiers import render, sealed
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.forgetting import REASON as FORGET
+from memorybank_cli.bank.forgetting import Forgotten
+from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.layout import account_file, history_index, history_segment
 from memorybank_cli.bank.rendering import Rendering
 from memorybank_cli.base.errors import AccountDamaged
-from memorybank_cli.base.exact_json import FlawedJSON, loads
 
 Make = Callable[[], Iterator[Rendering]]
 """Gives every file of an account, the head after the segments; each call goes through all of it again."""
@@ -41,8 +43,8 @@ def existed(bank: Bank, account: str, seq: int) -> bool:
     if record_of(bank, account, seq) is not None:
         return True
     course = replay.course_of(bank, account, seq)
-    lines = replay.lines_about(bank, account, 0, seq)
-    return course is not None and any(line.op == replay.CREATED and line.seq in course for line in lines)
+    lines = replay.lines_about(bank, course.names, 0, seq) if course else ()
+    return course is not None and any(line.op == replay.CREATED and line in course for line in lines)
 
 
 def ways(bank: Bank, account: str, seq: int, versions: Heads, find: Find) -> Iterator[Past]:
@@ -77,17 +79,30 @@ def edited(bank: Bank, account: str, edit: Edit) -> Make:
     return from_journal
 
 
+def edited_once(bank: Bank, account: str, edit: Edit) -> Iterator[Rendering]:
+    """What `edited` gives, in one pass after the proof: the lock is held, so nothing comes between."""
+    try:
+        for _ in followed(_from_journal(bank, account, bank.end.seq), seals=True):
+            pass
+    except AccountDamaged:
+        yield from _edited_files(bank, account, edit)
+    else:
+        yield from _complete(_from_journal(bank, account, bank.end.seq, edit), bank, nowhere)
+
+
 def _edited_files(bank: Bank, account: str, edit: Edit) -> Iterator[Rendering]:
     """The same by the account's files, of whose messages the journal stored only the later ones."""
     course, history = replay.course_of(bank, account, bank.end.seq), read_history(bank, account, indexed=True)
     if course is None:
         raise replay.not_whole(account)
-    stored = [line for line in replay.lines_about(bank, account, 0, bank.end.seq) if replay.is_message(line)]
-    lines = [line.seq for line in stored if line.seq in course]
+    stored = [line for line in replay.lines_about(bank, course.names, 0, bank.end.seq) if replay.is_message(line)]
+    lines = [line.seq for line in stored if line in course]
     taken = [line for line in stored if line.seq in edit.taken]
     times = {line.seq: str(line.core["ts"]) for line in stored}
     first = history.total - len(lines)
     fresh = History(account, history.created_at, FileShelf(bank, account))
+    fresh.upto = bank.end.seq
+    fresh.capacity = history.capacity
 
     def merged() -> Iterator[Rendering]:
         for number, message in enumerate(history.messages):
@@ -95,7 +110,7 @@ def _edited_files(bank: Bank, account: str, edit: Edit) -> Iterator[Rendering]:
             while taken and taken[0].seq < seq:
                 replay.follow(fresh, taken.pop(0))
                 yield from sealed(fresh)
-            if seq not in edit.dropped:
+            if seq not in edit.dropped and message["id"] not in edit.without:
                 moment = times.get(seq, history.last_update)
                 fresh.add(_plain(message), seq or history.seq, moment, known_line=bool(seq))
                 yield from sealed(fresh)
@@ -114,6 +129,12 @@ def _plain(message: Message) -> Message:
 def _from_journal(bank: Bank, account: str, seq: int, edit: Edit | None = None) -> Way:
     record = record_of(bank, account, seq) if edit is None else None
     proof = (record.after, record.sha) if record is not None and record.proves else None
+    gone = Forgotten(bank) if edit is None else None
+    if gone is not None and gone.since(_names(bank, account, seq), seq):
+        if gone.is_whole_since((account,), seq):
+            raise replay.not_whole(account)
+        replay.check_unbroken(bank, account, seq)
+        proof = None  # the head had what was forgotten since
     history = History(account, shelf=FileShelf(bank, account))
     history.sealed_line = 0
     return Way(history, replay.whole(bank, account, seq, edit), proof, seals=True)
@@ -122,17 +143,17 @@ def _from_journal(bank: Bank, account: str, seq: int, edit: Edit | None = None) 
 def _complete(way: Way, bank: Bank, find: Find, begun: Iterable[Rendering] = ()) -> Iterator[Rendering]:
     """Every file of the history that a way leads to; `begun` gives what is sealed before."""
     history, given = way.history, set()
+    shelf = FileShelf(bank, history.account, find)
     for one in chain(begun, followed(way, seals=True), _finished(history)):
         given.add(one.path)
-        yield one
+        yield shelf.stored(one)
     index = history_index(history.account)
     if history.segments and index not in given:
         yield Rendering(index, "history_index", index_text(history.account, history.segments))
-    shelf = FileShelf(bank, history.account, find)
     for segment in history.segments:
         path = history_segment(history.account, segment.first)
         if path not in given:
-            yield Rendering(path, "history_segment", shelf.data(segment) or shelf.again(segment))
+            yield shelf.stored(Rendering(path, "history_segment", shelf.data(segment) or shelf.again(segment)))
 
 
 def _finished(history: History) -> Iterator[Rendering]:
@@ -143,21 +164,25 @@ def _finished(history: History) -> Iterator[Rendering]:
 
 def _from_head(bank: Bank, account: str, seq: int, data: bytes, shown: int, find: Find) -> Iterator[Rendering]:
     """A version of the head, with the lines that came between it and `seq` added or taken off."""
-    between = list(replay.lines_about(bank, account, min(shown, seq), max(shown, seq)))
-    if any(line.op == replay.RESTORED for line in between):
+    gone = Forgotten(bank)
+    between = [line for line in replay.lines_about(bank, account, min(shown, seq), max(shown, seq)) if line not in gone]
+    if gone.since((account,), shown) or any(line.op == replay.RESTORED and not _forgets(line) for line in between):
         raise replay.not_whole(account)
     history = heads.parsed(FileShelf(bank, account, find), data)
-    history.created_at = _created_at(bank, history, seq, find)
+    history.upto = seq
+    _describe(bank, history, seq, find)
     if shown <= seq:
         yield from _complete(Way(history, iter(between)), bank, find)
         return
-    count = history.total - sum(line.op != replay.CREATED for line in between)
+    count = history.total - sum(map(replay.is_message, between))
     last = None
     for line in replay.lines_about(bank, account, 0, seq):
-        last = line if replay.is_message(line) else last
+        last = last if line.op == replay.RESTORED else line
     if count < 0:
         raise replay.not_whole(account)
     shorter = History(account, history.created_at, FileShelf(bank, account, find))
+    shorter.upto = seq
+    shorter.capacity = history.capacity
 
     def cut() -> Iterator[Rendering]:
         for message in islice(history.messages, count):
@@ -169,17 +194,27 @@ def _from_head(bank: Bank, account: str, seq: int, data: bytes, shown: int, find
     yield from _complete(Way(shorter, iter(())), bank, find, cut())
 
 
-def _created_at(bank: Bank, history: History, seq: int, find: Find) -> str:
-    """When the account was made, by what its files said as of line `seq`; else the time of its first message."""
+def _forgets(line: Line) -> bool:
+    """Whether a restore only took messages out that were forgotten: no line tells of them any more."""
+    return line.core.get("reason") == FORGET and "edits" in line.core
+
+
+def _names(bank: Bank, account: str, seq: int) -> frozenset[str]:
+    course = replay.course_of(bank, account, seq)
+    return frozenset((account,)) if course is None else course.names
+
+
+def _describe(bank: Bank, history: History, seq: int, find: Find) -> None:
+    """Have a history know what the account's files said as of line `seq`; else what they say now, or its messages."""
     for kind in ("account", "history_context"):
         path = account_file(history.account, kind)
         sha, _ = recorded_at(bank, path, seq)
         data = None if sha is None else find(path, sha)
-        try:
-            return str(loads(data or b"")["created_at"])
-        except (FlawedJSON, KeyError, TypeError):
-            continue
+        if found := heads.described(data or b""):
+            made, capacity = found
+            history.describe(made, capacity or replay.configured(bank, history.account, seq))
+            return
     try:
-        return heads.created_at(bank, history.account)
+        heads.describe(bank, history)
     except AccountDamaged:
-        return next((str(message["timestamp"]) for message in history.messages), "")
+        history.created_at = next((str(message["timestamp"]) for message in history.messages), "")

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from memorybank_cli.accounts.recorded import record_of
 from memorybank_cli.accounts.segments import index_text
-from memorybank_cli.accounts.shelf import FileShelf, Find
+from memorybank_cli.accounts.shelf import FileShelf, Find, packed
 from memorybank_cli.accounts.sources import Way, followed, from_version, ways
 from memorybank_cli.accounts.tiers import render
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.layout import account_file, history_index, history_segment
+from memorybank_cli.bank.layout import account_file, history_archive, history_index, history_segment
 from memorybank_cli.bank.rendering import Rendering
 from memorybank_cli.base import digests
 from memorybank_cli.base.errors import AccountDamaged
@@ -38,7 +38,7 @@ def rebuild(bank: Bank, account: str, wanted: set[str], heads: Heads, find: Find
     `heads` gives older heads, newest first; `find` gives what is damaged of the sealed part, by digest.
     """
     record = record_of(bank, account)
-    upto = bank.end.seq if record is None else record.seq
+    upto = bank.end.seq if record is None else record.holds_from
     after = upto if record is None else record.after
     for proved in (True, False):
         for way in chain(ways(bank, account, upto, find), _from_versions(bank, account, heads, upto, find)):
@@ -74,10 +74,12 @@ def _files(bank: Bank, way: Way, wanted: set[str]) -> dict[str, bytes]:
         files[index] = index_text(history.account, history.segments)
     shelf = FileShelf(bank, history.account)
     for segment in history.segments if any("/history/" in path for path in wanted) else ():
-        path = history_segment(history.account, segment.first)
-        if path in wanted and path not in files:
-            try:
+        path, archive = history_segment(history.account, segment.first), history_archive(history.account, segment.first)
+        try:
+            if path in wanted and path not in files:
                 files[path] = shelf.again(segment)
-            except AccountDamaged:
-                continue  # the others can be had all the same
+            if archive in wanted:
+                files[archive] = packed(files.get(path) or shelf.data(segment) or shelf.again(segment))
+        except AccountDamaged:
+            continue  # the others can be had all the same
     return files

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from memorybank_cli.accounts.history import Capacity, capacity_of
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.catalog import FILE_OPS
 from memorybank_cli.bank.layout import account_file
 from memorybank_cli.base.exact_json import dumps
 
 RENDERED = "files.rendered"
+ARCHIVED = "archive"
+"""The reason of acts that give sealed segments another form; no message comes or goes."""
 
 
 class Base(NamedTuple):
@@ -19,6 +22,12 @@ class Base(NamedTuple):
     sealed: int
     digest: str
     created_at: str
+    capacity: Capacity = Capacity()
+    failing: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """As the line has it."""
+        return {**self._asdict(), "capacity": list(self.capacity)}
 
 
 class Record(NamedTuple):
@@ -33,11 +42,20 @@ class Record(NamedTuple):
     """Whether it is a rendering of ours, so that its `seq` is a line of this journal."""
     proves: bool
     """Whether a history from the journal must give this very head: not where an older program rendered it."""
+    newest_time: str | None = None
+    """The latest time that a message had then, where the line says so."""
+
+    @property
+    def holds_from(self) -> int:
+        """The line from which on the head is what was recorded."""
+        return self.after if self.rendered else self.seq
 
 
 def shown_by(bank: Bank, seq: int, account: str) -> int:
     """The line from which on the journal is to be laid over a head that line `seq` recorded."""
     core = _core(bank, seq)
+    if core.get("op") == RENDERED:
+        return int(core["upto"])
     if core.get("txn", [""])[0]:  # fields of an act of several lines stand in its first one
         core = _core(bank, seq - int(core["txn"][1]))
     shown = core.get("shown")
@@ -56,9 +74,10 @@ def record_of(bank: Bank, account: str, upto: int | None = None) -> Record | Non
     if sha is None:
         return None
     core = _core(bank, seq)
-    after = seq if core.get("op") == RENDERED else shown_by(bank, seq, account)
-    rendered = core.get("op") == RENDERED
-    return Record(sha, seq, after, _base(core.get("base")), rendered, not rendered or "base" in core)
+    after, rendered = shown_by(bank, seq, account), core.get("op") == RENDERED
+    newest = core.get("newest_time")
+    newest = newest if isinstance(newest, str) else None
+    return Record(sha, seq, after, _base(core.get("base")), rendered, not rendered or "base" in core, newest)
 
 
 def recorded_at(bank: Bank, path: str, upto: int) -> tuple[str | None, int]:
@@ -81,5 +100,9 @@ def _core(bank: Bank, seq: int) -> dict[str, Any]:
 def _base(value: Any) -> Base | None:
     if not isinstance(value, dict):
         return None
-    parts: list[Any] = [value.get(name) for name in Base._fields]
-    return Base(*parts) if [type(part) for part in parts] == [int, int, str, str] else None
+    parts: list[Any] = [value.get(name) for name in Base._fields[:4]]
+    if [type(part) for part in parts] != [int, int, str, str]:
+        return None
+    capacity = capacity_of(value.get("capacity")) or Capacity()
+    line, sealed, digest, created_at = parts
+    return Base(line, sealed, digest, created_at, capacity, value.get("failing") is True)

@@ -10,14 +10,25 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, takewhile
 
 from memorybank_cli.accounts import replay
+from memorybank_cli.accounts.contexts import State
 from memorybank_cli.accounts.history import Message
 from memorybank_cli.accounts.segments import Segment, index_text, parse_index, parse_segment, seal
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.layout import account_section, history_first, history_index, history_segment
+from memorybank_cli.bank.layout import (
+    ARCHIVED_KIND,
+    account_section,
+    history_archive,
+    history_first,
+    history_index,
+    history_segment,
+)
+from memorybank_cli.bank.rendering import Rendering
 from memorybank_cli.base import digests
 from memorybank_cli.base.errors import AccountDamaged
 from memorybank_cli.base.exact_json import dumps, loads
+from memorybank_cli.base.strict_json import HARD_SIZE
 
+ARCHIVE_LEVEL = 3  # at 12 dialogues are 9 % smaller, and the bank's lock is held many times as long
 Find = Callable[[str, str], bytes | None]
 """Gives the bytes that a path had under a digest, from wherever they are kept; None where they are not."""
 
@@ -65,8 +76,8 @@ class FileShelf:
     def _read_anew(self, count: int) -> list[Segment]:
         firsts = (history_first(f"{account_section(self.account)}/history/{name}") for name in self._names())
         found: list[Segment] = []
-        for first in takewhile(lambda first: first <= count, sorted(first for first in firsts if first)):
-            data = self.bank.root.content(history_segment(self.account, first))
+        for first in takewhile(lambda first: first <= count, sorted({first for first in firsts if first})):
+            data = self.bank.root.content(history_segment(self.account, first)) or self.archived(first)
             try:
                 found.append(parse_segment(data or b"")[0])
             except ValueError:
@@ -85,11 +96,36 @@ class FileShelf:
             data = self.data(segment)
             yield self._again(segment) if data is None else loads(data)["messages"]
 
+    def context(self, created_at: str, upto: int) -> State:
+        """The account's context as its file shows it by the journal line `upto`."""
+        from memorybank_cli.accounts.context_base import base_of
+
+        return base_of(self.bank, self.account, created_at, upto, self.find)
+
     def data(self, segment: Segment) -> bytes | None:
         """The bytes of a segment's file, None where they are not what the index says."""
-        path = history_segment(self.account, segment.first)
-        data = self.bank.root.content(path)
-        return data if data is not None and digests.of(data) == segment.sha256 else self.find(path, segment.sha256)
+        # Looked for twice: between two looks it may have been given its other form.
+        found = self._either(segment) or self._either(segment)
+        return found or self.find(history_segment(self.account, segment.first), segment.sha256)
+
+    def _either(self, segment: Segment) -> bytes | None:
+        data = self.bank.root.content(history_segment(self.account, segment.first))
+        if data is None or digests.of(data) != segment.sha256:
+            data = self.archived(segment.first)
+        return data if data is not None and digests.of(data) == segment.sha256 else None
+
+    def stored(self, one: Rendering) -> Rendering:
+        """A segment's file in the form in which the bank has it now: archived, where that is what stands there."""
+        first = history_first(one.path) if one.kind == "history_segment" else None
+        if first is None or self.archived(first) != one.data:
+            return one
+        path = history_archive(self.account, first)
+        return Rendering(path, ARCHIVED_KIND, self.bank.root.content(path) or b"")
+
+    def archived(self, first: int) -> bytes | None:
+        """The bytes of the segment that begins at a position, from its archived form; None where there is none."""
+        packed = self.bank.root.content(history_archive(self.account, first))
+        return None if packed is None else unpacked(packed)
 
     def again(self, segment: Segment) -> bytes:
         """The bytes of a segment made again from the journal. Raises AccountDamaged."""
@@ -108,3 +144,22 @@ class FileShelf:
         if len(part) == segment.length and seal(self.account, part, [dumps(one) for one in part])[0] == segment:
             return part
         raise replay.not_whole(self.account, history_segment(self.account, segment.first))
+
+
+def packed(data: bytes) -> bytes:
+    """A segment's bytes as its archived form has them."""
+    import zstandard
+
+    return zstandard.ZstdCompressor(ARCHIVE_LEVEL, write_checksum=True).compress(data)
+
+
+def unpacked(data: bytes) -> bytes | None:
+    """The bytes of a segment from its archived form, None where it is damaged."""
+    import zstandard
+
+    try:
+        if zstandard.frame_content_size(data) > HARD_SIZE:
+            return None
+        return zstandard.ZstdDecompressor().decompress(data, max_output_size=HARD_SIZE)
+    except zstandard.ZstdError:
+        return None

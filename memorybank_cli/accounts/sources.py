@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from memorybank_cli.accounts import heads, replay
 from memorybank_cli.accounts.history import History
+from memorybank_cli.accounts.outliving import goes_on_from, outliving
 from memorybank_cli.accounts.recorded import Base, Record, record_of
 from memorybank_cli.accounts.shelf import FileShelf, Find, nowhere
 from memorybank_cli.accounts.tiers import head, index_digest, render, sealed
@@ -70,7 +71,7 @@ def renderings(bank: Bank, account: str, upto: int) -> Iterator[Rendering | dict
                 if way.unrecorded:
                     yield from _unrecorded(bank, way.history)
                 yield from render(way.history)
-                yield {"base": _remembered(way.history)}
+                yield {"base": _remembered(way.history), "newest_time": way.history.newest_time}
                 return
         except AccountDamaged:
             continue
@@ -80,12 +81,15 @@ def renderings(bank: Bank, account: str, upto: int) -> Iterator[Rendering | dict
 def from_version(bank: Bank, account: str, whole: bytes, seq: int, upto: int, find: Find) -> Way:
     """A version of the head that line `seq` recorded, and what came later. Raises AccountDamaged for what is none."""
     history = heads.parsed(FileShelf(bank, account, find), whole)
+    history.upto = upto
     try:
-        history.created_at = heads.created_at(bank, account)
+        heads.describe(bank, history)
     except AccountDamaged:
         history.created_at = next(_times(history), "")
     record = record_of(bank, account)
-    proof = (record.after, record.sha) if record is not None and record.rendered and seq < record.seq <= upto else None
+    proof = (
+        (record.after, record.sha) if record is not None and record.rendered and seq < record.after <= upto else None
+    )
     why = f"from the version of journal line {seq} and the messages recorded since"
     return Way(history, replay.lines_about(bank, account, seq, upto), proof, why=why)
 
@@ -108,7 +112,8 @@ def _unrecorded(bank: Bank, history: History) -> Iterator[Rendering]:
 def _remembered(history: History) -> dict[str, Any] | None:
     if history.sealed_line is None:
         return None
-    return Base(history.sealed_line, history.sealed, history.digest, history.created_at)._asdict()
+    known = history.created_at, history.capacity, history.failing
+    return Base(history.sealed_line, history.sealed, history.digest, *known).as_dict()
 
 
 def followed(way: Way, seals: bool) -> Iterator[Rendering]:
@@ -139,43 +144,67 @@ def _prove(history: History, sha: str) -> None:
 def ways(bank: Bank, account: str, upto: int, find: Find = nowhere) -> Iterator[Way]:
     """The ways that can be tried, the cheapest first; `find` is asked for what is damaged of the sealed part."""
     makers: tuple[Callable[[], Way], ...] = (
+        lambda: _from_outliving_files(bank, account, upto, find),
         lambda: _from_files(bank, account, upto, find),
         lambda: _from_base(bank, account, upto, find),
-        lambda: _from_journal(bank, account, upto),
+        lambda: _from_journal(bank, account, upto, find),
         lambda: _from_newer_files(bank, account, upto, find),
     )
     for make in makers:
         try:
-            yield make()
+            way = make()
         except AccountDamaged:
             continue
+        way.history.upto = upto
+        yield way
+
+
+def _from_outliving_files(bank: Bank, account: str, upto: int, find: Find) -> Way:
+    """Files that tell of more than a journal which lost its end, and that begin with what it knows."""
+    if upto < bank.end.seq:
+        raise replay.not_whole(account)
+    history = outliving(bank, account, find)
+    for make in (_from_base, _from_journal):
+        try:
+            known = make(bank, account, upto, find)._replace(proof=None)
+            for _ in followed(known, known.seals):
+                pass
+        except AccountDamaged:
+            continue
+        if known.history.exists and not goes_on_from(history, known.history):
+            raise replay.not_whole(account)
+        break
+    return Way(history, iter(()), why="from the account's other files, which outlived the journal's end")
 
 
 def _from_files(bank: Bank, account: str, upto: int, find: Find) -> Way:
     """The files as they were recorded, and later lines. Tried again where another process is at work on them."""
     path = account_file(account, "whole_history")
     for _ in range(TRIES):
+        since = bank.catalog.unrendered_since(account)  # first: who renders meanwhile would take it away
         record, data = record_of(bank, account), bank.root.content(path)
         if data is None and record is None:
             break
         if data is not None and (bank.is_empty if record is None else digests.of(data) == record.sha):
             history = heads.parsed(FileShelf(bank, account, find), data)
-            if record is not None and upto < record.seq and not (record.rendered and history.seq <= upto):
+            if record is not None and upto < record.holds_from and not (record.rendered and history.seq <= upto):
                 break
-            history.created_at = record.base.created_at if record and record.base else heads.created_at(bank, account)
             if record and record.base:
+                history.describe(record.base.created_at, record.base.capacity)
                 history.sealed_line = record.base.line
-            return Way(history, _waiting(bank, account, record, upto))
+            else:
+                heads.describe(bank, history)
+            history.note_time(record.newest_time if record else None)
+            return Way(history, _waiting(bank, account, record, since, upto))
         bank.refresh()
     raise replay.not_whole(account)
 
 
-def _waiting(bank: Bank, account: str, record: Record | None, upto: int) -> Iterator[Line]:
-    """The lines that the files do not tell of. The catalog knows where they begin, and that there are none."""
-    since = bank.catalog.unrendered_since(account)
+def _waiting(bank: Bank, account: str, record: Record | None, since: int | None, upto: int) -> Iterator[Line]:
+    """The lines that the files do not tell of, from `since` on, where the catalog knows of any."""
     if record is None:
         after = 0
-    elif record.after < record.seq:
+    elif record.after < record.seq and not record.rendered:
         after = record.after
     elif since is None:
         return iter(())
@@ -187,7 +216,7 @@ def _waiting(bank: Bank, account: str, record: Record | None, upto: int) -> Iter
 def _from_base(bank: Bank, account: str, upto: int, find: Find) -> Way:
     """The sealed segments, and the journal from the last sealed message on; proved by the recorded head."""
     record = record_of(bank, account)
-    if record is None or record.base is None or upto < record.seq:
+    if record is None or record.base is None or upto < record.holds_from:
         raise replay.not_whole(account)
     base = record.base
     history = History(account, base.created_at if base.line else "", FileShelf(bank, account, find))
@@ -196,6 +225,9 @@ def _from_base(bank: Bank, account: str, upto: int, find: Find) -> Way:
         if line is None or line.seq != base.line:
             raise replay.not_whole(account)
         history.stand_on(base.sealed, base.digest, base.line)
+        history.describe(base.created_at, base.capacity)
+        history.note_time(record.newest_time)
+        history.failing = base.failing
         history.seq, history.last_update = line.seq, str(line.core["ts"])
         _ = history.segments
     else:
@@ -204,26 +236,31 @@ def _from_base(bank: Bank, account: str, upto: int, find: Find) -> Way:
     return Way(history, replay.lines_about(bank, account, base.line, upto), (record.after, record.sha), why=why)
 
 
-def _from_journal(bank: Bank, account: str, upto: int) -> Way:
+def _from_journal(bank: Bank, account: str, upto: int, find: Find) -> Way:
     """The journal from the account's beginning on; proved by the recorded head, where there is one."""
     record = record_of(bank, account)
-    history = History(account, shelf=FileShelf(bank, account))
+    history = History(account, shelf=FileShelf(bank, account, find))
     history.sealed_line = 0
     lines = replay.whole(bank, account, upto)
     first = next(lines)
-    proof = (record.after, record.sha) if record is not None and record.proves and record.seq <= upto else None
+    proof = (record.after, record.sha) if record is not None and record.proves and record.holds_from <= upto else None
     return Way(history, chain((first,), lines), proof, seals=True, why=WHOLE)
 
 
 def _from_newer_files(bank: Bank, account: str, upto: int, find: Find) -> Way:
     """Files whose rendering was not recorded any more: they must end with what the journal stored since."""
     record, data = record_of(bank, account), bank.root.content(account_file(account, "whole_history"))
-    if record is None or data is None or upto < record.seq:
+    if record is None or data is None or upto < record.holds_from:
         raise replay.not_whole(account)
     history = heads.parsed(FileShelf(bank, account, find), data)
-    since = [line.value for line in replay.lines_about(bank, account, record.after, history.seq) if line.data]
+    lines = list(replay.lines_about(bank, account, record.after, history.seq))
+    since = [line.value for line in lines if replay.is_message(line)]
+    if any(value is None for value in since):
+        raise replay.not_whole(account)
     kept = [{**one, "seq": history.total - len(since) + number} for number, one in enumerate(since, 1)]
     if not since or history.seq > upto or history.newest(len(since)) != kept:
         raise replay.not_whole(account)
-    history.created_at = heads.created_at(bank, account)
+    heads.describe(bank, history)
+    for line in filter(replay.is_summary, lines):
+        history.laid.lay(line)
     return Way(history, replay.lines_about(bank, account, history.seq, upto), unrecorded=True)

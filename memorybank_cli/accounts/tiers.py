@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from memorybank_cli.accounts.history import MID_TERM, SHORT_TERM, WINDOWS, History, Message
+from memorybank_cli.accounts import contexts
+from memorybank_cli.accounts.history import History, Message
 from memorybank_cli.accounts.segments import document, index_text
 from memorybank_cli.bank.layout import account_file, history_index, history_segment
 from memorybank_cli.bank.rendering import Rendering
 from memorybank_cli.base import digests
 from memorybank_cli.base.exact_json import dumps
 
+ACTIVE, FAILING, INITIALIZING = "active", "failing", "initializing"
+_AT_FIRST = "initialized"  # what account.json says of a tier that is still to have its first message
 TIERS = ("short_term", "mid_term", "whole_history", "history_context")
 
 
@@ -22,7 +25,7 @@ def render(history: History) -> Iterator[Rendering]:
     Raises AccountDamaged where the newest sealed messages cannot be had.
     """
     yield from sealed(history)
-    newest = history.newest(WINDOWS)
+    newest = history.newest(history.capacity.both)
     yield from index(history)
     yield head(history)
     yield from _windows(history, newest)
@@ -65,7 +68,8 @@ def head(history: History) -> Rendering:
 
 
 def _windows(history: History, newest: Sequence[Message]) -> Iterator[Rendering]:
-    for tier, messages in (("short_term", newest[-SHORT_TERM:]), ("mid_term", newest[-WINDOWS:-SHORT_TERM])):
+    short = history.capacity.short_term
+    for tier, messages in (("short_term", newest[-short:]), ("mid_term", newest[:-short])):
         fields = {
             "account_id": history.account,
             "seq": history.seq,
@@ -77,33 +81,37 @@ def _windows(history: History, newest: Sequence[Message]) -> Iterator[Rendering]
 
 
 def _context(history: History) -> Rendering:
-    fields = {
-        "account_id": history.account,
-        "seq": history.seq,
-        "status": _status(history, 0),
-        "created_at": history.created_at,
-        "summaries": [],
-    }
     path = account_file(history.account, "history_context")
-    return Rendering(path, "history_context", dumps(fields, indent=True) + b"\n")
+    data = contexts.rendered(history.account, history.created_at, history.context)
+    return Rendering(path, "history_context", data)
 
 
 def _account(history: History) -> Rendering:
-    status = dict.fromkeys(TIERS, "active" if history.total else "initialized")
-    fields = {"account_id": history.account, "created_at": history.created_at, "memory_status": status}
+    short, mid = history.capacity.sizes(history.total)
+    counts = {"short_term": short, "mid_term": mid, "whole_history": history.total}
+    states = {tier: state(history, count) for tier, count in counts.items()}
+    states["history_context"] = history.context.status
+    fields = {
+        "account_id": history.account,
+        "created_at": history.created_at,
+        "memory_status": {tier: _AT_FIRST if one == INITIALIZING else one for tier, one in states.items()},
+        "capacity": history.capacity._asdict(),
+    }
     return Rendering(account_file(history.account, "account"), "account", dumps(fields, indent=True) + b"\n")
 
 
+def state(history: History, count: int) -> str:
+    """The status of a tier that holds `count` messages: failing, initializing until it has had one, else active."""
+    if history.failing:
+        return FAILING
+    return ACTIVE if count else INITIALIZING
+
+
 def _status(history: History, count: int) -> dict[str, Any]:
+    """The status object of spec 002. A rendering is made from what was checked, so that is when it was checked."""
     return {
-        "status": "active" if history.total else "initializing",
+        "status": state(history, count),
         "last_update": history.last_update,
         "message_count": count,
         "health_check": history.last_update,
     }
-
-
-def window_sizes(total: int) -> tuple[int, int]:
-    """How many messages short_term and mid_term hold of `total`."""
-    short = min(total, SHORT_TERM)
-    return short, min(total - short, MID_TERM)

@@ -7,17 +7,16 @@ managed sections are rendered from the journal at `close`, or by whoever opens t
 
 from __future__ import annotations
 
-import errno
 import sqlite3
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from itertools import chain
 from typing import Any, Protocol
 
 from memorybank_cli.bank import layout, rendering, versions
-from memorybank_cli.bank.catalog import Catalog, is_busy
-from memorybank_cli.bank.chain import CHECKPOINT, START, Break, Position, Reading, Tail
+from memorybank_cli.bank.chain import CHECKPOINT
+from memorybank_cli.bank.following import Told
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.home import Home, user_name
 from memorybank_cli.bank.identity import (
@@ -28,14 +27,19 @@ from memorybank_cli.bank.identity import (
     read_settings,
     schema_files,
 )
-from memorybank_cli.bank.journal import CHECKPOINT_LINES, CHECKPOINT_SECONDS, Entry, Group, Journal
+from memorybank_cli.bank.journal import CUT, Entry, Group
+from memorybank_cli.bank.ledger import UNTOLD_LINES, Ledger
 from memorybank_cli.bank.measures import Aggregates
 from memorybank_cli.bank.rendering import Rendering
 from memorybank_cli.bank.schemas import Registry
-from memorybank_cli.base import clock, files, locks
+from memorybank_cli.bank.writing import Appended
+from memorybank_cli.base import files
 from memorybank_cli.base.context import Context
-from memorybank_cli.base.errors import AccountDamaged, JournalDamaged, Locked, OperationFailed, from_os_error
+from memorybank_cli.base.errors import AccountDamaged, JournalDamaged, Locked
 from memorybank_cli.base.walk import Listing, Root
+
+PATIENCE = 1.0  # seconds to wait with the line that tells of files; without it they are rendered once more
+ROUNDS = 8  # of rendering what others append meanwhile, before it is left to them
 
 
 class Applier(Protocol):
@@ -55,11 +59,17 @@ class Applier(Protocol):
     def is_rendering(self, bank: Bank, path: str, data: bytes) -> bool:
         """Whether bytes found at `path` are what this applier renders there at the journal line that they name."""
 
+    def heard(self, bank: Bank, told: list[Told]) -> None:
+        """Lines were appended, by us or by others, right after those told before. The lock is held."""
+
+    def lost(self) -> None:
+        """Lines passed that nobody told: what is kept in memory of the journal holds no longer."""
+
 
 Gate = Callable[["Bank", Entry], Entry]
 
 
-class Bank:
+class Bank(Ledger):
     """An open bank. `appliers` and `gates` come from the table of floor 4; `aside`: see `home.Home`.
 
     `writes` is the format that is written; a bank of the format before it can be read.
@@ -75,10 +85,9 @@ class Bank:
         aside: bool = False,
         writes: int = layout.FORMAT,
     ) -> None:
-        self.context, self.writes = context, writes
-        self.root = Root(path)
+        super().__init__(Root(path), context)
+        self.writes = writes
         self.appliers, self.gates = list(appliers), list(gates)
-        self.journal = Journal(self.root, "")
         try:
             self._open(document, aside)
         except BaseException:
@@ -90,14 +99,19 @@ class Bank:
         self.format = int(self.document["format"])
         self.bank_id = str(self.document["bank_id"])
         self.owner = self.root.stat("").st_uid  # type: ignore[union-attr]  # the root is open
-        self.home = Home(self.bank_id, self.owner, aside)
-        self.settings = read_settings(self.root, self.home, self.context)
+        home = Home(self.bank_id, self.owner, aside)
+        self.settings = read_settings(self.root, home, self.context)
         self.journal.actor = self.settings["actor"] or user_name()
-        self.catalog = Catalog(self.root)
-        self.tail: Tail | None = None
-        self._depth = 0
-        self.holding = 0
-        """How many times the lock was taken: what is remembered under one hold means nothing under the next."""
+        self.open_ledger(home, float(self.settings["lock_timeout"]))
+        self._is_placed = False
+        self.nudge: Callable[[], None] | None = None
+        """Called after each commit, where a thread renders; it ends before the bank does."""
+        self.another: Callable[[], Bank] | None = None
+        """Opens this bank once more, for a thread of its own, in processes that live long; `abandon` ends it."""
+        self.afterwards: dict[str, Callable[[], None]] = {}
+        """What is to be done at close, when everybody has their answer and the files are rendered, by name."""
+        self.before_close = ExitStack()
+        """What has to end before the files are rendered a last time."""
         self.resources = ExitStack()
         """What appliers opened and `close` gives back."""
 
@@ -130,85 +144,26 @@ class Bank:
         """Of files and directories that are made here: for the owner, or for the group too, which is inherited."""
         return (0o660, 0o2770) if self.document.get("group") else (files.FILE_MODE, files.DIRECTORY_MODE)
 
-    @property
-    def lock_timeout(self) -> float:
-        """Seconds to wait for another process."""
-        return float(self.settings["lock_timeout"])
-
     def close(self) -> None:
         """Render what is not rendered yet, note how far the journal was read, and give everything back."""
+        self.before_close.close()
         try:
             if not self.catalog.in_memory:
                 self.render()
+                for call in self.afterwards.values():
+                    call()
         except sqlite3.DatabaseError as error:
             self.explain(error)
         finally:
-            for one in (self.resources, self.catalog, self.home, self.root):
-                one.close()
+            self.marking.write()
+            self.abandon()
 
-    # Reading
-
-    @property
-    def end(self) -> Position:
-        """How far the journal was read."""
-        return self.catalog.position()
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is no baseline: nothing was recorded, or the journal was lost and goes on after a gap."""
-        return not self.catalog.meta("begun", False)
-
-    def breaks(self) -> list[Break]:
-        """Where the journal's chain is not proved."""
-        return self.catalog.breaks()
-
-    def refresh(self) -> None:
-        """Take over what was appended to the journal since, by us or by others. Raises Locked."""
-        try:
-            self._refresh()
-        except sqlite3.DatabaseError as error:
-            if is_busy(error):
-                raise Locked("another process keeps the catalog", path=self.root.path) from error
-            self.rebuild_catalog()
-
-    def _refresh(self) -> None:
-        mark, end = self.home.mark(), self.catalog.position()
-        if self.journal.is_behind(end):
-            self._start_over("the journal is shorter than the catalog says")
-            return
-        if not self.catalog.is_followed_by(self.journal):
-            self._start_over("the journal is not the one that the catalog was made from")
-            return
-        if mark[0] <= end.seq and not self.journal.is_ahead(end):
-            self.tail = None
-            return
-        with self.catalog.writing():
-            self.tail = self.catalog.apply(self.journal.read(self.catalog.position(), mark)).tail
-
-    def rebuild_catalog(self) -> None:
-        """Make the catalog again from the journal, under a new name."""
-        self._start_over("the catalog was damaged")
-
-    def explain(self, error: Exception) -> None:
-        """Raise what a failure of the catalog in the middle of an operation means; return for any other error."""
-        if not isinstance(error, sqlite3.DatabaseError):
-            return
-        if is_busy(error):
-            raise Locked("another process keeps the catalog", path=self.root.path) from error
-        if "full" in str(error):
-            raise from_os_error(OSError(errno.ENOSPC, "", self.root.path), "cannot write the catalog") from error
-        self.catalog.close()
-        self.catalog.db = self.catalog.replaced()
-        raise OperationFailed(
-            f"the catalog is damaged: {error}", hint="run it again: it is made again from the journal"
-        ) from error
-
-    def _start_over(self, why: str) -> None:
-        self.catalog.close()
-        self.catalog.db = self.catalog.replaced()
-        self.context.progress.note(f"{why}; the catalog is made again from the journal")
-        with self.catalog.writing():
-            self.tail = self.catalog.apply(self.journal.read(START, self.home.mark())).tail
+    def abandon(self) -> None:
+        """Give everything back and leave the rest to the next opener."""
+        self.before_close.close()
+        self.resources.close()
+        self.close_ledger()
+        self.root.close()
 
     def walk(self, path: str = "", inner: list[str] | None = None) -> Iterator[Listing]:
         """Every directory of the bank, without what the settings exclude; banks inside it are put into `inner`."""
@@ -216,35 +171,30 @@ class Bank:
 
     # Writing
 
-    @contextmanager
-    def locked(self, timeout: float | None = None) -> Iterator[None]:
-        """Hold the bank's lock, once per process however deep; what others wrote is read first."""
-        if self._depth:
-            yield
-            return
-        files.make_dirs(self.root, layout.PRIVATE)
-        with locks.hold(self.root, layout.LOCK, timeout=self.lock_timeout if timeout is None else timeout):
-            self._depth = 1
-            self.holding += 1
-            try:
-                self.refresh()
-                yield
-            finally:
-                self._depth = 0
-
     def commit(self, entries: Iterable[Entry]) -> list[Line]:
         """Acknowledge entries as one group: when this returns they are durable. The lines written, duplicates left out.
 
         Raises JournalDamaged, CopiedBank, Locked, OSError; then nothing was written.
         """
+        lines, what = self.begin(entries)
+        if what is not None:
+            self.durable(what)
+        return lines
+
+    def begin(self, entries: Iterable[Entry]) -> tuple[list[Line], Appended | None]:
+        """The first half of `commit`: the lines count once `durable` returned of what is given with them."""
         checked = [self.passed(entry) for entry in entries]
-        with self.locked():
+        with self.appending():
             self.check_writable()
             checked = self.admitted(checked)
-            lines: list[Line] = []
-            if checked:
-                self._append([checked], lines.append)
-            return [line for line in lines if line.op != CHECKPOINT]
+            if not checked:
+                return [], None
+            if len(checked) < UNTOLD_LINES:
+                lines, what = self.append(checked)
+            else:
+                lines = []
+                what = self.append_stream(checked, lines.append)
+            return [line for line in lines if line.op not in (CHECKPOINT, CUT)], what
 
     def admitted(self, entries: list[Entry]) -> list[Entry]:
         """What the appliers let through of entries; the caller holds the lock."""
@@ -256,7 +206,22 @@ class Bank:
         """`commit` for a group of any length, whose entries were admitted and pass no gate any more."""
         with self.locked():
             self.check_writable()
-            self._append([group])
+            self.durable(self.append_stream(group))
+
+    def hear(self, told: list[Told]) -> None:
+        """Let the appliers hear of lines."""
+        for applier in self.appliers:
+            applier.heard(self, told)
+
+    def committed(self) -> None:
+        """Have it rendered soon, where that is not left to `close`."""
+        if self.nudge is not None:
+            self.nudge()
+
+    def lose(self) -> None:
+        """Let the appliers know that lines passed."""
+        for applier in self.appliers:
+            applier.lost()
 
     def passed(self, entry: Entry) -> Entry:
         """An entry as the gates let it through. Raises what they raise."""
@@ -284,51 +249,11 @@ class Bank:
         broken = self.breaks()
         if broken:
             raise JournalDamaged(f"the journal is damaged after line {broken[0].after}: {broken[0].reason}")
-        former = self.home.remember_place(self.root)
-        if former:
-            self.context.progress.note(f"the bank was moved here from {former}")
-
-    def _append(self, groups: list[Group], take: Callable[[Line], object] = lambda _: None, sync: bool = True) -> None:
-        """Write groups, and take them over into the catalog line by line while they are written."""
-        end = self.end
-        if self.tail is not None:
-            groups = [[self.journal.cut(self.tail, end)], *groups]
-            self.tail = None
-        vouching = self._checkpoint(end)
-        with closing(self._taken(self.journal.write(end, [*vouching, *groups], sync), take, sync)) as stream:
-            try:
-                with self.catalog.writing():
-                    reading = self.catalog.apply(stream)
-                    if vouching:
-                        self.catalog.set_meta("checkpoint", [reading.end.seq, clock.now_ns()])
-            except sqlite3.DatabaseError:
-                for _ in stream:
-                    pass  # the journal has it all: a lost catalog never fails a write
-                self.rebuild_catalog()
-
-    def _taken(
-        self, stream: Iterator[Line | Reading], take: Callable[[Line], object], sync: bool
-    ) -> Generator[Line | Reading, None, None]:
-        for item in stream:
-            if not isinstance(item, Reading):
-                take(item)
-            elif sync:
-                self._mark(item.end)
-            yield item
-
-    def _mark(self, end: Position) -> None:
-        """Remember the durable end; the lines are acknowledged already, so a failure here is only said."""
-        try:
-            self.home.set_mark(end.seq, end.hash)
-        except OSError as error:
-            self.context.progress.note(f"the high-water mark could not be written: {(error.strerror or '').lower()}")
-
-    def _checkpoint(self, end: Position) -> list[Group]:
-        if end == START:
-            return []
-        seq, moment = self.catalog.meta("checkpoint", [0, 0])
-        due = end.seq - seq >= CHECKPOINT_LINES or clock.now_ns() - moment > CHECKPOINT_SECONDS * clock.SECOND_NS
-        return [[Entry(CHECKPOINT, {"upto": [end.seq, end.hash]})]] if due and end.seq > seq else []
+        if not self._is_placed:
+            former = self.home.remember_place(self.root)
+            self._is_placed = True
+            if former:
+                self.context.progress.note(f"the bank was moved here from {former}")
 
     def record_gap(self, fields: dict[str, Any]) -> None:
         """Start a new segment whose first line names the breaks; after it the bank can be written again."""
@@ -339,25 +264,41 @@ class Bank:
             breaks = [[one.after, one.hash] for one in broken]
             entry = Entry("journal.gap", {"seq": last + 1, "breaks": breaks, **fields})
             beyond = end._replace(segment=0, offset=0, seq=last)
-            self.tail = None
-            lines, end = self.journal.append(beyond, [[entry]])
-            self._mark(end)
-            with self.catalog.writing():
-                self.catalog.apply([*lines, Reading(end, (), None)])
+            self.start_segment(beyond, entry)
 
     # Files
 
     def render(self) -> None:
-        """Write the files of accounts that the journal knows more of; the next opener does it if it cannot be now."""
+        """Write the files of accounts that the journal knows more of; the next opener does it if it cannot be now.
+
+        Others go on appending meanwhile; what they append is rendered, too, before this gives way.
+        """
         try:
             self.refresh()
-            if not self.catalog.unrendered() or self.breaks() or self.format != self.writes:
+            self._rendered_at = self.end.seq
+            if self._is_rendered():
                 return
-            with self.locked(timeout=0 if not self._depth else None):
-                for account in self.catalog.unrendered():
-                    self._render(account)
+            with self.rendering():
+                for _ in range(ROUNDS):
+                    told = self._render_all()
+                    self.refresh()
+                    self._rendered_at = self.end.seq
+                    if not told or self._is_rendered():
+                        return
         except Locked:
             return  # the holder renders what it finds
+
+    def _is_rendered(self) -> bool:
+        return not self.catalog.unrendered() or bool(self.breaks()) or self.format != self.writes
+
+    def _render_all(self) -> bool:
+        """Whether files of an account were rendered."""
+        if self.writer.syncing.state().poisoned:  # lines whose sync failed are void: no mark and no file may count them
+            with self.appending(PATIENCE):
+                self.refresh()
+        accounts = self.catalog.unrendered()
+        self.durable(self.writer.appended(self.end))  # what is not durable may be void, and no file may tell of it
+        return sum([self._render(account) for account in accounts]) > 0
 
     def is_rendering(self, path: str) -> bool:
         """Whether what stands at `path` is a rendering of ours that the journal does not tell of yet.
@@ -371,7 +312,7 @@ class Bank:
         data = self.root.content(path)
         return data is not None and any(applier.is_rendering(self, path, data) for applier in self.appliers)
 
-    def _render(self, account: str) -> None:
+    def _render(self, account: str) -> bool:
         upto = self.end.seq
         kept: dict[str, str] = {}
         rows: list[list[Any]] = []
@@ -383,10 +324,12 @@ class Bank:
                     rows += self._put(one, kept)
         except AccountDamaged as error:
             self.context.progress.note(f"{error.message}; its files are left as they are")
-            return
+            return False
         if fields:
             fields |= {"account": account, "upto": upto, **({"kept": kept} if kept else {})}
-            self._append([[Entry("files.rendered", fields)]], sync=False)
+            with self.appending(PATIENCE):
+                self.append([Entry("files.rendered", fields)])  # not synced
+        return bool(fields)
 
     def _put(self, one: Rendering, kept: dict[str, str]) -> list[list[Any]]:
         """Put a rendering in place; its row, none where the journal says that already."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from memorybank_cli.bank import layout
-from memorybank_cli.bank.chain import GAP, START, Break, Position, Reading
+from memorybank_cli.bank.chain import CHECKPOINT, GAP, START, Break, Position, Reading
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Journal
 from memorybank_cli.bank.rows import SETTLED_NS, Content, Expected, FileRow, Known, Row, Seen
@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS files (
   PRIMARY KEY (dir, name)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS dirs (
   dir TEXT PRIMARY KEY, signature TEXT, counts TEXT, findings TEXT, facts TEXT) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS unrendered (account TEXT PRIMARY KEY, since INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS unrendered (account TEXT PRIMARY KEY, since INTEGER, last INTEGER) WITHOUT ROWID;
 """
 _PROBES = (
     "SELECT name,value FROM meta LIMIT 0",
@@ -39,7 +39,7 @@ _PROBES = (
     "SELECT s_sha,s_size,s_mtime,s_ctime,s_inode,s_mode,s_kind,s_content,s_hashed,s_records FROM files LIMIT 0",
     "SELECT s_id,s_facts FROM files LIMIT 0",
     "SELECT dir,signature,counts,findings,facts FROM dirs LIMIT 0",
-    "SELECT account,since FROM unrendered LIMIT 0",
+    "SELECT account,since,last FROM unrendered LIMIT 0",
 )
 _KNOWN = (
     "SELECT name,s_size,s_mtime,s_ctime,s_inode,s_sha,s_records,s_sha=sha AND s_content='',s_sha=sha AND s_content=''"
@@ -87,7 +87,7 @@ class Catalog:
     def _open(self, name: str) -> sqlite3.Connection:
         path = f"{layout.PRIVATE}/{name}"
         os.close(files.open_for_append(self.root, path))
-        db = sqlite3.connect(self.root.absolute(path), timeout=10, isolation_level=None)
+        db = sqlite3.connect(self.root.absolute(path), timeout=10, isolation_level=None, check_same_thread=False)
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
         if not db.execute("PRAGMA schema_version").fetchone()[0]:
@@ -106,7 +106,7 @@ class Catalog:
             return db
         except (sqlite3.DatabaseError, OSError):
             self.in_memory = True
-            db = sqlite3.connect(":memory:", isolation_level=None)
+            db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             db.executescript(_SCHEMA)
             return db
 
@@ -178,6 +178,8 @@ class Catalog:
         elif line.op == "restore.end":  # of these accounts the files tell all that counts of the lines before
             back = [(account,) for account in line.core.get("accounts", ())]
             self.db.executemany("DELETE FROM unrendered WHERE account=?", back)
+        if line.op == CHECKPOINT:
+            self.set_meta("checkpoint", [line.seq, clock.now_ns()])
         if line.op == "bank.created":
             self.set_meta("begun", True)
             self.set_meta("bound", line.core.get("bound", []))
@@ -203,9 +205,12 @@ class Catalog:
 
     def _apply_account(self, line: Line, account: str) -> None:
         if line.op == "files.rendered":
-            self.db.execute("DELETE FROM unrendered WHERE account=? AND since<=?", (account, line.core["upto"]))
+            upto = line.core["upto"]
+            self.db.execute("DELETE FROM unrendered WHERE account=? AND last<=?", (account, upto))
+            self.db.execute("UPDATE unrendered SET since=max(since,?) WHERE account=?", (upto + 1, account))
         else:
-            self.db.execute("INSERT OR IGNORE INTO unrendered VALUES (?,?)", (account, line.seq))
+            query = "INSERT INTO unrendered VALUES (?1,?2,?2) ON CONFLICT DO UPDATE SET last=excluded.last"
+            self.db.execute(query, (account, line.seq))
 
     def unrendered(self) -> list[str]:
         """Accounts of which the journal knows more than their files say."""

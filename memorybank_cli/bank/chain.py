@@ -71,6 +71,9 @@ class Segments(Protocol):
     def raw_lines(self, first: int, offset: int) -> Iterator[bytes]:
         """The bytes of a segment from `offset` on, line by line."""
 
+    def is_packed(self, first: int) -> bool:
+        """Whether a segment is closed and compressed: lines came after it."""
+
 
 HELD = 4 << 20  # bytes of a group that wait in memory until its last line is met
 VOUCHING = (CHECKPOINT, "snapshot.created", GAP)  # what stands before such a line was durable before it was written
@@ -189,7 +192,7 @@ class Reader:
         if link(self.end.hash, item.core) == item.line.hash:
             self.end = self.end._replace(seq=item.line.seq - 1)
             return True
-        if before.line is not None and link(before.line.hash, item.core) != item.line.hash:
+        if before.line is not None and (link(before.line.hash, item.core) != item.line.hash or not _begins(item.line)):
             return False
         if before.line is None:
             self.taken_on_trust = item
@@ -198,7 +201,8 @@ class Reader:
         return True
 
     def _vouched(self, trouble: list[_Item]) -> bool:
-        if self.mark[0] > self.end.seq or trouble[0].segment != trouble[-1].segment:
+        last = trouble[-1].segment
+        if self.mark[0] > self.end.seq or trouble[0].segment != last or self.journal.is_packed(last):
             return True
         return any(
             item.line is not None
@@ -212,8 +216,16 @@ class Reader:
         if self.mark[0] > self.end.seq:
             missing = f"ends at line {self.end.seq}, but line {self.mark[0]} was acknowledged"
             self._break(self.end.segment, self.end.offset, "MB121", missing)
+        elif self.end.segment and self.tail is None and self._goes_on():
+            missing = f"ends at line {self.end.seq}, but its last segment was closed, so there was another one"
+            self._break(self.end.segment, self.end.offset, "MB121", missing)
         elif self.contradicted:
             self._break(self.end.segment, self.end.offset, "MB120", f"line {self.mark[0]} is not the one acknowledged")
+
+    def _goes_on(self) -> bool:
+        """Whether the segment in which the journal ends was closed."""
+        last = max(self.journal.segments(), default=0)
+        return last == self.end.segment and self.journal.is_packed(last)
 
     def _break(self, segment: int, offset: int, rule: str, reason: str) -> None:
         key = (self.end.seq, self.end.hash)
@@ -225,6 +237,12 @@ def _same_group(before: Line | None, line: Line) -> bool:
     if before is None:
         return txn is None or txn[1] == 0
     return txn is not None and txn[0] == before.core["txn"][0] and txn[1] == before.core["txn"][1] + 1
+
+
+def _begins(line: Line) -> bool:
+    """Whether no line of a group has to stand before it."""
+    txn = line.core.get("txn")
+    return txn is None or txn[1] == 0
 
 
 def _is_last(line: Line | None) -> bool:

@@ -25,6 +25,7 @@ NEEDED: dict[str, frozenset[str]] = {
     **dict.fromkeys(("restore.begin", "restore.end", "migrate.end"), frozenset({"id", "files"})),
     "migrate.begin": frozenset({"id", "step", "snapshot", "repository"}),
     "files.rendered": frozenset({"account", "upto", "files"}),
+    **dict.fromkeys(("forget.begin", "forget.end"), frozenset({"id", "subject", "records", "lines"})),
 }
 """Fields without which a line of an operation is none; what reads them does not look again."""
 
@@ -88,6 +89,12 @@ def unframe(line: bytes) -> tuple[Line, bytes] | None:
     return (Line(core["seq"], digest.decode("ascii", "replace"), core, data), text) if good else None
 
 
+def stripped(line: bytes) -> bytes:
+    """A complete line without its data and salt; the chain holds as before."""
+    end = line.index(_HASH) + len(_HASH) + 64
+    return line[:end] + b'"}\n'
+
+
 def _is_core(core: Any) -> bool:
     """Whether a core has the members that reading relies on, in their shapes."""
     if not isinstance(core, dict) or type(core.get("seq")) is not int or not isinstance(core.get("op"), str):
@@ -106,7 +113,7 @@ def _is_core(core: Any) -> bool:
 
 
 def _has_fields(core: dict[str, Any]) -> bool:
-    if not NEEDED.get(core["op"], frozenset()) <= core.keys():
+    if not NEEDED.get(core["op"], frozenset()) <= core.keys() or not _is_forgetting(core):
         return False
     account, accounts = core.get("account"), core.get("accounts", {})
     return (
@@ -115,6 +122,21 @@ def _has_fields(core: dict[str, Any]) -> bool:
         and all(type(seq) is int for seq in accounts.values())
         and type(core.get("upto", 0)) in (int, list)
         and isinstance(core.get("id", ""), str)
+    )
+
+
+def _is_forgetting(core: dict[str, Any]) -> bool:
+    """Whether what a line says of forgetting has its shapes; True for any other line."""
+    if core["op"] not in ("forget.begin", "forget.end"):
+        return True
+    records, lines = core["records"], core["lines"]
+    return (
+        isinstance(core["subject"], str)
+        and is_id(core["subject"])
+        and isinstance(records, list)
+        and all(isinstance(one, str) for one in records)
+        and isinstance(lines, list)
+        and all(type(one) is int for one in lines)
     )
 
 

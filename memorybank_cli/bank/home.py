@@ -7,9 +7,10 @@ It lies in the home of the bank directory's owner (passwd, not $HOME), so that c
 from __future__ import annotations
 
 import os
+from math import inf
 from typing import Any
 
-from memorybank_cli.base import files
+from memorybank_cli.base import clock, files
 from memorybank_cli.base.errors import CopiedBank, NotOurs, OperationFailed
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 from memorybank_cli.base.names import escape
@@ -84,6 +85,11 @@ class Home:
             self._mark = seq, digest
             return
         files.replace(self.root, "mark.json", dumps({"seq": seq, "hash": digest}), durable=False)
+
+    def marked_ago(self) -> float:
+        """Seconds since anybody wrote the high-water mark; infinite where nobody did."""
+        info = None if self.aside else self.root.stat("mark.json")
+        return inf if info is None else max(0.0, (clock.now_ns() - info.st_mtime_ns) / clock.SECOND_NS)
 
     def derived(self, name: str) -> dict[str, Any]:
         """What `keep_derived` kept under a name; {} where nothing is."""

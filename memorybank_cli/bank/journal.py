@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Container, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
-from memorybank_cli.bank import layout
+from memorybank_cli.bank import layout, packed
 from memorybank_cli.bank.chain import VOUCHING, Position, Reader, Reading, Tail
 from memorybank_cli.bank.framing import Line, frame, unframe
 from memorybank_cli.base import clock, digests, files
@@ -28,6 +29,7 @@ ENDING_BYTES = 4_096
 NEAR = 1 << 16  # bytes that are rather read than searched
 PIECE_BYTES = 1 << 20  # a group of any length is written in such pieces
 READ_BYTES = 1 << 20  # adopting many files makes lines of half a megabyte
+KEPT_OPEN = 2
 CUT = "journal.cut"
 _TIME = re.compile(rb'\{"core":\{"seq":(\d{1,16}),"ts":"([0-9TZ:.-]{20,40})"')
 _OP = re.compile(rb'\{"core":\{"seq":\d{1,16},"ts":"[^"\\]*","actor":"(?:[^"\\]|\\.)*","op":"([^"\\]*)"')
@@ -40,6 +42,8 @@ class Entry(NamedTuple):
     op: str
     fields: dict[str, Any]
     value: Any = None
+    is_new: bool = False
+    """Whether its id was made for it, so that nobody can have stored it before."""
 
 
 class Group(Protocol):
@@ -59,16 +63,33 @@ class Journal:
         self.root, self.actor = root, actor
         self.opened: dict[int, dict[str, bytes]] = {}
         """Contents that lines keep, as far as `versions` remembers them."""
+        self.tail: Tail | None = None
+        """What stands at the end and is no part of the journal: whole lines of a torn group may be in it."""
+        self.closes = False
+        """Whether the next write begins a segment: closed ones can be rewritten."""
+        self._open: list[tuple[int, int]] = []
 
     def segments(self) -> list[int]:
         """First seqs of the segments that stand, ascending."""
-        firsts = [layout.segment_first(entry.name) for entry in self.root.listing(layout.JOURNAL)]
+        firsts = {layout.segment_first(entry.name) for entry in self.root.listing(layout.JOURNAL)}
         return sorted(first for first in firsts if first is not None)
+
+    def is_packed(self, first: int) -> bool:
+        """Whether a segment is closed and compressed: lines came after it."""
+        return self._plain_size(first) is None and self.root.stat(layout.packed_segment(first)) is not None
+
+    def _plain_size(self, first: int) -> int | None:
+        info = self.root.stat(layout.segment_file(first))
+        return None if info is None else info.st_size
+
+    def _size(self, first: int) -> int | None:
+        """How many bytes of lines a segment has, None where it is gone."""
+        plain = self._plain_size(first)
+        return packed.size(self.root, layout.packed_segment(first)) if plain is None else plain
 
     def is_ahead(self, position: Position) -> bool:
         """Whether there is anything after `position`; costs a stat."""
-        info = self.root.stat(layout.segment_file(position.segment)) if position.segment else None
-        if info is None or info.st_size != position.offset:
+        if not position.segment or self._plain_size(position.segment) != position.offset:
             return True
         return any(first > position.segment for first in self.segments())
 
@@ -76,8 +97,8 @@ class Journal:
         """Whether lines up to `position` are not all there any more; costs a stat."""
         if not position.segment:
             return False
-        info = self.root.stat(layout.segment_file(position.segment))
-        return info is None or info.st_size < position.offset
+        size = self._size(position.segment)
+        return size is None or size < position.offset
 
     def read(self, after: Position, mark: tuple[int, str] = (0, "")) -> Iterator[Line | Reading]:
         """Every line after a position in whole groups, then one `Reading`. `mark` is the high-water mark, if known."""
@@ -95,7 +116,7 @@ class Journal:
         start = max((first for first in firsts if first <= after + 1), default=0)
         for first in firsts:
             if first >= start:
-                for raw in self.raw_lines(first, self._offset(first, after) if first == start else 0):
+                for raw in self._believed(first, self._offset(first, after) if first == start else 0):
                     if having and not any(text in raw for text in having):
                         continue
                     if ops is not None and (head := _OP.match(raw)) and head[1] not in ops:
@@ -107,7 +128,7 @@ class Journal:
     def newest_first(self, having: bytes) -> Iterator[Line]:
         """Lines in whose bytes a text stands, the newest first, as far as they can be read, the chain not checked."""
         for first in reversed(self.segments()):
-            for raw in [raw for raw in self.raw_lines(first, 0) if having in raw][::-1]:
+            for raw in [raw for raw in self._believed(first, 0) if having in raw][::-1]:
                 if found := unframe(raw):
                     yield found[0]
 
@@ -118,6 +139,8 @@ class Journal:
         """
         try:
             fd = self.root.open(layout.segment_file(first))
+        except FileNotFoundError:
+            return packed.before(self.root, layout.packed_segment(first), after)
         except OSError:
             return 0
         try:
@@ -134,7 +157,7 @@ class Journal:
     def times(self) -> Iterator[tuple[int, str]]:
         """Seq and time of each line, in order; nothing else of them is looked at."""
         for first in self.segments():
-            for raw in self.raw_lines(first, 0):
+            for raw in self._believed(first, 0):
                 if found := _TIME.match(raw):
                     yield int(found[1]), found[2].decode()
 
@@ -142,10 +165,21 @@ class Journal:
         """Lines that name `path`, newest first: found by text, then confirmed by the caller."""
         needle, hits = dumps(path), []
         for first in self.segments():
-            for raw in self.raw_lines(first, 0):
+            for raw in self._believed(first, 0):
                 if needle in raw and (found := unframe(raw)):
                     hits.append(found[0])  # noqa: PERF401 - two conditions read better as lines
         return hits[::-1]
+
+    def _believed(self, first: int, offset: int) -> Iterator[bytes]:
+        """`raw_lines` before the tail."""
+        if self.tail is None or first < self.tail.segment:
+            yield from self.raw_lines(first, offset)
+        elif first == self.tail.segment:
+            for raw in self.raw_lines(first, offset):
+                if offset >= self.tail.offset:
+                    return
+                offset += len(raw)
+                yield raw
 
     def raw_lines(self, first: int, offset: int) -> Iterator[bytes]:
         """The bytes of a segment from `offset` on, line by line; nothing where it is gone."""
@@ -153,8 +187,9 @@ class Journal:
             fd = self.root.open(layout.segment_file(first))
         except PermissionError:
             raise
-        except OSError:
-            return  # gone, or become something that is no file: what vouches for it makes that a break
+        except OSError:  # gone, or become something that is no file: what vouches for it makes that a break
+            yield from packed.lines(self.root, layout.packed_segment(first), offset)
+            return
         with open(fd, "rb", buffering=READ_BYTES) as file:
             file.seek(offset)
             for raw in file:
@@ -166,12 +201,16 @@ class Journal:
         """The digest of the last bytes before a position, '' where they cannot be read."""
         if not position.segment:
             return ""
+        start = max(0, position.offset - ENDING_BYTES)
         try:
             fd = self.root.open(layout.segment_file(position.segment))
+        except FileNotFoundError:
+            path = layout.packed_segment(position.segment)
+            data = packed.ending(self.root, path, start, position.offset)
+            return digests.of(data) if data else ""
         except OSError:
             return ""
         try:
-            start = max(0, position.offset - ENDING_BYTES)
             return digests.of(os.pread(fd, position.offset - start, start))
         finally:
             os.close(fd)
@@ -194,7 +233,7 @@ class Journal:
         before its end.
         """
         end = self._rotated(end)
-        fd = files.open_for_append(self.root, layout.segment_file(end.segment))
+        fd = self.descriptor(end.segment)
         start, size, cut = os.fstat(fd).st_size, 0, False
         waiting: list[bytes] = []
         last = end
@@ -215,8 +254,6 @@ class Journal:
             if cut:
                 files.truncate(fd, start)
             raise
-        finally:
-            os.close(fd)
         yield Reading(last, (), None)
 
     def _framed(self, end: Position, groups: Iterable[Group]) -> Iterator[tuple[bytes, Line]]:
@@ -236,12 +273,43 @@ class Journal:
 
     def _rotated(self, end: Position) -> Position:
         full = end.offset >= SEGMENT_BYTES or end.seq - end.segment + 1 >= SEGMENT_LINES
-        if end.segment and not full:
+        if end.segment and not full and not self.closes and not self._is_begun(end):
             return end
+        self.closes = False
         if end.segment:  # lines of renderings may wait unsynced there; what is in a later segment vouches for them
             files.sync_paths(self.root, [layout.segment_file(end.segment)])
         files.make_dirs(self.root, layout.JOURNAL)
         return end._replace(segment=end.seq + 1, offset=0)
+
+    def _is_begun(self, end: Position) -> bool:
+        """Whether the next segment stands there, empty: a crash came before its first line was on the disk."""
+        path = layout.segment_file(end.seq + 1)
+        return end.segment != end.seq + 1 and os.access(path, os.F_OK, dir_fd=self.root.fd)
+
+    def descriptor(self, first: int, create: bool = True) -> int:
+        """A segment's file, open to be appended to; it stays open until another segment is.
+
+        The one before stays open as long again: a thread may be syncing it.
+        """
+        path = layout.segment_file(first)
+        if self._open and self._open[-1][0] == first:
+            fd = self._open[-1][1]
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(fd), os.stat(path, dir_fd=self.root.fd, follow_symlinks=False)):
+                    return fd
+        self._open.append((first, files.open_for_append(self.root, path, create)))
+        if len(self._open) > KEPT_OPEN:
+            os.close(self._open.pop(0)[1])
+        return self._open[-1][1]
+
+    def current(self, first: int) -> int:
+        """The descriptor of a segment that is open to be appended to; it is opened where it is not."""
+        return self._open[-1][1] if self._open and self._open[-1][0] == first else self.descriptor(first)
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        while self._open:
+            os.close(self._open.pop()[1])
 
     def cut(self, tail: Tail, end: Position) -> Entry:
         """Take a worthless tail off the journal (the lock is held) and give the entry that says so."""

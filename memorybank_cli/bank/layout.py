@@ -25,14 +25,16 @@ PRIVATE = ".memorybank"
 JOURNAL = f"{PRIVATE}/journal"
 QUARANTINE = f"{PRIVATE}/quarantine"
 SCRATCH = f"{PRIVATE}/tmp"  # noqa: S108 - a directory of the bank
-LOCK = f"{PRIVATE}/lock"
+LOCK, SYNC_LOCK, RENDER_LOCK = (f"{PRIVATE}/{name}" for name in ("lock", "sync.lock", "render.lock"))
 STATUS = f"{PRIVATE}/status.json"
 CATALOG = "catalog"  # the stem of catalog.sqlite; a rebuilt one gets a new name
 SECTIONS = ("trades", "metrics", "state")
 AGENTS = frozenset({"agents", "shared"})
 PLACEHOLDERS = {"metrics": "metrics/metrics.json", "state": "state/state.json"}
 
+ARCHIVED_KIND = "archived_segment"
 _ACCOUNT = "account_"
+_ARCHIVED = ".json.zst"
 _CONFIG_KINDS = ("memorybank", "security_config", "predictive_config", "alerts_config", "aggregates")
 TIERS = ("short_term", "mid_term", "whole_history", "history_context")
 _MIB = 1 << 20
@@ -76,7 +78,8 @@ class _Directory:
 
     def __call__(self, name: str) -> Place:
         if not name.endswith(".json") or self.top == "docs":
-            return DOCUMENT
+            archived = self.rest == "history" and name.endswith(_ARCHIVED) and account_of(self.top)
+            return Place(self.top, ARCHIVED_KIND, "managed", is_json=False) if archived else DOCUMENT
         return self._json(name)
 
     def _json(self, name: str) -> Place:
@@ -224,11 +227,17 @@ def history_segment(account: str, first: int) -> str:
     return f"{account_section(account)}/history/{first:012d}.json"
 
 
+def history_archive(account: str, first: int) -> str:
+    """The path of a sealed segment that was archived: the same bytes, compressed with zstd."""
+    return f"{account_section(account)}/history/{first:012d}{_ARCHIVED}"
+
+
 def history_first(path: str) -> int | None:
     """The position of the first message of a sealed segment by its file's path, None for other files."""
     directory, _, name = path.rpartition("/")
     stem, _, suffix = name.partition(".")
-    is_segment = directory.endswith("/history") and suffix == "json" and stem.isdecimal() and len(stem) == 12
+    is_file = suffix in ("json", _ARCHIVED[1:])
+    is_segment = directory.endswith("/history") and is_file and stem.isdecimal() and len(stem) == 12
     return int(stem) if is_segment else None
 
 
@@ -237,10 +246,15 @@ def segment_file(first: int) -> str:
     return f"{JOURNAL}/{first:012d}.jsonl"
 
 
+def packed_segment(first: int) -> str:
+    """The same segment once it is closed and compressed."""
+    return f"{segment_file(first)}.zst"
+
+
 def segment_first(name: str) -> int | None:
     """The first seq of a segment by its file name, None for other files."""
     stem, _, suffix = name.partition(".")
-    return int(stem) if suffix == "jsonl" and stem.isdecimal() and len(stem) == 12 else None
+    return int(stem) if suffix in ("jsonl", "jsonl.zst") and stem.isdecimal() and len(stem) == 12 else None
 
 
 def quarantine_file(moment: str, digest: str) -> str:

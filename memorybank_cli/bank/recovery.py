@@ -11,7 +11,7 @@ from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.replacing import BEGIN, digest_there, ending, put_away, swap_in
 from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.base import files
-from memorybank_cli.base.errors import Locked, from_os_error
+from memorybank_cli.base.errors import AccountDamaged, Locked, from_os_error
 
 Finisher = Callable[[Bank, str, list[Line]], None]
 """What to do with an act, by its id and the lines that began it."""
@@ -34,7 +34,11 @@ def finish_replacements(bank: Bank, finishers: Mapping[str, Finisher] | None = N
             begun = _begun(bank, known)
             for entry in reversed(bank.root.listing(layout.SCRATCH)):  # ids ascend: what was begun last comes first
                 if lines := begun.get(entry.name):
-                    known[lines[0].op](bank, entry.name, lines)
+                    try:
+                        known[lines[0].op](bank, entry.name, lines)
+                    except AccountDamaged as error:
+                        bank.context.progress.note(f"what was begun in line {lines[0].seq} waits: {error.message}")
+                        continue
                     finished.append(lines[0].op)
                 files.remove_tree(bank.root, f"{layout.SCRATCH}/{entry.name}")
     except Locked:

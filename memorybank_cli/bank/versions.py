@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from memorybank_cli.bank import layout
+from memorybank_cli.bank.catalog import Catalog
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Journal
 from memorybank_cli.bank.rows import Expected, FileRow
@@ -101,3 +102,14 @@ def history(journal: Journal, path: str) -> list[tuple[Line, FileRow]]:
     for line in journal.lines_about(path):
         found += [(line, FileRow(*row)) for row in line.core.get("files", ()) if row[0] == path]
     return found
+
+
+def superseded(catalog: Catalog, line: Line) -> bool:
+    """Whether none of the contents that a line keeps is what its file should be now."""
+    if "files" not in line.core or line.data is None:
+        return False
+    for path, content in unpack(line).items():
+        expected = catalog.row(path).expected
+        if expected is not None and expected.sha == digests.of(content):
+            return False
+    return True

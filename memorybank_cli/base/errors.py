@@ -9,7 +9,8 @@
     ├── NotFound                    10 not_found
     │   ├── BankNotFound            10 bank_not_found
     │   ├── SnapshotNotFound        10 snapshot_not_found
-    │   └── AccountNotFound         10 account_not_found
+    │   ├── AccountNotFound         10 account_not_found
+    │   └── MessageNotFound         10 message_not_found
     ├── Locked                      11 bank_locked
     ├── WrongKey                    12 wrong_key
     ├── Refused                     13 refused
@@ -94,6 +95,12 @@ class SnapshotNotFound(NotFound):
 
     code = "snapshot_not_found"
     hint = "memorybank snapshot list shows what there is; memorybank backup makes one"
+
+
+class MessageNotFound(NotFound):
+    """The account never had such a message."""
+
+    code = "message_not_found"
 
 
 class AccountNotFound(NotFound):

@@ -1,8 +1,8 @@
 """The only module that changes anything on disk (SQLite keeps its own files).
 
-Whatever is acknowledged goes through `replace` or `append` plus `sync_data`. Measured on default ext4:
-without the fsync before the rename 8,040 of 8,040 fresh files were empty after a crash, without the
-fsync of the directory 23 of 1,200 acknowledged updates were gone. Paths are relative to a `Root`, escaped.
+Whatever is acknowledged goes through `replace`, or `append` and `sync_data`. Measured on ext4: without the fsync before
+the rename 8,040 of 8,040 fresh files were empty after a crash, without that of the directory 23 of 1,200 acknowledged
+updates were gone. Paths are relative to a `Root`, escaped.
 """
 
 from __future__ import annotations
@@ -67,6 +67,11 @@ def append(fd: int, data: bytes, durable: bool = False) -> None:
             with suppress(OSError):  # else a crash may leave what its caller was told is not there
                 sync(fd)
         raise
+
+
+def overwrite(fd: int, data: bytes, offset: int) -> None:
+    """Overwrite bytes of an open scratch file, unsynced: what it says holds until the machine stops."""
+    os.pwrite(fd, data, offset)
 
 
 def truncate(fd: int, size: int) -> None:
@@ -277,10 +282,7 @@ def _libc_renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
 
 
 def sync_paths(root: Root, paths: Collection[str]) -> None:
-    """Make files and directories durable: each by itself, or the whole file system at once where they are many.
-
-    A new file is durable once its directory is, too. What is gone meanwhile is passed over.
-    """
+    """Make files and directories durable, where they are many all at once; what is gone meanwhile is passed over."""
     if len(paths) > SYNCED_SINGLY:
         sync_all(root)
         return
@@ -300,9 +302,9 @@ def _open_directory(root: Root, path: str) -> int:
         return os.dup(fd)
 
 
-def open_for_append(root: Root, path: str, create: bool = True) -> int:
-    """A descriptor that reads and appends; the file is made (0600) and its name made durable when missing."""
-    flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+def open_for_append(root: Root, path: str, create: bool = True, append: bool = True) -> int:
+    """A descriptor that reads and appends, or overwrites; the file is made (0600), its name durable, when missing."""
+    flags = os.O_RDWR | (os.O_APPEND if append else 0) | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     with root.parent(path) as (fd, name):
         try:
             return os.open(name, flags, dir_fd=fd)

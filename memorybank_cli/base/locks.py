@@ -15,27 +15,92 @@ from memorybank_cli.base.walk import Root
 
 DEFAULT_TIMEOUT = 30.0
 _BUSY = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
+_PAUSES = (0.000_05, 0.002)
+"""The first and the longest pause between two tries, in seconds: most locks are held for less than a millisecond."""
+
+
+class Lock:
+    """One lock file below a root, whose descriptor stays open between two holds. Threads must take turns at it."""
+
+    def __init__(self, root: Root, path: str) -> None:
+        self.root, self.path = root, path
+        self.fd = -1
+        self._inode = (0, 0)
+
+    def acquire(self, timeout: float, shared: bool = False) -> None:
+        """Hold it until `release`. Raises Locked when another process keeps it past `timeout` seconds."""
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        while True:
+            if self.fd < 0:
+                self.open()
+            _acquire(self.fd, kind, timeout, self.root, self.path)
+            if self._stands():
+                return
+            self.close()  # the file was removed, and others may hold the one that stands there now
+
+    def open(self, create: bool = True) -> bool:
+        """Open the file without holding it; says whether it is there, and makes it unless told otherwise."""
+        try:
+            self.fd = open_for_append(self.root, self.path, create, append=False)
+        except FileNotFoundError:
+            if create:
+                raise
+            return False
+        info = os.fstat(self.fd)
+        self._inode = info.st_dev, info.st_ino
+        return True
+
+    def try_once(self) -> bool:
+        """Hold it if nobody else does."""
+        while True:
+            if self.fd < 0:
+                self.open()
+            try:
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in _BUSY:
+                    raise
+                return False
+            if self._stands():
+                return True
+            self.close()
+
+    def _stands(self) -> bool:
+        try:
+            found = os.stat(self.path, dir_fd=self.root.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return (found.st_dev, found.st_ino) == self._inode
+
+    def release(self) -> None:
+        """Give the lock back and keep the descriptor."""
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Give the descriptor back, and with it the lock; a second call does nothing."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
 
 @contextmanager
 def hold(root: Root, path: str, *, shared: bool = False, timeout: float = DEFAULT_TIMEOUT) -> Iterator[None]:
     """Hold the lock file `path` below `root`; raises Locked when another process keeps it past `timeout` seconds."""
-    fd = open_for_append(root, path)
+    lock = Lock(root, path)
     try:
-        _acquire(fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, timeout, root.absolute(path))
+        lock.acquire(timeout, shared)
         yield
     finally:
-        os.close(fd)
+        lock.close()
 
 
 def hold_root(root: Root, timeout: float = DEFAULT_TIMEOUT) -> None:
     """Hold a directory itself until the root is closed; it stays held when it is renamed. Raises Locked."""
-    _acquire(root.fd, fcntl.LOCK_EX, timeout, root.path)
+    _acquire(root.fd, fcntl.LOCK_EX, timeout, root, "")
 
 
-def _acquire(fd: int, kind: int, timeout: float, name: str) -> None:
-    deadline = time.monotonic() + timeout
-    pause = 0.001
+def _acquire(fd: int, kind: int, timeout: float, root: Root, path: str) -> None:
+    deadline, pause = 0.0, _PAUSES[0]
     while True:
         try:
             fcntl.flock(fd, kind | fcntl.LOCK_NB)
@@ -43,7 +108,10 @@ def _acquire(fd: int, kind: int, timeout: float, name: str) -> None:
         except OSError as error:
             if error.errno not in _BUSY:
                 raise
-        if time.monotonic() >= deadline:
+        now = time.monotonic()
+        deadline = deadline or now + timeout
+        if now >= deadline:
+            name = root.absolute(path)
             raise Locked(f"another process holds {name} (waited {timeout:g} s)", path=name)
         time.sleep(pause)
-        pause = min(pause * 2, 0.05)
+        pause = min(pause * 1.5, _PAUSES[1])

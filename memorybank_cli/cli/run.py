@@ -151,7 +151,7 @@ def _show_report(report: Any, context: Context, call: Call) -> int:
     text = getattr(report, "text", None)
     raw = text() if callable(text) and not context.json else None
     pieces = getattr(report, "pieces", None)
-    if callable(pieces) and not context.json:
+    if callable(pieces) and (not context.json or getattr(report, "is_json", False)):
         context.progress.finish()
         terminal.write_pieces(pieces())
     elif context.json:

@@ -12,7 +12,14 @@ from memorybank_cli.health.score import word
 
 COMPONENTS = ("trades", "metrics", "state", "accounts", "agents", "config", "journal", "snapshots", "storage")
 ALERTS = 50
-_BY_FAMILY = {"MB12": "journal", "MB13": "snapshots", "MB501": "snapshots", "MB502": "storage", "MB306": "storage"}
+_BY_FAMILY = {
+    "MB12": "journal",
+    "MB13": "snapshots",
+    "MB501": "snapshots",
+    "MB502": "storage",
+    "MB504": "accounts",
+    "MB306": "storage",
+}
 
 
 class Counts(NamedTuple):

@@ -177,7 +177,7 @@ def _read(value: Any, account: str, place: Place) -> _Read:
     metadata = value.get("metadata")
     if not isinstance(metadata, dict | None):
         raise Unfit("'metadata' must be an object")
-    known = {*_TEXTS, "id", "seq", "metadata", when}
+    known = {*_TEXTS, "id", "seq", "late", "metadata", when}
     others = {name: one for name, one in value.items() if name not in known}
     if metadata and not others.keys().isdisjoint(metadata):
         metadata = {"metadata": metadata}  # beside a member of the same name neither may take the other's place

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from memorybank_cli.accounts.replay import CONFIGURED
 from memorybank_cli.bank import baseline, layout
 from memorybank_cli.bank.adopt import Adopter
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.examine import MISFIT
+from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.scan import Scanner
 from memorybank_cli.base.errors import Refused, UsageError
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.words import counted
 from memorybank_cli.operations.loss import told_losses
 from memorybank_cli.operations.paths import bank_paths
+from memorybank_cli.operations.probes import histories
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ def accept(
     """Record changes made outside memorybank as wanted.
 
     For files that only memorybank writes, append-only files that were changed, and files that were
-    removed. Where the last snapshot is suspect, what it misses below PATH counts as wanted from then on.
+    removed. Where the last snapshot is suspect, what it misses below PATH counts as wanted from then on;
+    the loss of an account that was begun anew (MB116) counts as known.
     Damaged files are not accepted: repair them.
 
     Exit codes:
@@ -70,8 +74,20 @@ def accept(
     accepted = Adopter(bank).adopt(wanted, "file.accepted", **fields)
     baseline.establish(bank, bank.context.progress)
     accepted += Adopter(bank).adopt(list(told_losses(bank, chosen)), "file.accepted", **fields)
+    accepted += _known_losses(bank, chosen, fields)
     _trust_own_hand(bank, accepted)
     return AcceptReport(tuple(sorted(accepted)), damaged, _misfits(bank, accepted))
+
+
+def _known_losses(bank: Bank, chosen: list[str], fields: dict[str, str]) -> list[str]:
+    """Accounts that were begun anew with a part of their messages: the loss is known from now on."""
+    lost = [one.path for one in histories(bank, [] if "" in chosen else chosen) if one.rule == "MB116"]
+    for path in lost:
+        account = layout.account_of(path.partition("/")[0])
+        bank.commit([Entry(CONFIGURED, {"account": account, "accepted": True, **fields})])
+    if lost:
+        bank.render()
+    return lost
 
 
 def _misfits(bank: Bank, accepted: list[str]) -> tuple[Finding, ...]:

@@ -59,7 +59,8 @@ class Plan(NamedTuple):
     """A cure and the content that it puts in place."""
 
     cure: Cure
-    content: bytes
+    content: bytes | None
+    """None takes the file away."""
     shown: int | None = None
     """Of an account's head: the journal line as of which it is."""
 
@@ -114,8 +115,10 @@ class Doctor:
             if self.snapshots.trouble:
                 gone = f"the recorded version {expected.sha[:12]} is not in the journal; {self.snapshots.trouble}"
             hint = f"if the file is not needed: memorybank accept {path} after removing it"
+            hint = _anew(path) or hint
             return Incurable(path, finding.rule, f"{finding.message}; {gone}", hint)
         hint = "correct it by hand, then memorybank validate"
+        hint = _anew(path) or hint
         if self._policy(path, expected, self._damaged_bytes(path)) == "open":
             hint += f"; memorybank repair --reinitialise {path} empties it"
         return Incurable(path, finding.rule, f"{finding.message}; no good version was ever recorded", hint)
@@ -135,6 +138,10 @@ class Doctor:
                 wanted.setdefault(account, set()).add(path)
         for account, some in wanted.items():
             self._rebuilt[account] = rebuild(self.bank, account, some, partial(self._heads, account), self._content)
+
+    def content(self, path: str, digest: str) -> bytes | None:
+        """The bytes that a path had under a digest, from the journal or a snapshot."""
+        return versions.find(self.bank.journal, path, digest) or self._content(path, digest)
 
     def _heads(self, account: str) -> Iterator[tuple[bytes, int]]:
         """Versions of an account's head that can be had, newest first."""
@@ -199,6 +206,8 @@ class Doctor:
             == "append"
         ):
             return None
+        if layout.account_of(path.partition("/")[0]):
+            return None  # an older version would be a loss of messages that nobody is told of
         older = self._any_version(path)
         return None if older is None else Plan(Cure(path, finding.rule, older[1], why=f"{why}; {older[2]}"), older[0])
 
@@ -208,6 +217,12 @@ class Doctor:
                 return content, "journal", f"recorded at {line.core['ts']}"
         found = self.snapshots.content(path)
         return None if found is None else (found[0], "snapshot", f"the newest good one, in snapshot {found[1]}")
+
+
+def _anew(path: str) -> str:
+    """The last resort for a file of an account, '' for any other."""
+    what = "begins the account anew with the messages that are left"
+    return f"memorybank repair --reinitialise {path} {what}" if layout.account_of(path.partition("/")[0]) else ""
 
 
 def examined_kind(data: bytes | None, path: str) -> str:

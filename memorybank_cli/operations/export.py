@@ -213,7 +213,7 @@ def export(
     if to == "-":
         return StreamedArchive(bank, archive, findings)
     with explained("cannot write the archive"):
-        written = _write(os.path.abspath(to), packed(archive.pieces(), packing))
+        written = write_new(os.path.abspath(to), packed(archive.pieces(), packing))
     return Exported(document.id, os.path.abspath(to), archive.files, archive.bytes, written, tuple(findings))
 
 
@@ -227,7 +227,7 @@ def _packing(name: str) -> Packing:
     return SUFFIXES[suffix]
 
 
-def _write(place: str, pieces: Iterator[bytes]) -> int:
+def write_new(place: str, pieces: Iterator[bytes]) -> int:
     """Put the pieces at a free place, durably and as a whole; the size in bytes. Raises Refused, OSError."""
     directory, name = os.path.split(place)
     if os.path.lexists(place):

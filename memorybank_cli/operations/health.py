@@ -17,6 +17,7 @@ from memorybank_cli.base.words import counted
 from memorybank_cli.health.score import Score, score
 from memorybank_cli.health.status import Counts, components, counts, status_document
 from memorybank_cli.operations.last_saved import Saved, age_hours, last_saved
+from memorybank_cli.operations.memory_health import FAILING, MemoryHealth, Part, as_dicts, memory_health
 from memorybank_cli.operations.probes import look
 from memorybank_cli.operations.proofs import last_drill
 
@@ -36,9 +37,11 @@ class HealthReport:
     findings: tuple[Finding, ...]
     style: str
     explain: bool
+    memory: tuple[Part, ...] = ()
+    """Each memory component of each account (spec 002, 7)."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The contract's fields; `deductions` say what made the score."""
+        """The contract's fields; `deductions` say what made the score, `memory` how each part of each account is."""
         return {
             "score": self.score.value,
             "status": self.score.word,
@@ -47,6 +50,7 @@ class HealthReport:
             "findings": [one.as_dict() for one in self.findings],
             "deductions": [one._asdict() for one in self.score.deductions],
             "explain": self.explain,
+            "memory": as_dicts(self.memory),
         }
 
     @property
@@ -146,6 +150,9 @@ def health(
 ) -> HealthReport:
     """Show the health of the bank as one number and one word.
 
+    With each part of the bank and of every account, how much it holds, how fast messages are read and written
+    of late, and which thresholds (the settings health.*) are passed.
+
     Exit codes:
         0  healthy or degraded
         1  error; with --format nagios its own 0 to 3
@@ -154,10 +161,11 @@ def health(
         memorybank health --explain
         memorybank health --format nagios
     """
-    scan, findings, saved = examine(bank)
+    scan, findings, saved, memory = examine(bank)
     _write_status(bank, scan, findings, saved)
     parts = tuple(components(findings, clock.now()))
-    return HealthReport(score(findings), parts, samples(bank, scan, saved), tuple(findings), format_, explain)
+    measured = {**samples(bank, scan, saved), **memory.samples}
+    return HealthReport(score(findings), parts, measured, tuple(findings), format_, explain, memory.parts)
 
 
 def status(bank: Bank) -> StatusReport:
@@ -169,7 +177,7 @@ def status(bank: Bank) -> StatusReport:
     Examples:
         memorybank status --json
     """
-    scan, findings, saved = examine(bank)
+    scan, findings, saved, _ = examine(bank)
     document = _write_status(bank, scan, findings, saved)
     changes = tuple({"path": one.path, "change": one.pending} for one in scan.changes)
     end = bank.end
@@ -189,11 +197,11 @@ def status(bank: Bank) -> StatusReport:
     )
 
 
-def examine(bank: Bank) -> tuple[Scan, list[Finding], Saved]:
-    """The look over the bank, all findings with those of its surroundings, and when it was last saved."""
+def examine(bank: Bank) -> tuple[Scan, list[Finding], Saved, MemoryHealth]:
+    """The look over the bank, all findings with those of its surroundings, when it was last saved, and the accounts."""
     scan, findings = look(bank, progress=bank.context.progress)
-    saved = last_saved(bank)
-    return scan, [*findings, *_surroundings(bank, saved)], saved
+    saved, memory = last_saved(bank), memory_health(bank, findings)
+    return scan, [*findings, *_surroundings(bank, saved), *memory.findings], saved, memory
 
 
 def _surroundings(bank: Bank, saved: Saved) -> Iterable[Finding]:
@@ -247,6 +255,11 @@ def _prometheus(report: HealthReport) -> str:
     lines.append("# TYPE memorybank_findings gauge")
     lines += [
         f'memorybank_findings{{rule="{rule}",severity="{level}"}} {n}' for (rule, level), n in sorted(counts.items())
+    ]
+    lines.append("# TYPE memorybank_component_up gauge")
+    lines += [
+        f'memorybank_component_up{{account="{one.account}",component="{one.component}"}} {int(one.status != FAILING)}'
+        for one in report.memory
     ]
     return "\n".join(lines) + "\n"
 

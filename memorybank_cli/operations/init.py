@@ -263,9 +263,7 @@ def _open(wish: _Wish) -> Bank:
         return open_bank(context, path=path)
     old = Bank(path, context)
     fresh = {**old.document, "bank_id": baseline.new_document()["bank_id"]}
-    old.catalog.close()
-    old.home.close()
-    old.root.close()
+    old.abandon()
     bank = Bank(path, context, appliers(), GATES, fresh)
     bank.refresh()
     baseline.rename(bank)

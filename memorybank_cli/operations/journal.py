@@ -112,7 +112,8 @@ def _event(line: Line, path: str, account: str | None) -> dict[str, Any] | None:
     ]
     if path and not rows:
         return None
-    if account is not None and core.get("account") != account and account not in core.get("accounts", {}):
+    about = (core.get("account"), core.get("subject"), *core.get("accounts", ()))
+    if account is not None and account not in about:
         return None
     event = {"type": "event", "op": line.op, "seq": line.seq, "ts": core["ts"], "actor": core["actor"]}
     event |= {

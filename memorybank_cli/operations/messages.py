@@ -5,23 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Annotated, Any
 
-from memorybank_cli.accounts.history import SHORT_TERM
+from memorybank_cli.accounts.applier import applier_of
 from memorybank_cli.accounts.messages import Message, checked, parse
+from memorybank_cli.accounts.newest import in_windows, newest
 from memorybank_cli.accounts.replay import STORED
 from memorybank_cli.accounts.segments import MOST
 from memorybank_cli.accounts.sources import read_history
 from memorybank_cli.bank import baseline
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.base import clock
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import UsageError
 from memorybank_cli.base.exact_json import FlawedJSON, loads
 from memorybank_cli.base.words import counted
+from memorybank_cli.health.responses import measured
 from memorybank_cli.operations.accounts import check_account
+from memorybank_cli.operations.context_upkeep import noticed
 from memorybank_cli.operations.options import Option
 
 
@@ -33,8 +36,13 @@ class AddedMessages:
     duplicates: int
     moved_to_mid_term: int
     context_refreshed: bool
+    """Whether these messages set off a refresh of the account's context: it follows this answer."""
     account: str
     total: int
+    ids: tuple[str, ...] = ()
+    """Of all messages, in the order given."""
+    duplicate_ids: tuple[str, ...] = ()
+    """Of those that the account held already."""
 
     def summary(self) -> str:
         """One line for people."""
@@ -73,6 +81,7 @@ def add(
     return store(bank, account, messages)
 
 
+@measured("write")
 def store(bank: Bank, account: str, messages: list[Message]) -> AddedMessages:
     """Store messages in one durable group; duplicates of what the account holds are left out.
 
@@ -83,17 +92,34 @@ def store(bank: Bank, account: str, messages: list[Message]) -> AddedMessages:
     entries = []
     for message in messages:
         record = message.record(key, now)
-        entries.append(Entry(STORED, {"account": account, "kind": "message", "record": record["id"]}, record))
-    with bank.locked():
-        before = read_history(bank, account).total
-        lines = bank.commit(entries)
-        since = bank.catalog.unrendered_since(account)
-        if since is not None and bank.end.seq - since >= MOST:
-            bank.render()  # what waits is read again by each who comes, so it must not grow
-    added = sum(line.op == STORED for line in lines)
-    total = before + added
-    moved = max(0, total - SHORT_TERM) - max(0, before - SHORT_TERM)
-    return AddedMessages(added, len(messages) - added, moved, False, account, total)
+        fields = {"account": account, "kind": "message", "record": record["id"]}
+        entries.append(Entry(STORED, fields, record, is_new=not message.id and not message.timestamp))
+    with bank.mutex:
+        lines, what = bank.begin(entries)
+        known = applier_of(bank).known(bank, account)
+        total, capacity = known.total, known.capacity
+    if what is not None:
+        bank.durable(what)
+    if bank.waiting >= MOST and bank.nudge is None:
+        bank.render()  # what waits is read again by each who comes, so it must not grow
+    ids, twice = _sorted_out(entries, lines)
+    before = total - len(ids) + len(twice)
+    moved = capacity.moved(before, total)
+    refreshed = total > before and noticed(bank, account, total - before, total)
+    return AddedMessages(total - before, len(twice), moved, refreshed, account, total, ids, twice)
+
+
+def _sorted_out(entries: list[Entry], lines: list[Line]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The ids of all messages in the order given, and of those that were left out."""
+    ids = tuple(str(entry.fields["record"]) for entry in entries)
+    stored = [str(line.core["record"]) for line in lines]
+    twice, at = [], 0
+    for one in ids:
+        if at < len(stored) and stored[at] == one:
+            at += 1
+        else:
+            twice.append(one)
+    return ids, tuple(twice)
 
 
 def _single(context: Context, text: str, role: str, id: str, timestamp: str) -> Message:
@@ -123,6 +149,7 @@ def _from_lines(context: Context) -> list[Message]:
     return messages
 
 
+@measured("read")
 def list_(
     bank: Bank,
     *,
@@ -148,13 +175,18 @@ def list_(
     check_account(bank, account)
     if last is not None and last < 0:
         raise UsageError("--last takes a number of messages, 0 or more")
-    wanted = _filter(since, until, role, grep)
-    if bank.catalog.unrendered_since(account) is not None and not bank.catalog.in_memory:
+    wanted = _filter(since, until, role, grep) if since or until or role or grep else None
+    if last is not None and wanted is None:
+        found = in_windows(bank, account, last)
+        if found is not None:
+            return _lines(found)
+    waits = bank.catalog.unrendered_since(account)
+    if waits is not None and bank.end.seq - waits >= MOST and not bank.catalog.in_memory:
         bank.render()  # as after a kill; what waits may be more than should be held in memory
     history = read_history(bank, account, indexed=True)
-    if last is None:
-        return _lines(filter(wanted, history.messages))
-    return _lines(reversed(list(islice(filter(wanted, history.backwards()), last))))
+    if last is not None:
+        return _lines(newest(history, last, wanted))
+    return _lines(history.messages if wanted is None else filter(wanted, history.messages))
 
 
 def _filter(

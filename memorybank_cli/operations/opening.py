@@ -6,6 +6,7 @@ import os
 
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Applier, Bank, Gate
+from memorybank_cli.bank.forgetting import BEGIN as FORGET
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.gates import size_gate
 from memorybank_cli.bank.recovery import finish_replacements
@@ -36,7 +37,7 @@ def open_bank(context: Context, must_exist: bool = True, path: str | None = None
     bank = Bank(where, context, appliers(), GATES, writes=writes)
     try:
         bank.refresh()
-        if BEGIN in finish_replacements(bank, {BEGIN: _undo_step}):
+        if BEGIN in finish_replacements(bank, {BEGIN: _undo_step, FORGET: _forget}):
             bank.close()
             return open_bank(context, path=where, writes=writes)  # bank.json may say another format again
         original = bank.home.is_copy(bank.root)
@@ -45,17 +46,32 @@ def open_bank(context: Context, must_exist: bool = True, path: str | None = None
                 f"this bank is a copy of the one at {original}; memorybank init --new-id makes it its own"
             )
     except BaseException:
-        bank.catalog.close()
-        bank.home.close()
-        bank.root.close()
+        bank.abandon()
         raise
     return bank
+
+
+def keep_rendered(bank: Bank) -> None:
+    """Have files rendered within 50 ms of each commit, by a thread that ends with the bank: for processes that live."""
+    from memorybank_cli.bank.renderer import Renderer
+
+    if bank.nudge is None:
+        bank.another = lambda: Bank(bank.root.path, bank.context, appliers(), GATES, writes=bank.writes)
+        renderer = Renderer(bank.another, bank.context.progress)
+        bank.nudge = renderer.nudge
+        bank.before_close.callback(renderer.close)
 
 
 def _undo_step(bank: Bank, act: str, begun: list[Line]) -> None:
     from memorybank_cli.operations.upgrading import finish
 
     finish(bank, act, begun)
+
+
+def _forget(bank: Bank, act: str, begun: list[Line]) -> None:
+    from memorybank_cli.operations.erasing import finish
+
+    finish(bank, act, begun[0])
 
 
 def take_owners_ids(path: str) -> None:

@@ -126,7 +126,14 @@ def histories(bank: Bank, paths: Iterable[str] = ()) -> Iterable[Finding]:
                 yield one
 
 
-PROBES: tuple[Probe, ...] = (journal, settings, permissions, histories, meaning)
+def contexts(bank: Bank) -> Iterable[Finding]:
+    """MB510: contexts that are due and cannot be made."""
+    from memorybank_cli.operations.context_upkeep import contexts as waiting
+
+    return waiting(bank)
+
+
+PROBES: tuple[Probe, ...] = (journal, settings, permissions, histories, contexts, meaning)
 
 
 def check_bank(

@@ -16,19 +16,24 @@ from memorybank_cli.bank.judge import recorded_rules
 from memorybank_cli.bank.replacing import Replacement, replace_files
 from memorybank_cli.bank.rows import Expected
 from memorybank_cli.bank.scan import Scan, Scanner, judging_rules
+from memorybank_cli.base import digests
 from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding
 from memorybank_cli.operations.aggregates import rebuildings
 from memorybank_cli.operations.cures import HISTORY, Cure, Doctor, Incurable, Plan
 from memorybank_cli.operations.options import Option, RepoOption
+from memorybank_cli.operations.outliving import keep, outliving_accounts
 from memorybank_cli.operations.paths import bank_paths
 from memorybank_cli.operations.probes import histories
+from memorybank_cli.operations.reinitialising import begin_anew, instead
 from memorybank_cli.operations.repositories import Snapshots
 
 DAMAGE = ("MB101", "MB102", "MB103", "MB104", "MB105", "MB106", "MB107", "MB108", "MB111", "MB115")
 MOST_NAMED = 10
 """More paths than this are not repeated in the closing line."""
 JOURNAL_DAMAGE = ("MB120", "MB121")
+CHANGED = "MB110"
+"""Damage too in the files of accounts, which nobody else has a reason to write."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,9 @@ def repair(
     bank: Bank,
     *paths: Annotated[str, "files or directories; default: everything damaged"],
     dry_run: Annotated[bool, Option("show what would be done, change nothing", short="-n")] = False,
-    reinitialise: Annotated[bool, "replace open files that nothing can cure by an empty document"] = False,
+    reinitialise: Annotated[
+        bool, "last resort: empty open files that nothing cures; begin accounts anew with the messages that are left"
+    ] = False,
     aggregates: Annotated[bool, "also rebuild totals that the records contradict (MB207)"] = False,
     repo: RepoOption = None,
 ) -> RepairReport:
@@ -77,6 +84,7 @@ def repair(
 
     The damaged bytes go to quarantine first. Managed files are rebuilt; files that agents rewrite are
     salvaged or get their last recorded version; append-only files get the version that was recorded.
+    An account begun anew with --reinitialise is failing (MB116) until its loss is accepted or rolled back.
     With --aggregates totals that contradict the records get the value that the records say, nothing else.
 
     Exit codes:
@@ -109,22 +117,37 @@ def cure(
     dry_run: bool = False,
     reinitialise: bool = False,
     repo: str | None = None,
+    automatic: bool = False,
 ) -> RepairReport:
-    """`repair` for paths of the bank."""
+    """`repair` for paths of the bank. When it is `automatic` nobody is asked, and what would lose anything is left."""
     some = [path for path in paths if path]
     journal = [] if some else _cure_journal(bank, dry_run)
     scanner = Scanner(bank, bank.context.progress)
     scan = scanner.run_on(some) if some else scanner.run()
     patients = _patients(scan, histories(bank, some))
-    snapshots = Snapshots(bank, repo, look=True, ask=bank.context.interactive and bool(patients))
+    snapshots = Snapshots(bank, repo, look=True, ask=bank.context.interactive and bool(patients) and not automatic)
+    fields: dict[str, Any] = {"automatic": True} if automatic else {}
     try:
-        plans, incurable = Doctor(bank, snapshots, reinitialise).treat(patients)
+        doctor = Doctor(bank, snapshots, reinitialise)
+        plans, incurable = doctor.treat(patients)
         if snapshots.trouble and patients:
             bank.context.progress.note(f"versions in snapshots are left out: {snapshots.trouble}")
+        if reinitialise and (fresh := begin_anew(bank, incurable, doctor.content)):
+            plans, incurable = instead(fresh, plans, incurable)
+            fields["reinitialised"] = {one.account: {"kept": one.kept, "had": one.had} for one in fresh}
     finally:
         snapshots.close()
-    cures = [plan.cure for plan in plans] if dry_run else _carry_out(bank, plans)
+    if automatic:
+        plans = [plan for plan in plans if _is_lossless(bank, plan)]
+    cures = [plan.cure for plan in plans] if dry_run else _carry_out(bank, plans, **fields)
     return RepairReport((*journal, *cures), tuple(incurable), dry_run)
+
+
+def _is_lossless(bank: Bank, plan: Plan) -> bool:
+    """Whether a cure puts back exactly what was recorded, or what the account's history gives."""
+    expected = bank.catalog.row(plan.cure.path).expected
+    exact = expected is not None and plan.content is not None and digests.of(plan.content) == expected.sha
+    return not plan.cure.lost and (exact or plan.cure.method == "rebuilt")
 
 
 def _rebuild(bank: Bank, paths: Iterable[str], report: RepairReport) -> RepairReport:
@@ -145,7 +168,9 @@ def _cure_journal(bank: Bank, dry_run: bool) -> list[Cure]:
     cures = [Cure(layout.segment_file(one.segment or 1), one.rule, "new-segment", why=one.reason) for one in breaks]
     if breaks and not dry_run:
         reasons = [f"{one.rule} after line {one.after}: {one.reason}" for one in breaks]
+        outlived = outliving_accounts(bank)
         bank.record_gap({"reason": "; ".join(reasons)})
+        keep(bank, outlived)
         baseline.establish(bank, bank.context.progress)
     return cures
 
@@ -163,25 +188,29 @@ def _patients(scan: Scan, broken: Iterable[Finding]) -> list[tuple[Finding, Expe
     expected = {change.path: change.expected for change in (*scan.damaged, *scan.outside, *scan.changes)}
     found: dict[str, Finding] = {}
     for finding in (*scan.findings, *broken):
-        if finding.rule in (*DAMAGE, HISTORY):
+        if finding.rule in (*DAMAGE, HISTORY) or (finding.rule == CHANGED and _account_of(finding.path)):
             found.setdefault(finding.path, finding)
     return [(finding, expected.get(path)) for path, finding in sorted(found.items())]
 
 
-def _carry_out(bank: Bank, plans: list[Plan]) -> list[Cure]:
+def _carry_out(bank: Bank, plans: list[Plan], **fields: Any) -> list[Cure]:
+    if not plans:
+        return []
     examiner, bound = Examiner(bank.registry), judging_rules(bank).bound
-    shown = {_account(plan): plan.shown for plan in plans if plan.shown is not None}
-    fields: dict[str, Any] = {"shown": shown} if shown else {}
+    shown = {_account_of(plan.cure.path): plan.shown for plan in plans if plan.shown is not None}
+    fields |= {"shown": shown} if shown else {}
     outcome = replace_files(bank, (_replacement(bank, plan, examiner, bound) for plan in plans), "repair", **fields)
     return [replace(plan.cure, kept=outcome.kept.get(plan.cure.path, "")) for plan in plans]
 
 
-def _account(plan: Plan) -> str:
-    return layout.account_of(plan.cure.path.partition("/")[0])
+def _account_of(path: str) -> str:
+    return layout.account_of(path.partition("/")[0])
 
 
 def _replacement(bank: Bank, plan: Plan, examiner: Examiner, bound: frozenset[str]) -> Replacement:
     path = plan.cure.path
+    if plan.content is None:
+        return Replacement(path, None)
     where = layout.place(path)
     seen = examiner.memory(plan.content, where)
     info, expected = bank.root.stat(path), bank.catalog.row(path).expected

@@ -12,6 +12,7 @@ from memorybank_cli.accounts import past, replay
 from memorybank_cli.accounts.replay import Edit
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.examine import Examiner
+from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.rows import SOUND
 from memorybank_cli.base import digests
 from memorybank_cli.base.errors import AccountDamaged, NotFound, Refused, UsageError
@@ -172,7 +173,7 @@ class Narrowing:
 
     def _edits(self) -> dict[str, Edit]:
         """By account the lines of messages that are to come back or to go."""
-        self._lines: dict[str, dict[str, list[int]]] = {}
+        self._lines: dict[str, dict[str, list[Line]]] = {}
         found: dict[str, Edit] = {}
         for account in self._accounts():
             lines = self._lines[account] = self._messages(account)
@@ -180,9 +181,9 @@ class Narrowing:
             now = replay.course_of(self.bank, account, self.bank.end.seq)
             if now is None or then is None:
                 continue
-            seqs = {seq for some in lines.values() for seq in some}
-            taken = frozenset(seq for seq in seqs if seq in then and seq not in now)
-            dropped = frozenset(seq for seq in seqs if seq in now and seq not in then)
+            every = [line for some in lines.values() for line in some]
+            taken = frozenset(line.seq for line in every if line in then and line not in now)
+            dropped = frozenset(line.seq for line in every if line in now and line not in then)
             if taken or dropped:
                 found[account] = Edit(taken, dropped)
         return found
@@ -192,12 +193,14 @@ class Narrowing:
         names = {layout.account_of(path.partition("/")[0]) for path in paths if is_rendered(path)}
         return sorted({*names, *(state.account for state in self.plan.accounts)} - {""})
 
-    def _messages(self, account: str) -> dict[str, list[int]]:
+    def _messages(self, account: str) -> dict[str, list[Line]]:
         """By id the lines that stored the messages that are asked for."""
-        found: dict[str, list[int]] = {}
-        for line in replay.lines_about(self.bank, account, 0, self.bank.end.seq):
-            if line.op == replay.STORED and line.core.get("record") in self.ids:
-                found.setdefault(str(line.core["record"]), []).append(line.seq)
+        found: dict[str, list[Line]] = {}
+        course = replay.course_of(self.bank, account, self.bank.end.seq)
+        names = course.names if course else (account,)
+        for line in replay.lines_about(self.bank, names, 0, self.bank.end.seq):
+            if replay.is_message(line) and line.core.get("record") in self.ids:
+                found.setdefault(str(line.core["record"]), []).append(line._replace(data=None))
         return found
 
     def _course_then(self, account: str) -> replay.Course | None:

@@ -42,6 +42,7 @@ GROUPS: dict[str, str] = {
     "snapshot key": "The keys of an encrypted repository",
     "account": "Conversation accounts",
     "message": "The messages of an account",
+    "context": "The analysed summaries of an account",
 }
 
 _AT = "memorybank_cli.operations."
@@ -104,7 +105,16 @@ _ROWS = (
     Operation("account create", f"{_AT}accounts:create", "bank", "Make an account"),
     Operation("account list", f"{_AT}accounts:list_", "bank", "List the accounts"),
     Operation("account show", f"{_AT}accounts:show", "bank", "Show one account"),
+    Operation("account check", f"{_AT}account_check:check", "bank", "Check an account by reading all of it"),
+    Operation("account archive", f"{_AT}account_archive:archive", "bank", "Archive the oldest messages of an account"),
+    Operation("account rename", f"{_AT}account_rename:rename", "bank", "Give an account another id"),
+    Operation("account export", f"{_AT}account_export:export", "bank", "Write an account as one JSON document"),
     Operation("message add", f"{_AT}messages:add", "bank", "Add a message, or many from stdin"),
+    Operation("context show", f"{_AT}contexts:show", "bank", "Show the summaries of an account's conversation"),
+    Operation("context refresh", f"{_AT}contexts:refresh", "bank", "Summarise what came since, and the newest topic anew"),
+    Operation("account compact", f"{_AT}account_compact:compact", "bank", "Make the journal smaller"),
+    Operation("account forget", f"{_AT}account_forget:forget", "bank", "Forget an account with all its messages for good"),
+    Operation("message forget", f"{_AT}message_forget:forget", "bank", "Forget messages for good"),
     Operation("message list", f"{_AT}messages:list_", "bank", "List the messages of an account", stream=True),
 )
 OPERATIONS: dict[str, Operation] = {row.name: row for row in _ROWS}

@@ -23,7 +23,7 @@ from memorybank_cli.base import clock, files
 from memorybank_cli.base.names import unescape
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.walk import MOST, Root, fitting
-from memorybank_cli.operations.accounts import account_ids
+from memorybank_cli.operations.accounts import account_ids, creation
 from memorybank_cli.operations.present import Kept, Once, There
 
 BATCH = 10_000  # messages that are admitted and written together
@@ -144,7 +144,7 @@ class Standing:
     def create(self, account: str) -> None:
         """Put its creation beside the beginning of the act."""
         self._once.fresh.add(account)
-        self.act.add(Entry(CREATED, {"account": account}))
+        self.act.add(creation(self.bank, account))
 
     def add(self, entries: list[Entry]) -> int:
         """Put messages beside the beginning of the act; those that the bank holds are left out."""
@@ -265,7 +265,7 @@ class Aside:
 
     def create(self, account: str) -> None:
         """Wait for the baseline."""
-        self._entries.add(Entry(CREATED, {"account": account}))
+        self._entries.add(creation(self.bank, account))
 
     def add(self, entries: list[Entry]) -> int:
         """Wait for the baseline; which are new is found then."""

@@ -6,10 +6,11 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from types import FrameType
 from typing import Annotated, Any
 
-from memorybank_cli.bank import baseline
+from memorybank_cli.bank import baseline, layout
 from memorybank_cli.bank.adopt import Adopter
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.scan import Change, Scan, Scanner
@@ -22,6 +23,8 @@ from memorybank_cli.integrity.watcher import Batch, Watcher
 from memorybank_cli.operations import documents
 from memorybank_cli.operations.finding import is_bank
 from memorybank_cli.operations.probes import look
+from memorybank_cli.operations.recovering import mend
+from memorybank_cli.operations.repair import DAMAGE as DAMAGES
 
 Line = dict[str, Any]
 BREATH = 5.0
@@ -37,7 +40,8 @@ def watch(
 ) -> Iterator[Line]:
     """Watch the bank and tell of each change.
 
-    Valid changes that agents may make are adopted into the journal; everything else is a finding, with its cure.
+    Valid changes that agents may make are adopted into the journal; damaged files of accounts are made again where
+    nothing is lost by it; everything else is a finding, with its cure.
     Stops on Ctrl-C or SIGTERM.
 
     Exit codes:
@@ -60,6 +64,8 @@ class _Watch:
         self.open: dict[str, Finding] = {}
         # Those of them that only a look at the whole bank finds: a look at some files neither tells nor resolves them.
         self.wide: set[str] = set()
+        # Those that could not be cured without loss: until they are gone it is not tried again.
+        self.given_up: set[str] = set()
         self.told: dict[str, str | None] = {}
         self.health = ""
         self.settle = float(bank.settings["settle_ms"]) / 1000
@@ -155,11 +161,30 @@ class _Watch:
                 yield _line("finding", path=finding.path, finding=finding.as_dict())
         for name in [name for name, known in self.open.items() if about(known) and name not in found]:
             finding = self.open.pop(name)
+            self.given_up.discard(name)
             yield _line("resolved", path=finding.path, rule=finding.rule, fingerprint=name)
         self.open |= found
         if self.adopts and scan.changes:
             yield from self._guarded(lambda: self.adopter.adopt(scan.changes))
         yield from self._health()
+        yield from self._recover(findings) if self.adopts else ()
+
+    def _recover(self, findings: Iterable[Finding]) -> Iterator[Line]:
+        """Make damaged files of accounts again, where nothing is lost by it."""
+        damaged = {one.path: one for one in findings if _is_derived(one) and one.fingerprint not in self.given_up}
+        if not damaged:
+            return
+        try:
+            cures = mend(self.bank, damaged)
+        except Locked:
+            return  # the next look tries again
+        for cure in cures:
+            yield _line("recovered", **asdict(cure))
+        self.given_up |= {one.fingerprint for one in damaged.values()} - {
+            damaged[cure.path].fingerprint for cure in cures if cure.path in damaged
+        }
+        if cures:
+            yield from self._some({cure.path for cure in cures})
 
     def _changes(self, changes: Iterable[Change]) -> Iterator[Line]:
         for change in changes:
@@ -186,6 +211,11 @@ class _Watch:
         if self.health != f"{now.value} {now.word}":
             self.health = f"{now.value} {now.word}"
             yield _line("health", score=now.value, status=now.word)
+
+
+def _is_derived(finding: Finding) -> bool:
+    """Whether a finding is damage to a file that memorybank renders."""
+    return finding.rule in DAMAGES and bool(layout.account_of(finding.path.partition("/")[0]))
 
 
 def _line(kind: str, **fields: Any) -> Line:

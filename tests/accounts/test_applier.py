@@ -51,9 +51,7 @@ def say_and_die(path: Path, *texts: str) -> None:
     """Store messages and end as after kill -9: acknowledged, and nothing rendered."""
     bank = open_bank(Context(bank=str(path)))
     store(bank, "a", [Message("user", text, id=text) for text in texts])
-    bank.catalog.close()
-    bank.home.close()
-    bank.root.close()
+    bank.abandon()
 
 
 def whole(path: Path) -> list[str]:
@@ -100,7 +98,7 @@ def test_the_files_are_rendered_at_close(path: Path) -> None:
     assert whole(path) == ["one", "two", "three"]
     last = journal(path)[-1]
     assert last["op"] == "files.rendered"
-    assert {row[0] for row in last["files"]} == set(account_files(path))
+    assert {row[0] for row in last["files"]} == set(account_files(path)) - {"account_a/history_context.json"}
     assert rules(path) == {}
 
 
@@ -306,8 +304,8 @@ def test_an_imported_history_that_is_damaged_is_not_taken_for_a_shorter_one(
         assert not in_the_journal(bank)
         with pytest.raises(AccountDamaged, match="does not hold all of it"):
             read_history(bank, "a")
-    refused = run("message", "add", "five", "--account", "a", "--role", "user", "--bank", target, "--json")
-    assert (refused.returncode, refused.error["code"]) == (3, "account_damaged")
+        with pytest.raises(AccountDamaged):
+            store(bank, "a", [Message("user", "five", id="five")])
     assert run("repair", "--bank", target).returncode == 0
     assert account_files(target) == good
 

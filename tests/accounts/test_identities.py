@@ -149,7 +149,8 @@ def test_what_was_admitted_and_not_written_is_known_while_the_lock_is_held(path:
 
     def entries(*ids: str) -> list[Entry]:
         fields = {"account": "a", "kind": "message"}
-        return [Entry(STORED, {**fields, "record": one}, {"id": one}) for one in ids]
+        moment = {"timestamp": "2026-01-01T00:00:00.000000Z"}
+        return [Entry(STORED, {**fields, "record": one}, {"id": one, **moment}) for one in ids]
 
     def admitted(*ids: str) -> list[str]:
         return [str(one.fields["record"]) for one in applier.admit(bank, entries(*ids))]
@@ -212,3 +213,56 @@ def test_a_table_that_fails_again_and_again_is_replaced(path: Path) -> None:
             assert table.fresh("a", ["one", "new"]) == [False, True]
         table.close()
     assert rows(path) == 2
+
+
+def test_what_was_stored_a_moment_ago_is_known_before_the_table_knows_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identities_module, "AT_MOST", 4)
+    with opened(path) as bank, opened(path) as other:
+        store(bank, "a", texts("x1"))
+        before = rows(path)
+        store(bank, "a", texts("x2"))
+        store(other, "a", texts("x3"))
+        assert store(bank, "a", texts("x1", "x2", "x3", "x4", "x4")).duplicate_ids == ("x1", "x2", "x3", "x4")
+        assert store(other, "a", texts("x4")).added == 0
+        assert rows(path) == before + 4  # four of them waited
+        assert store(bank, "a", texts("x1", "x5")).ids == ("x1", "x5")
+    with opened(path) as bank:
+        assert store(bank, "a", texts("x1", "x2", "x3", "x4", "x5")).added == 0
+
+
+def test_ids_that_are_made_here_are_not_looked_up_and_known_all_the_same(path: Path) -> None:
+    with opened(path) as bank, opened(path) as other:
+        done = store(bank, "a", [Message("user", "x")])
+        assert (done.added, len(done.ids), done.duplicate_ids) == (1, 1, ())
+        assert store(other, "a", texts(*done.ids)).added == 0
+        again = store(bank, "a", [Message("user", "y")])
+        assert store(bank, "a", texts(*again.ids, *done.ids)).added == 0
+
+
+def test_the_table_learns_now_and_then_also_where_nobody_asks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memorybank_cli.accounts.applier.CAUGHT_UP", 2)
+    before = rows(path)
+    with opened(path) as bank:
+        for _ in range(4):
+            store(bank, "a", [Message("user", "x")])
+    assert rows(path) > before
+
+
+def test_totals_follow_what_others_store(path: Path) -> None:
+    with opened(path) as bank, opened(path) as other:
+        assert store(bank, "a", texts("x1")).total == 3
+        assert store(other, "a", texts("x2", "x3")).total == 5
+        assert store(bank, "a", texts("x4")).total == 6
+        assert store(bank, "a", texts("x4")).total == 6
+        other.refresh()
+        assert store(other, "a", texts("x5")).total == 7
+
+
+def test_after_a_gap_the_histories_are_asked_again(path: Path) -> None:
+    with opened(path) as bank:
+        assert fresh(bank, "a", "one") == [False]
+        bank.record_gap({"reason": "lines were lost"})
+    with opened(path) as bank:
+        assert fresh(bank, "a", "one", "new") == [False, True]

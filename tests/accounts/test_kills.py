@@ -95,3 +95,15 @@ def test_an_adopted_account_is_killed_after_its_head(long: Path, tmp_path: Path,
     check(target, named(47))
     say(target, 47, 63)
     check(target, named(63))
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_an_accounts_file_from_when_fewer_tiers_were_active(path: Path, foreign: bool) -> None:
+    """It names no line of the journal; killed before a line told of it, it is ours all the same."""
+    leave(killed(path, 99, 5))
+    if foreign:
+        data = (path / "account_a/account.json").read_bytes()
+        (path / "account_a/account.json").write_bytes(data.replace(b'"a"', b'"b"'))
+    say_and_die(path, 5, 70)
+    check(path, named(70))
+    assert (path / ".memorybank/quarantine").exists() == foreign

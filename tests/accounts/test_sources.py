@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memorybank_cli.accounts import replay
-from memorybank_cli.accounts.heads import created_at, parsed
+from memorybank_cli.accounts.heads import describe, parsed
+from memorybank_cli.accounts.history import Capacity, History
 from memorybank_cli.accounts.recorded import record_of, shown_by
 from memorybank_cli.accounts.shelf import FileShelf
 from memorybank_cli.accounts.sources import read_history, renderings
@@ -167,16 +168,25 @@ def test_what_is_no_head(long: Path, change: dict[str, Any]) -> None:
         parsed(one, dumps(head))
 
 
-def test_when_an_account_was_made(long: Path) -> None:
-    made = value(long, "account_a/account.json")["created_at"]
+def told(bank: Bank) -> tuple[str, Capacity]:
+    """When the account was made and how large its windows are, by its files."""
+    history = History("a")
+    describe(bank, history)
+    return history.created_at, history.capacity
+
+
+def test_what_the_files_say_of_an_account(long: Path) -> None:
     with opened(long) as bank:
-        assert created_at(bank, "a") == made
+        create(bank, "a", short_term=7)
+        made = value(long, "account_a/account.json")["created_at"]
+        assert told(bank) == (made, (7, 200))
         (long / "account_a/account.json").write_bytes(b"{}")
-        assert created_at(bank, "a") == made
+        assert told(bank) == (made, (7, 200))  # the sizes by the journal
         (long / "account_a/history_context.json").unlink()
         with pytest.raises(AccountDamaged):
-            created_at(bank, "a")
-        assert show(bank, "a").created_at == made
+            told(bank)
+        account = show(bank, "a")
+        assert (account.created_at, account.capacity) == (made, (7, 200))
 
 
 def test_an_adopted_account_that_does_not_say_when_it_was_made(long: Path, tmp_path: Path) -> None:

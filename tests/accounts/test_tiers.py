@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memorybank_cli.accounts.history import MID_TERM, SHORT_TERM, History
-from memorybank_cli.accounts.tiers import render
+from memorybank_cli.accounts.tiers import TIERS, render
 from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base.exact_json import loads
 
@@ -82,7 +82,13 @@ def test_status_says_whether_there_are_messages() -> None:
     assert empty["short_term"]["status"]["status"] == "initializing"
     assert full["short_term"]["status"]["status"] == "active"
     assert set(empty["account"]["memory_status"].values()) == {"initialized"}
-    assert set(full["account"]["memory_status"].values()) == {"active"}
+    told = {"short_term": "active", "mid_term": "initialized", "whole_history": "active"}
+    assert full["account"]["memory_status"] == {**told, "history_context": "initialized"}
+    assert full["mid_term"]["status"]["status"] == "initializing"
+    assert files(history(51))["account"]["memory_status"]["mid_term"] == "active"
+    given_up = history(1)
+    given_up.failing = True
+    assert {one["status"]["status"] for kind, one in files(given_up).items() if kind in TIERS[:3]} == {"failing"}
     assert full["mid_term"]["status"]["last_update"] == "2026-11-20T14:00:01.000000Z"
     assert empty["whole_history"]["status"]["last_update"] == MADE
 

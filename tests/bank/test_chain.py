@@ -22,11 +22,14 @@ NO_MARK = (0, "")
 class Memory:
     """Segments in memory: bytes by first seq."""
 
-    def __init__(self, content: dict[int, bytes]) -> None:
-        self.content = content
+    def __init__(self, content: dict[int, bytes], packed: tuple[int, ...] = ()) -> None:
+        self.content, self.packed = content, packed
 
     def segments(self) -> list[int]:
         return sorted(self.content)
+
+    def is_packed(self, first: int) -> bool:
+        return first in self.packed
 
     def raw_lines(self, first: int, offset: int) -> Iterator[bytes]:
         yield from self.content[first][offset:].splitlines(keepends=True)
@@ -227,6 +230,21 @@ def test_a_middle_segment_that_is_gone_is_a_break(mark: bool) -> None:
         assert reading.breaks or reading.tail
 
 
+def test_a_packed_segment_was_closed_so_lines_came_after_it() -> None:
+    writer = Writer()
+    first = [writer.line(), writer.line()]
+    content = {1: b"".join(first), 3: writer.line()}
+    *_, whole = Reader(Memory(content, packed=(1,)), START, NO_MARK).run()
+    assert isinstance(whole, Reading)
+    assert whole.breaks == ()
+    *_, reading = Reader(Memory({1: content[1]}, packed=(1,)), START, NO_MARK).run()
+    assert isinstance(reading, Reading)
+    assert [one.rule for one in reading.breaks] == ["MB121"]
+    *_, reading = Reader(Memory({1: content[1][:-9]}, packed=(1,)), START, NO_MARK).run()
+    assert isinstance(reading, Reading)
+    assert (reading.tail, [one.rule for one in reading.breaks][:1]) == (None, ["MB120"])
+
+
 def test_the_last_segment_that_is_gone_is_known_by_the_mark_only() -> None:
     writer = Writer()
     content = segments(writer, 2, 3)
@@ -331,6 +349,17 @@ def test_groups_are_had_whole_or_not_at_all(sizes: list[int], data: st.DataObjec
     served = max(end for end in whole_ends if end <= kept)
     assert seqs == list(range(1, served + 1))
     assert (reading.tail is None) == (served == kept)
+
+
+@pytest.mark.parametrize("damaged", [0, 1, 4, 8])
+def test_damage_in_a_group_is_one_break(damaged: int) -> None:
+    writer = Writer()
+    raws = [writer.line(), *writer.group(9), writer.line(), writer.line()]
+    raws[1 + damaged] = raws[1 + damaged].replace(b'"op":"g"', b'"op":"h"')
+    seqs, reading = read({1: b"".join(raws)}, writer.mark)
+    assert [one.after for one in reading.breaks] == [1]
+    assert set(seqs) >= {1, 11, 12}
+    assert damaged + 2 not in seqs
 
 
 def test_groups_do_not_mix() -> None:

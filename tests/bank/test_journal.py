@@ -145,6 +145,7 @@ FAULTS: dict[str, Callable[[], dict[str, Fault]]] = {
 def test_a_failed_append_leaves_the_journal_as_it_was(journal: Journal, fault: str, groups: int) -> None:
     end = write(journal, "a", "b")
     before = on_disk(journal)
+    journal.close()
     entries = [[Entry("c", {}, "v" * 50), Entry("d", {})]] * groups
     with broken(**FAULTS[fault]()), pytest.raises(OSError, match="Errno"):
         journal.append(end, entries)
@@ -190,7 +191,25 @@ def test_unsynced_lines_cost_no_sync(journal: Journal) -> None:
     assert "fdatasync" not in calls.calls
     with broken() as calls:
         journal.append(later, [[Entry("c", {})]])
-    assert calls.calls == ["open", "write", "fdatasync"]
+    assert calls.calls == ["write", "fdatasync"]  # its descriptor stays open
+
+
+def test_descriptors_are_those_of_the_files_that_stand(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "SEGMENT_LINES", 1)
+    end = write(journal, "a")
+    fd = journal.descriptor(1)
+    assert journal.descriptor(1) == journal.current(1) == fd
+    path = Path(journal.root.absolute(layout.segment_file(1)))
+    path.rename(path.with_name("away"))
+    with pytest.raises(FileNotFoundError):
+        journal.descriptor(1, create=False)
+    path.write_bytes(path.with_name("away").read_bytes())
+    assert journal.descriptor(1) != fd
+    for _ in range(3):
+        _, end = journal.append(end, [[Entry("b", {})]])
+    assert [first for first, _ in journal._open] == journal.segments()[-2:]  # a thread may be syncing the first one
+    journal.close()
+    journal.close()
 
 
 def test_a_tail_is_cut_and_the_cut_is_an_entry(journal: Journal) -> None:
@@ -319,3 +338,16 @@ def test_damage_on_the_way_hides_no_line(journal: Journal, place: float, size: i
 def test_a_segment_that_went_away_meanwhile(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "segments", lambda: [1])
     assert list(journal.lines(5)) == []
+
+
+def test_a_segment_that_a_crash_left_empty_is_the_next_one(journal: Journal) -> None:
+    end = write(journal, "a", "b")
+    (Path(journal.root.path) / layout.segment_file(3)).touch()
+    assert read(journal) == (list(journal.lines()), Reading(end, (), None))
+    end = write(journal, "c", "d", end=end)
+    assert [line.op for line in journal.lines(2)] == ["c", "d"]
+    assert end.segment == 3
+    journal.closes = True
+    end = write(journal, "e", end=end)
+    assert (end.segment, journal.closes) == (5, False)
+    assert read(journal)[1] == Reading(end, (), None)

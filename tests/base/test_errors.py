@@ -18,6 +18,7 @@ CODES = {
     "BankNotFound": ("bank_not_found", 10),
     "SnapshotNotFound": ("snapshot_not_found", 10),
     "AccountNotFound": ("account_not_found", 10),
+    "MessageNotFound": ("message_not_found", 10),
     "Locked": ("bank_locked", 11),
     "WrongKey": ("wrong_key", 12),
     "Refused": ("refused", 13),

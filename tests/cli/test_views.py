@@ -241,7 +241,7 @@ def test_a_rollback_names_changes_older_versions_and_what_it_kept() -> None:
 def test_health_shows_parts_and_samples() -> None:
     components = [{"component": "trades", "status": "error", "issues": ["x", "y"], "last_check": "t"}]
     report = {"score": 70, "status": "error", "components": components, "findings": [FINDING], "samples": {"files": 3}}
-    report["explain"] = True
+    report |= {"explain": True, "memory": []}
     blocks = health.health(report)
     assert blocks[:2] == [Findings([FINDING]), Table(("component", "status", "issues"), [["trades", "error", 2]])]
     assert blocks[-1] == Fields([("files", 3)])

@@ -32,6 +32,8 @@ CAMPAIGNS = {
     "stops": Campaign("tests.faults.stops:campaign", 1, "stopped before every change while another one comes"),
     "flips": Campaign("tests.faults.flips:campaign", 50_000, "ROUNDS alterations of files of a repository"),
     "records": Campaign("tests.faults.journals:campaign", 5_000, "ROUNDS alterations of a bank's journal and catalog"),
+    "accounts": Campaign("tests.faults.rot:campaign", 10_000, "ROUNDS alterations of an account's files and journal"),
+    "crowds": Campaign("tests.faults.crowds:campaign", 10_000, "ROUNDS messages by 32 processes, killed at random"),
     "hostile": Campaign("tests.faults.attacks:campaign", 1, "every hostile repository, plain and encrypted"),
     "simulated": Campaign(
         "tests.faults.simulated.campaign:campaign", 100_000, "ROUNDS crash states of a simulated file system"

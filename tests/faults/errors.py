@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from tests.broken_os import one_byte, watched
+from tests.faults import conversations
 from tests.faults.kills import FEW
 from tests.faults.lab import Prepared, Ran, Story, no_crash, prepared
 from tests.faults.stories import POINTS
@@ -112,8 +113,8 @@ def short_writes(story: Story, scene: Prepared) -> Ran:
 def campaign(rounds: int, seed: int) -> Iterator[str]:
     """Every trouble at every change of each story, `rounds` times over; one line each."""
     del seed  # nothing is left to chance
-    for story in POINTS:
+    for story in (*POINTS, *conversations.STORIES):
         with prepared(story, FEW) as scene:
             for _ in range(rounds):
                 count = at_every_change(scene, story, (*USUAL, *OTHERS))
-        yield f"{story.name:10} {len(USUAL + OTHERS)} errors at each of {count} changes; nothing acknowledged was lost"
+        yield f"{story.name:15} {len(USUAL + OTHERS)} errors at each of {count} changes; nothing acknowledged was lost"

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 from tests.broken_os import unsynced, watched
+from tests.faults import conversations
 from tests.faults.lab import Lab, Prepared, Story, prepared
 from tests.faults.stories import POINTS, STORIES
 
@@ -28,7 +29,7 @@ FEW = 5
 """Trades of a bank whose changes are visited one by one."""
 
 
-def at_random(rounds: int, seed: int, stories: tuple[Story, ...] = STORIES) -> Iterator[str]:
+def at_random(rounds: int, seed: int, stories: tuple[Story, ...] = (*STORIES, *conversations.STORIES)) -> Iterator[str]:
     """`rounds` kills of each story at random moments; one line each."""
     chance = random.Random(seed)
     for story in stories:
@@ -37,7 +38,7 @@ def at_random(rounds: int, seed: int, stories: tuple[Story, ...] = STORIES) -> I
             seconds = _timed(story, scene.lab)
             for _ in range(rounds):
                 hits += kill_once(story, scene.reset(), chance.uniform(0.05, seconds))
-        yield f"{story.name:10} {hits} of {rounds} killed before the end; every bank was whole"
+        yield f"{story.name:15} {hits} of {rounds} killed before the end; every bank was whole"
 
 
 def kill_once(story: Story, lab: Lab, delay: float) -> bool:
@@ -118,7 +119,9 @@ def _traced(story: Story, lab: Lab, *options: str) -> int:
     return process.returncode
 
 
-def at_system_calls(rounds: int, seed: int, stories: tuple[Story, ...] = POINTS) -> Iterator[str]:
+def at_system_calls(
+    rounds: int, seed: int, stories: tuple[Story, ...] = (*POINTS, *conversations.STORIES)
+) -> Iterator[str]:
     """`rounds` kills of each story, each at a system call that changes something; one line each."""
     chance = random.Random(seed)
     for story in stories:
@@ -136,7 +139,7 @@ def at_system_calls(rounds: int, seed: int, stories: tuple[Story, ...] = POINTS)
                 except AssertionError as error:
                     raise AssertionError(f"{story.name} killed at {name} number {n}: {error}") from error
         assert hits > 0.6 * rounds, f"{story.name}: only {hits} of {rounds} were killed"  # threads take turns
-        yield f"{story.name:10} {hits} of {rounds} killed at one of {len(points)} system calls; every bank was whole"
+        yield f"{story.name:15} {hits} of {rounds} killed at one of {len(points)} system calls; every bank was whole"
 
 
 def _sample(chance: random.Random, points: list[tuple[str, int]], count: int) -> list[tuple[str, int]]:

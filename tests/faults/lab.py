@@ -40,6 +40,10 @@ class Ran(NamedTuple):
     err: str
 
 
+UNSUMMARISED = {"MEMORYBANK_CONTEXT_MESSAGES": "0", "MEMORYBANK_CONTEXT_HOURS": "0"}
+"""Settings without which closing a bank may make summaries, for which a large library is imported."""
+
+
 class Story(NamedTuple):
     """One operation under fire: how the bank is prepared, what runs, and what must hold afterwards."""
 
@@ -65,7 +69,7 @@ class Lab:
     def __init__(self, place: Path, trades: int = TRADES) -> None:
         self.place, self.bank, self.trades = place, place / "bank", trades
         self.env = {name: value for name, value in os.environ.items() if not name.startswith("MEMORYBANK_")}
-        self.env["MEMORYBANK_STATE_HOME"] = str(place / "home")
+        self.env |= {"MEMORYBANK_STATE_HOME": str(place / "home"), **UNSUMMARISED}
         self.known: dict[str, Contents] = {}
         """What each snapshot held before the fault, oldest first; without those that the command may take away."""
         self.gone: dict[str, Contents] = {}

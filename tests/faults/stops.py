@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from tests.broken_os import unsynced, watched
+from tests.faults import conversations
 from tests.faults.kills import FEW
 from tests.faults.lab import BROKEN, Lab, Prepared, Story, prepared
 from tests.faults.stories import changed, forgotten, named, repaired
@@ -23,6 +24,8 @@ class Meeting(NamedTuple):
 
     story: Story
     other: tuple[str, ...]
+    stride: int = 13
+    """How many changes lie between two stops of the test suite."""
 
     @property
     def name(self) -> str:
@@ -50,15 +53,22 @@ def _both_are_there(lab: Lab) -> None:
     rolled_back.check(lab)
 
 
+def _both_were_said(lab: Lab) -> None:
+    assert sorted(conversations.listed(lab)) == ["first", "m1", "second"]
+    assert conversations.in_files(lab) == conversations.listed(lab)
+
+
 (backup,), (prune,), (rolled_back,) = named("backup"), named("prune"), named("rollback")
+SECOND = ("message", "add", "second", "--account", "a", "--role", "user", "--id", "second")
 MEETINGS = (
     Meeting(backup._replace(prepare=_prunable), ("snapshot", "prune", "--yes")),
     Meeting(backup._replace(prepare=_prunable), ("snapshot", "prune", "--yes", "--now")),
     Meeting(prune._replace(prepare=_prunable, check=lambda _lab: None), ("backup",)),
     Meeting(
         rolled_back._replace(prepare=_conversing, check=_both_are_there),
-        ("message", "add", "second", "--account", "a", "--role", "user", "--id", "second"),
+        SECOND,
     ),
+    Meeting(Story("add", _conversing, (*SECOND[:2], "m1", *SECOND[3:-1], "m1"), b"", _both_were_said), SECOND, 3),
 )
 
 

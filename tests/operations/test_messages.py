@@ -47,15 +47,9 @@ def listed(path: Path, **options: Any) -> list[str]:
 def test_one_message(run: Run, path: Path) -> None:
     done = run("message", "add", "hello", "--account", "a", "--role", "user", "--bank", path, "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.json == {
-        "added": 1,
-        "duplicates": 0,
-        "moved_to_mid_term": 0,
-        "context_refreshed": False,
-        "account": "a",
-        "total": 1,
-    }
+    told = {"added": 1, "duplicates": 0, "moved_to_mid_term": 0, "context_refreshed": False, "account": "a", "total": 1}
     [line] = run("message", "list", "--account", "a", "--bank", path, "--json").lines
+    assert done.json == {**told, "ids": [line["id"]], "duplicate_ids": []}
     assert set(line) == {"type", "id", "seq", "role", "content", "timestamp", "metadata"}
     assert (line["type"], line["seq"], line["role"], line["content"], line["metadata"]) == (
         "message",
@@ -165,11 +159,12 @@ def test_what_was_listed_can_be_added_elsewhere(run: Run, path: Path) -> None:
     with opened(path) as bank:
         create(bank, "b")
     stored(path, Message("user", "one", metadata={"model": "m"}), Message("tool", "two", id="own"))
+    stored(path, Message("user", "late", timestamp="2020-01-01T00:00:00Z"))
     data = run("message", "list", "--account", "a", "--bank", path, "--json").raw
     assert run("message", "add", "--stdin", "--account", "b", "--bank", path, stdin=data).returncode == 0
     assert run("message", "list", "--account", "b", "--bank", path, "--json").raw == data
     again = run("message", "add", "--stdin", "--account", "b", "--bank", path, "--json", stdin=data)
-    assert (again.json["added"], again.json["duplicates"]) == (0, 2)
+    assert (again.json["added"], again.json["duplicates"]) == (0, 3)
 
 
 def test_numbers_in_metadata_are_exact(run: Run, path: Path) -> None:

@@ -10,6 +10,8 @@ from memorybank_cli.cli.blocks import Block, Bytes, Fields, Findings, Style, Tab
 from memorybank_cli.cli.views.generic import lines
 from memorybank_cli.cli.views.streams import clock_time
 
+PARTS = 20
+"""So many parts of accounts are shown."""
 _COLOURS: dict[str, Style] = {"error": "bad", "warning": "warning"}
 
 
@@ -18,8 +20,31 @@ def health(report: dict[str, Any]) -> list[Block]:
     parts = [[one["component"], one["status"], len(one["issues"])] for one in report["components"]]
     blocks: list[Block] = [Findings(report["findings"])] if report["explain"] else []
     blocks.append(Table(("component", "status", "issues"), parts))
+    blocks += _memory(report["memory"])
     if report["samples"]:
         blocks += [Text(""), Fields([_sample(name, value) for name, value in report["samples"].items()])]
+    return blocks
+
+
+def _memory(parts: list[dict[str, Any]]) -> list[Block]:
+    """The parts of the accounts: all of few accounts, of many those that are failing."""
+    shown = parts if len(parts) <= PARTS else [one for one in parts if one["status"] == "failing"]
+    rows = [
+        [
+            one["account"],
+            one["component"],
+            one["status"],
+            one["message_count"],
+            Bytes(one["storage_bytes"]),
+            clock_time(one["last_update"]),
+        ]
+        for one in shown[:PARTS]
+    ]
+    blocks: list[Block] = [Text("")] if parts else []
+    if rows:
+        blocks.append(Table(("account", "component", "status", "messages", "size", "last update"), rows))
+    if len(parts) > len(rows):
+        blocks.append(Text(f"{len(parts) - len(rows):,} more parts of accounts: --json tells of each"))
     return blocks
 
 

@@ -27,8 +27,10 @@ def change(line: dict[str, Any]) -> str:
 
 def event(line: dict[str, Any]) -> str:
     """A line of the journal: its number, when, what, about what, and by whom."""
-    about = [str(line[name]) for name in ("path", "account", "record", "snapshot", "rule", "result") if line.get(name)]
+    names = ("path", "account", "subject", "record", "snapshot", "rule", "result")
+    about = [str(line[name]) for name in names if line.get(name)]
     many = [str(one) for one in line.get("snapshots") or ()]
+    many += map(str, records) if isinstance(records := line.get("records"), list) else ()
     many += [str(one["path"]) for one in line.get("files") or () if isinstance(one, Mapping) and "path" in one]
     about = list(dict.fromkeys([*about, *many[:FILES]]))
     if len(many) > FILES:
@@ -59,6 +61,9 @@ def watched(line: dict[str, Any]) -> str:
         words = ["adopted", *paths[:FILES], *more]
     elif line.get("type") == "resolved":
         words = ["resolved", str(line.get("rule", "")), str(line.get("path", ""))]
+    elif line.get("type") == "recovered":
+        kept = f"; the damaged bytes are in {line['kept']}" if line.get("kept") else ""
+        words = ["recovered", f"{line.get('path')} ({line.get('rule')}), {line.get('why')}{kept}"]
     elif line.get("type") == "health":
         words = ["health", f"{line.get('score')} of 100, {line.get('status')}"]
     else:

@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager, suppress
 from unittest import mock
 
 from memorybank_cli.accounts import history, segments
-from memorybank_cli.bank import bank as bank_module
 from memorybank_cli.bank import journal as journal_module
+from memorybank_cli.bank import ledger as ledger_module
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.base import files
+from memorybank_cli.base import clock, files
 from memorybank_cli.operations import messages as messages_module
 from memorybank_cli.operations.messages import store
 from tests.faults.simulated.banks import BankScenario, Say, can_be_written, named, opened, patched, texts
@@ -89,17 +89,29 @@ class RollOver(Messages):
     sessions = 6
 
     def setting(self) -> AbstractContextManager[object]:
-        return patched((journal_module, "SEGMENT_LINES", 6), (bank_module, "CHECKPOINT_LINES", 4))
+        return patched((journal_module, "SEGMENT_LINES", 6), (ledger_module, "CHECKPOINT_LINES", 4))
 
 
 class Checkpoints(Messages):
-    """Two accounts whose renderings wait unsynced when the next checkpoint is written."""
+    """Two accounts; the renderings of both wait unsynced when the checkpoint of the last session is written."""
 
     name = "checkpoints"
-    steps = (("a", 3, 4), ("b", 0, 1), ("a", 4, 5))
+    steps = tuple(
+        (account, last - 1, last) for number in range(1, 7) for account, last in (("a", 3 + number), ("b", number))
+    )
+    sessions = 6
 
     def setting(self) -> AbstractContextManager[object]:
-        return patched((bank_module, "CHECKPOINT_LINES", 2))
+        return patched((ledger_module, "CHECKPOINT_LINES", 5))
+
+
+class Unshared(Messages):
+    """Messages on a system that does not tell its starts apart: each append is synced by itself."""
+
+    name = "unshared"
+
+    def setting(self) -> AbstractContextManager[object]:
+        return mock.patch.object(clock, "boot_id", return_value="")
 
 
 FOREIGN = b'{"written": "by somebody else"}'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.faults.simulated import agents, importing, messages, repositories, restores, retention
+from tests.faults.simulated import accounts, agents, forgetting, importing, messages, repositories, restores, retention
 from tests.faults.simulated.exploring import Scenario
 
 SCENARIOS: dict[str, Callable[[], Scenario]] = {
@@ -16,6 +16,7 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
         messages.Checkpoints,
         messages.Foreign,
         messages.Refused,
+        messages.Unshared,
         agents.Init,
         agents.NewBank,
         agents.Adoption,
@@ -30,6 +31,12 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
         restores.Export,
         restores.Restore,
         retention.Retention,
+        forgetting.ForgetMessage,
+        forgetting.ForgetAccount,
+        forgetting.Compaction,
+        accounts.Archive,
+        accounts.Rename,
+        accounts.Summaries,
         restores.Rollback,
         restores.AccountRollback,
     )

@@ -1,0 +1,83 @@
+"""How each part of an account is now, by what its files are and what the journal says they should be (spec 002, 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from memorybank_cli.accounts.history import History
+from memorybank_cli.accounts.sources import read_history
+from memorybank_cli.accounts.tiers import FAILING, TIERS, state
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.layout import account_file
+from memorybank_cli.base import clock, digests
+from memorybank_cli.base.errors import AccountDamaged
+from memorybank_cli.base.exact_json import FlawedJSON, loads
+
+
+class Condition(NamedTuple):
+    """One part of an account: a tier, or its context."""
+
+    component: str
+    status: str
+    """active, failing or initializing."""
+    last_update: str | None
+    """When a message last changed it; None where that cannot be had."""
+    message_count: int | None
+    health_check: str
+    """When it was last looked at, which is now."""
+    issues: tuple[str, ...] = ()
+    """What is wrong with it, in words."""
+
+
+def conditions(bank: Bank, account: str) -> list[Condition]:
+    """Each part of an account, in the order of `TIERS`. A part is failing where its file or the history is.
+
+    Reads the account's small files; of the sealed part only the index.
+    """
+    try:
+        history = read_history(bank, account, indexed=True)
+    except AccountDamaged as error:
+        return [_unknown(bank, account, tier, error.message) for tier in TIERS]
+    short, mid = history.capacity.sizes(history.total)
+    counts = {"short_term": short, "mid_term": mid, "whole_history": history.total}
+    return [*(_tier(bank, history, tier, count) for tier, count in counts.items()), _context(bank, history)]
+
+
+def _unknown(bank: Bank, account: str, tier: str, message: str) -> Condition:
+    return Condition(tier, FAILING, None, None, clock.now(), (message, *_issues(bank, account, tier)))
+
+
+def _tier(bank: Bank, history: History, tier: str, count: int) -> Condition:
+    issues = [*_given_up(history), *_issues(bank, history.account, tier)]
+    status = FAILING if issues else state(history, count)
+    return Condition(tier, status, history.last_update, count, clock.now(), tuple(issues))
+
+
+def _context(bank: Bank, history: History) -> Condition:
+    issues = tuple(_issues(bank, history.account, "history_context"))
+    found = history.context
+    status = FAILING if issues else found.status
+    return Condition("history_context", status, found.moment or None, found.covered, clock.now(), issues)
+
+
+def _given_up(history: History) -> Iterator[str]:
+    if history.failing:
+        yield "the account was begun anew, because nothing gave its messages any more"
+
+
+def _issues(bank: Bank, account: str, tier: str) -> Iterator[str]:
+    """What is wrong with one file: gone, damaged, or not what memorybank wrote."""
+    path = account_file(account, tier)
+    data, expected = bank.root.content(path), bank.catalog.row(path).expected
+    if data is None:
+        if expected is not None:
+            yield f"{path} is missing"
+        return
+    if expected is None or digests.of(data) == expected.sha or bank.is_rendering(path):
+        return
+    try:
+        loads(data)
+        yield f"{path} was changed outside memorybank"
+    except FlawedJSON as error:
+        yield f"{path} is damaged: {error}"

@@ -1,0 +1,211 @@
+"""Forgetting records: what the journal says of it, and the lines and quarantined bytes that lose their content.
+
+Two lines frame it, `forget.begin` and `forget.end`, and a stage between them (`.memorybank/tmp/<id>`), so what a kill
+interrupts is done at the next opening. The ids, times and digests of the lines stay: the chain covers them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, NamedTuple
+
+from memorybank_cli.bank import compaction, layout, versions
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.framing import Line, stripped, unframe
+from memorybank_cli.base import files
+from memorybank_cli.base.errors import OperationFailed
+from memorybank_cli.base.exact_json import dumps
+
+BEGIN = "forget.begin"
+END = "forget.end"
+REASON = "forget"
+"""Of the act that makes the account's files anew."""
+_BEGUN = b'"op":"forget.begin"'
+_STORED = "record.stored"
+_STORING = re.compile(rb'\{"core":\{"seq":(\d{1,16}),"ts":"[^"\\]*","actor":"(?:[^"\\]|\\.)*","op":"record\.stored"')
+
+
+class Subject(NamedTuple):
+    """What is to be forgotten: records of an account, or with none named the account itself."""
+
+    account: str
+    names: dict[str, int]
+    """What the account was ever called, each with the last line that counts under that name."""
+    records: tuple[str, ...] = ()
+    lines: frozenset[int] = frozenset()
+    """The lines that store the records, and those of summaries that quote them."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the account goes."""
+        return not self.records
+
+    def fields(self) -> dict[str, Any]:
+        """What the journal says of it."""
+        named = {"subject": self.account, "names": self.names}
+        return {**named, "records": list(self.records), "lines": sorted(self.lines)}
+
+    @classmethod
+    def told(cls, core: dict[str, Any]) -> Subject:
+        """The subject of a line that begins a forgetting."""
+        names = core.get("names")
+        known = {str(name): int(upto) for name, upto in names.items()} if isinstance(names, dict) else {}
+        return cls(core["subject"], known, tuple(core["records"]), frozenset(core["lines"]))
+
+    def holds(self, line: Line) -> bool:
+        """Whether a stored line is one of those that go."""
+        if not self.whole:
+            return line.seq in self.lines
+        return line.seq <= self.names.get(str(line.core.get("account")), 0)
+
+
+class Forgotten:
+    """Everything that the journal says was forgotten."""
+
+    def __init__(self, bank: Bank) -> None:
+        lines = bank.journal.lines(0, (_BEGUN,))
+        self.all = [(line.seq, Subject.told(line.core)) for line in lines if line.op == BEGIN]
+
+    def __contains__(self, line: Line) -> bool:
+        return any(subject.holds(line) for _, subject in self.all)
+
+    def since(self, names: Collection[str], seq: int) -> int:
+        """The line that last forgot something of an account of such a name, after line `seq`; 0 for none."""
+        return max((at for at, one in self.all if at > seq and not one.names.keys().isdisjoint(names)), default=0)
+
+    def is_whole_since(self, names: Collection[str], seq: int) -> bool:
+        """Whether an account of such a name was forgotten with all that it had after line `seq`."""
+        return any(at > seq and one.whole and not one.names.keys().isdisjoint(names) for at, one in self.all)
+
+    def knows(self, account: str, record: str) -> bool:
+        """Whether a record of an account was forgotten."""
+        return any(record in one.records for _, one in self.all if account in one.names)
+
+
+def needle(record: str) -> re.Pattern[bytes]:
+    """Finds a record's id in JSON: as an `id` or `message`, or in a list of ids."""
+    return re.compile(rb'(?:"(?:id|message|first_id|last_id)"\s*:|[\[,])\s*' + re.escape(dumps(record)))
+
+
+class Traces:
+    """Tells which bytes hold something of what is forgotten."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        named = [(dumps(name), re.compile(rb'"account_id"\s*:\s*' + re.escape(dumps(name)))) for name in subject.names]
+        records = [(dumps(record), needle(record)) for record in subject.records]
+        self._wanted = named if subject.whole else records
+        self._texts = tuple(b'"account":' + dumps(name) for name in subject.names)
+        self._places = tuple(f'"{layout.account_section(name)}/'.encode() for name in subject.names)
+
+    def in_file(self, data: bytes) -> bool:
+        """Whether a file of the account, or what was kept of one, holds it."""
+        if data.startswith(b"\x28\xb5\x2f\xfd"):
+            data = _unpacked(data)
+        return any(text in data and pattern.search(data) for text, pattern in self._wanted)
+
+    def in_line(self, raw: bytes) -> bool:
+        """Whether the data of a journal's line holds it."""
+        if b',"data":' not in raw or not any(text in raw for text in (*self._texts, *self._places)):
+            return False
+        quick = None if self.subject.whole else _STORING.match(raw)
+        if quick and int(quick[1]) not in self.subject.lines and not self.in_file(raw):
+            return False  # of another message: it need not even be parsed
+        found = unframe(raw)
+        if found is None:  # damaged: what cannot be read must not stay where it may be the content
+            return self.subject.whole or self.in_file(raw)
+        line = found[0]
+        if line.op == _STORED:
+            return self.subject.holds(line)
+        return any(self._in_kept(line.seq, path, data) for path, data in _contents(line))
+
+    def _in_kept(self, seq: int, path: str, data: bytes) -> bool:
+        """Whether a version of a file that line `seq` keeps is one of the account's, and holds it."""
+        if seq > self.subject.names.get(layout.account_of(path.partition("/")[0]), 0):
+            return False
+        return self.subject.whole or self.in_file(data)
+
+
+def _contents(line: Line) -> Iterator[tuple[str, bytes]]:
+    if "files" in line.core and line.data is not None:
+        yield from versions.unpack(line).items()
+
+
+def _unpacked(data: bytes) -> bytes:
+    import zstandard
+
+    try:
+        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+    except zstandard.ZstdError:
+        return data
+
+
+def lines_with(bank: Bank, traces: Traces) -> int:
+    """How many lines of the journal hold it in their data."""
+    return sum(traces.in_line(raw) for first in bank.journal.segments() for raw in bank.journal.raw_lines(first, 0))
+
+
+def clean_journal(bank: Bank, traces: Traces) -> int:
+    """Drop the data of the lines that hold it, all of them in closed segments; how many they are.
+
+    The lock is held. Raises OSError; segments that were done stay done.
+    """
+    dropped, firsts = 0, bank.journal.segments()
+    if firsts[-1] <= max(traces.subject.names.values(), default=0):
+        raise OperationFailed(f"the journal's segment {firsts[-1]} is not closed, so nothing can be taken out of it")
+    for first in firsts[:-1]:
+        found = sum(map(traces.in_line, bank.journal.raw_lines(first, 0)))
+        both = bank.root.stat(layout.segment_file(first)) and bank.root.stat(layout.packed_segment(first))
+        if found or both:
+            compaction.rewrite(bank, first, _change(traces), pack=False)
+            dropped += found
+    return dropped
+
+
+def _change(traces: Traces) -> Callable[[bytes], bytes]:
+    def change(raw: bytes) -> bytes:
+        if not traces.in_line(raw):
+            return raw
+        return stripped(raw) if unframe(raw) else b'{"forgotten":%d}\n' % len(raw)
+
+    return change
+
+
+def quarantined(bank: Bank, traces: Traces) -> list[str]:
+    """The files in quarantine that hold it; of an account that goes everything that was ever kept of its files."""
+    there = [f"{layout.QUARANTINE}/{entry.name}" for entry in bank.root.listing(layout.QUARANTINE)]
+    kept = set(_kept(bank, traces.subject)) if traces.subject.whole and there else set()
+    return [path for path in there if path in kept or traces.in_file(bank.root.content(path) or b"")]
+
+
+def _kept(bank: Bank, subject: Subject) -> Iterator[str]:
+    """Where the journal says that bytes of the account's files were kept."""
+    for line in bank.journal.lines(0, (b'"kept":{',)):
+        kept = line.core.get("kept")
+        for path, place in kept.items() if isinstance(kept, dict) else ():
+            if isinstance(place, str) and line.seq <= _reach(subject, path, line.seq):
+                yield place
+
+
+def _reach(subject: Subject, path: str, seq: int) -> int:
+    """The last line up to which a path is of the account; the act that removes it comes after what is told of it."""
+    account = layout.account_of(path.partition("/")[0])
+    return seq if account == subject.account else subject.names.get(account, 0)
+
+
+def clean_quarantine(bank: Bank, traces: Traces) -> list[str]:
+    """Remove what waits in quarantine and holds it; the paths."""
+    found = quarantined(bank, traces)
+    for path in found:
+        files.remove_tree(bank.root, path)
+    return found
+
+
+def clean_temporaries(bank: Bank, subject: Subject) -> None:
+    """Remove what a kill left half written beside the account's files and in the journal. The lock is held."""
+    for place in (*map(layout.account_section, subject.names), layout.JOURNAL, layout.QUARANTINE):
+        for listing in bank.root.walk(place) if bank.root.is_dir(place) else ():
+            for name in listing.hidden:
+                if name.startswith(files.TEMPORARY):
+                    files.remove(bank.root, f"{listing.path}/{name}")

@@ -1,0 +1,157 @@
+"""One fdatasync for all who appended: who gets `sync.lock` syncs, the others return once that passed what is theirs.
+
+`sync.lock` also says how far the journal is durable, and how many syncs failed since the machine started; both mean
+nothing after a restart, which is told by the boot id. Beside it stands how far lines were appended, which whoever holds
+the bank's lock writes. After a sync that failed nobody knows what of the segment is on the disk: it is *poisoned*,
+every line after the last sync that worked counts as never written, and whoever appended one is told so.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import threading
+import time
+from typing import NamedTuple
+from zlib import crc32
+
+from memorybank_cli.bank import layout
+from memorybank_cli.base import clock, files
+from memorybank_cli.base.locks import Lock
+from memorybank_cli.base.walk import Root
+
+_SYNCED = struct.Struct("<36sQQQ?")
+_APPENDED = struct.Struct("<36sQQ")
+_CHECK = struct.Struct("<I")
+_APPENDED_AT = 128
+_PAUSES = (0.000_05, 0.005)  # shortest and longest seconds between two looks at what another process synced
+
+
+class Synced(NamedTuple):
+    """How far the journal is durable since the machine started."""
+
+    segment: int
+    offset: int
+    failures: int
+    """How many syncs failed; who appended before the last of them, and was not synced, has to be told."""
+    poisoned: bool
+    """Whether the last sync failed and nobody cured the segment yet."""
+
+    def covers(self, segment: int, offset: int) -> bool:
+        """Whether a line that ends there is durable."""
+        return (self.segment, self.offset) >= (segment, offset)
+
+
+UNKNOWN = Synced(0, 0, -1, False)
+
+
+class Unsynced(OSError):
+    """Lines that were appended are not durable, and are void: nobody may take them for written."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(errno.EIO, "the disk did not take what was written", path)
+
+
+class Syncing:
+    """Shared syncs of one bank's journal."""
+
+    def __init__(self, root: Root) -> None:
+        self.root = root
+        self._lock = Lock(root, layout.SYNC_LOCK)
+        self._boot = clock.boot_id().encode()[:36].ljust(36)
+        self.shares = bool(self._boot.strip())
+        """Whether the system tells its starts apart; else nothing that was published may be believed."""
+        self._mine = threading.Lock()
+        self._takes = 0.000_2
+        """Seconds that a sync takes here, about."""
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        self._lock.close()
+
+    def state(self) -> Synced:
+        """What is known since the machine started, `UNKNOWN` for nothing; costs one read."""
+        parts = self._read(_SYNCED, 0)
+        return UNKNOWN if parts is None else Synced(parts[0], parts[1], parts[2], bool(parts[3]))
+
+    def appended(self, segment: int, offset: int) -> None:
+        """Say how far whole lines stand; the caller holds the bank's lock."""
+        self._write(_APPENDED, _APPENDED_AT, segment, offset)
+
+    def publish(self, state: Synced) -> None:
+        """Say how far the journal is durable; the caller holds the bank's lock or `sync.lock`."""
+        self._write(_SYNCED, 0, *state)
+
+    def durable(self, fd: int, segment: int, offset: int, failures: int, timeout: float) -> None:
+        """Return once what was appended up to `offset` through `fd` is on the disk.
+
+        `failures` is what `state` said when it was appended. Raises Unsynced, or the sync's OSError: then it is void.
+        """
+        with self._mine:  # flock knows no threads
+            held = self._waited(segment, offset, failures, timeout)
+            if held is None:
+                return
+            try:
+                if not self._is_done(segment, offset, failures):
+                    self._sync(fd, Synced(segment, offset, failures, False), held)
+            finally:
+                if held:
+                    self._lock.release()
+
+    def _waited(self, segment: int, offset: int, failures: int, timeout: float) -> bool | None:
+        """None once somebody else synced that far, else whether `sync.lock` is held now.
+
+        It is not where its holder was stopped: then everybody syncs on their own.
+        """
+        deadline = 0.0
+        pause = min(max(self._takes / 2, _PAUSES[0]), _PAUSES[1])
+        while not self._lock.try_once():
+            if self._is_done(segment, offset, failures):
+                return None
+            now = time.monotonic()
+            deadline = deadline or now + min(timeout, 1.0)
+            if now > deadline:
+                return False
+            time.sleep(pause)
+        return True
+
+    def _is_done(self, segment: int, offset: int, failures: int) -> bool:
+        state = self.state()
+        if state.covers(segment, offset) and state.failures == failures:
+            return True
+        if state.failures > failures and not (state.poisoned and state.covers(segment, offset)):
+            raise Unsynced(self.root.absolute(layout.segment_file(segment)))
+        return state.poisoned and state.covers(segment, offset)
+
+    def _sync(self, fd: int, wanted: Synced, held: bool) -> None:
+        segment, offset = wanted.segment, wanted.offset
+        parts = self._read(_APPENDED, _APPENDED_AT)
+        if parts is not None and parts[0] == segment:  # what others appended before is made durable by the same sync
+            offset = max(offset, parts[1])
+        begun = time.monotonic()
+        try:
+            files.sync_data(fd)
+        except OSError:
+            self.publish(self.state()._replace(failures=wanted.failures + 1, poisoned=True))
+            raise
+        self._takes += (time.monotonic() - begun - self._takes) / 4
+        if held and not self.state().covers(segment, offset):  # what is published never goes back
+            self.publish(wanted._replace(offset=offset))
+
+    def _read(self, shape: struct.Struct, where: int) -> tuple[int, ...] | None:
+        if self._lock.fd < 0 and not self._lock.open(create=False):
+            return None
+        data = os.pread(self._lock.fd, shape.size + _CHECK.size, where)
+        if len(data) < shape.size + _CHECK.size or _CHECK.pack(crc32(data[: shape.size])) != data[shape.size :]:
+            return None
+        boot, *parts = shape.unpack_from(data)
+        return tuple(parts) if boot == self._boot and self.shares else None
+
+    def _write(self, shape: struct.Struct, where: int, *parts: int) -> None:
+        if self._lock.fd < 0:
+            self._lock.open()
+        if not self.shares:
+            return
+        data = shape.pack(self._boot, *parts)
+        files.overwrite(self._lock.fd, data + _CHECK.pack(crc32(data)), where)

@@ -1,0 +1,157 @@
+"""Where the journal ends for this process, and going on from there: follow what others appended, append, sync.
+
+Descriptors stay open. Whether anything happened since the last hold of the lock is told by one stat of the active
+segment, one look for the segment that would follow it, and the number of syncs that failed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from memorybank_cli.bank import layout
+from memorybank_cli.bank.chain import Position, Reading
+from memorybank_cli.bank.following import Told, follow
+from memorybank_cli.bank.framing import Line
+from memorybank_cli.bank.journal import Group, Journal
+from memorybank_cli.bank.syncing import UNKNOWN, Synced, Syncing
+from memorybank_cli.base import files
+from memorybank_cli.base.walk import Root
+
+_Signature = tuple[int, int, int, int]
+
+
+class Appended(NamedTuple):
+    """How far the journal goes after an append, and what `durable` needs to know of it."""
+
+    end: Position
+    fd: int
+    failures: int
+
+
+class Writer:
+    """The writing end of one bank's journal. All of it but `durable` happens under the bank's lock."""
+
+    def __init__(self, root: Root, journal: Journal) -> None:
+        self.root, self.journal = root, journal
+        self.syncing = Syncing(root)
+        self._signature: _Signature | None = None
+        self._failures = UNKNOWN.failures
+        self.state = UNKNOWN
+        """How far the journal is durable, as of when the lock was taken."""
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        self.syncing.close()
+        self.journal.close()
+
+    # What others did
+
+    def settle(self, end: Position) -> None:
+        """The journal was read up to `end`: from there it is followed."""
+        self._signature = None
+        found, state = self._sign(end.segment), self.syncing.state()
+        if found is not None and found[1] == end.offset and not state.poisoned:
+            self._signature, self._failures = found, state.failures
+
+    def doubt(self) -> None:
+        """Have the journal read again before the next append."""
+        self._signature = None
+
+    def is_current(self, end: Position) -> bool:
+        """Whether nothing was appended after `end`, nor anything else done to the journal, since it was settled."""
+        if self._signature is None or self._sign(end.segment) != self._signature or self._is_rotated(end):
+            return False
+        return self._is_known(self.state)
+
+    def follow(self, end: Position) -> tuple[Position, list[Told]] | None:
+        """What others appended after `end`; None where only a full reading can tell."""
+        if self._signature is None or not self._is_known(self.state) or self._sign(end.segment) is None:
+            return None
+        told: list[Told] = []
+        while True:
+            found = follow(self.journal.descriptor(end.segment, create=False), end)
+            if found is None:
+                return None
+            end = found.end
+            told += found.told
+            if not self._is_rotated(end):
+                self.settle(end)
+                return (end, told) if self._is_settled() else None  # closed segments are written again
+            end = end._replace(segment=end.seq + 1, offset=0)
+
+    def _is_settled(self) -> bool:
+        return self._signature is not None
+
+    def _is_rotated(self, end: Position) -> bool:
+        following = end.seq + 1  # an empty segment may be that one itself
+        return following != end.segment and os.access(layout.segment_file(following), os.F_OK, dir_fd=self.root.fd)
+
+    def _is_known(self, state: Synced) -> bool:
+        return state.failures == self._failures and not state.poisoned
+
+    def _sign(self, segment: int) -> _Signature | None:
+        if not segment:
+            return None
+        try:
+            info = os.stat(layout.segment_file(segment), dir_fd=self.root.fd, follow_symlinks=False)
+        except OSError:
+            return None
+        return info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
+
+    # Going on
+
+    def write(self, end: Position, groups: Iterable[Group]) -> Iterator[Line | Reading]:
+        """Append groups after `end`, unsynced: lines, then how far the journal goes; see `Journal.write`."""
+        self._begin(end)
+        for item in self.journal.write(end, groups, sync=not self.syncing.shares):
+            if isinstance(item, Reading):
+                self.syncing.appended(item.end.segment, item.end.offset)
+                self._signature = self._sign(item.end.segment)
+            yield item
+
+    def appended(self, end: Position) -> Appended:
+        """What `durable` needs to know of an append that came to `end`."""
+        return Appended(end, self.journal.current(end.segment), self._failures)
+
+    def durable(self, what: Appended, timeout: float) -> None:
+        """Return once it is on the disk; needs no lock. Raises OSError: it is void then."""
+        if what.failures < 0 or not what.end.segment:
+            return  # nothing was appended since the machine started, or the append itself has synced it
+        self.syncing.durable(what.fd, what.end.segment, what.end.offset, what.failures, timeout)
+
+    def look(self) -> Synced:
+        """How far the journal is durable, now that the lock is held."""
+        self.state = self.syncing.state()
+        return self.state
+
+    def cure(self) -> None:
+        """After a sync that failed: what was synced before, in a fresh file in the segment's place; the rest is void.
+
+        Nobody knows what of the old file is on the disk, and a sync that works later does not say. Raises OSError:
+        writing stops then.
+        """
+        for first in reversed(self.journal.segments()):
+            if first > self.state.segment:  # begun before anybody knew
+                files.remove(self.root, layout.segment_file(first))
+        path, offset = layout.segment_file(self.state.segment), self.state.offset
+        info = self.root.stat(path)
+        if info is not None:
+            files.replace(self.root, path, self.root.read(path)[:offset], info.st_mode)
+        self.state = self.state._replace(poisoned=False)
+        self.syncing.publish(self.state)
+
+    def restart(self, end: Position) -> None:
+        """The journal goes on at `end` otherwise than by appending: whoever knows it has to read it again."""
+        self.state = Synced(end.segment, end.offset, self.state.failures + 1, False)
+        self.syncing.publish(self.state)
+
+    def _begin(self, end: Position) -> None:
+        """Know what is durable before the first append since the machine started."""
+        if self.state == UNKNOWN and self.syncing.shares:
+            if end.segment:
+                files.sync_data(self.journal.descriptor(end.segment))  # somebody may have removed `sync.lock`
+            self.state = Synced(end.segment, end.offset, 0, False)
+            self.syncing.publish(self.state)
+        self._failures = self.state.failures

@@ -1,0 +1,334 @@
+"""The Python interface: one open bank that threads and tasks of a process share, and its accounts.
+
+Every method runs an operation of this package: those that read one at a time for each bank, those that store together.
+The twin of a method for asyncio has its name with an `a` before it and runs it in a thread, so that a disk never stops
+the event loop.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypedDict, TypeVar, cast
+
+from memorybank_cli.accounts.messages import Message, parse
+from memorybank_cli.bank import bank as core
+from memorybank_cli.base import clock
+from memorybank_cli.base.context import Context
+from memorybank_cli.base.errors import NotOurs, UsageError, from_os_error
+from memorybank_cli.base.exact_json import dumps, loads
+from memorybank_cli.base.names import escape
+from memorybank_cli.operations import accounts, messages
+from memorybank_cli.operations.finding import find_bank
+from memorybank_cli.operations.messages import AddedMessages
+from memorybank_cli.operations.opening import keep_rendered
+from memorybank_cli.operations.opening import open_bank as open_core
+
+if TYPE_CHECKING:
+    from memorybank_cli.operations.contexts import HistoryContext, RefreshReport
+
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
+AT_ONCE = 500
+"""Messages that are read at a time; between two times others get to the bank."""
+
+
+class StoredMessage(TypedDict):
+    """A message as it is read back."""
+
+    id: str
+    """Its own id, or the one that it was given."""
+    seq: int
+    """Its position in the account, from 1."""
+    role: str
+    content: str
+    timestamp: str
+    """RFC 3339, UTC, microseconds."""
+    metadata: dict[str, Any]
+
+
+def open_bank(
+    path: str | os.PathLike[str] | None = None, *, lock_timeout: float | None = None, actor: str | None = None
+) -> Bank:
+    """Open the bank at `path`, or the one that a command would find here; close it, or use it in a `with`.
+
+    `lock_timeout` is in seconds, `actor` goes into the journal as the author; None: the settings decide.
+    Raises BankNotFound, and other MemorybankErrors. It never changes the user of the process: what root opens must
+    be root's.
+    """
+    context = Context(bank=None if path is None else os.fspath(path), lock_timeout=lock_timeout, actor=actor)
+    place = os.path.abspath(find_bank(context))
+    owner = os.stat(place).st_uid
+    if owner != os.geteuid() == 0:
+        raise NotOurs(f"the bank at {escape(place)} belongs to uid {owner}", hint="run this as that user", path=place)
+    opened = open_core(context, path=place)
+    keep_rendered(opened)
+    return Bank(opened)
+
+
+class Bank:
+    """An open bank. Threads and tasks may share it; a process that was forked opens its own."""
+
+    def __init__(self, opened: core.Bank) -> None:
+        self._opened: core.Bank | None = opened
+        self._calls = threading.Condition()
+        self._running = 0
+        self.path = opened.root.path
+        self.id = opened.bank_id
+
+    def __repr__(self) -> str:
+        return f"Bank({self.path!r})"
+
+    def account(self, id: str) -> Account:
+        """The account of this id. Raises AccountNotFound with the nearest names."""
+        with self.using() as bank:
+            return Account(self, accounts.check_account(bank, id))
+
+    def create_account(self, id: str) -> Account:
+        """The account of this id, made if it is not there. Raises UsageError for an id that cannot be one."""
+        with self.using() as bank:
+            accounts.create_account(bank, id)
+        return Account(self, id)
+
+    def account_ids(self) -> list[str]:
+        """The ids of the accounts, sorted."""
+        with self.using() as bank:
+            bank.refresh()
+            return accounts.account_ids(bank)
+
+    def close(self) -> None:
+        """Bring the files up to date and give everything back; what was added is durable before that.
+
+        Calls that are under way in other threads are waited for. May be repeated.
+        """
+        with self._calls:
+            bank, self._opened = self._opened, None
+            self._calls.wait_for(lambda: not self._running)
+        if bank is not None:
+            with _in_words(bank):
+                bank.close()
+
+    async def aclose(self) -> None:
+        """`close` for asyncio."""
+        await _in_thread(self.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    @contextmanager
+    def using(self) -> Iterator[core.Bank]:
+        """The bank for an operation of `memorybank_cli.operations`, for this thread alone meanwhile.
+
+        Raises UsageError when it is closed; failures of the disk come out as OperationFailed.
+        """
+        with self.sharing() as bank, bank.mutex:
+            yield bank
+
+    @contextmanager
+    def sharing(self) -> Iterator[core.Bank]:
+        """The bank for what takes its locks itself: threads that store at the same time share one wait for the disk."""
+        with self._calls:
+            bank = self._opened
+            if bank is None:
+                raise UsageError(f"the bank at {self.path} was closed", hint="open_bank(path) opens it again")
+            self._running += 1
+        try:
+            with _in_words(bank):
+                yield bank
+        finally:
+            with self._calls:
+                self._running -= 1
+                self._calls.notify_all()
+
+
+@contextmanager
+def _in_words(bank: core.Bank) -> Iterator[None]:
+    """Failures of the disk as OperationFailed."""
+    try:
+        yield
+    except OSError as error:
+        raise from_os_error(error) from error
+    except sqlite3.DatabaseError as error:
+        bank.explain(error)
+        raise
+
+
+class Account:
+    """One account of an open bank; `Bank.account` gives it."""
+
+    def __init__(self, bank: Bank, id: str) -> None:
+        self._bank, self.id = bank, id
+
+    def __repr__(self) -> str:
+        return f"Account({self.id!r})"
+
+    def add(
+        self,
+        *,
+        role: str,
+        content: str,
+        timestamp: datetime | str | None = None,
+        id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> AddedMessages:
+        """Store one message; when this returns it is on the disk.
+
+        The same id, or without one the same role, content and timestamp, is a duplicate and is not stored again.
+        `timestamp` is a datetime with a zone or RFC 3339. Raises UsageError for what is no message, Locked, and
+        OperationFailed where the disk fails; then nothing was stored.
+        """
+        given = {"role": role, "content": content, "timestamp": timestamp, "id": id, "metadata": metadata}
+        return self._store([_message(given, "the message")])
+
+    def add_many(self, messages: Iterable[Mapping[str, Any]]) -> AddedMessages:
+        """Store messages, mappings with the names that `add` takes, in one durable batch: all of them or none."""
+        return self._store([_message(one, f"message {number}") for number, one in enumerate(messages, 1)])
+
+    def _store(self, given: list[Message]) -> AddedMessages:
+        with self._bank.sharing() as bank:
+            return messages.store(bank, self.id, given)
+
+    def messages(
+        self,
+        *,
+        last: int | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        role: str | None = None,
+        grep: str | None = None,
+    ) -> Iterator[StoredMessage]:
+        """The messages as of now, oldest first, in bounded memory; filters as of `memorybank message list`.
+
+        Raises UsageError for a filter that is none, AccountDamaged where a part cannot be had.
+        """
+        return chain.from_iterable(self._pages(last, since, until, role, grep))
+
+    def _pages(
+        self,
+        last: int | None,
+        since: datetime | str | None,
+        until: datetime | str | None,
+        role: str | None,
+        grep: str | None,
+    ) -> Iterator[list[StoredMessage]]:
+        with self._bank.using() as bank:
+            bank.refresh()
+            found = messages.list_(
+                bank, account=self.id, last=last, since=_moment(since), until=_moment(until), role=role, grep=grep
+            )
+        return self._paged(found)
+
+    def _paged(self, found: Iterator[dict[str, Any]]) -> Iterator[list[StoredMessage]]:
+        while True:
+            with self._bank.using():
+                page = [_stored(one) for one in islice(found, AT_ONCE)]
+            if not page:
+                return
+            yield page
+
+    def context(self) -> HistoryContext:
+        """The analysed summaries of the account, as they were made last."""
+        from memorybank_cli.operations import contexts
+
+        with self._bank.using() as bank:
+            bank.refresh()
+            return contexts.show(bank, account=self.id)
+
+    def refresh_context(self, *, all: bool = False) -> RefreshReport:
+        """Summarise what came since, or everything anew; needs scikit-learn (the extra `ml`).
+
+        Without it nothing is changed, and the report's finding says so.
+        """
+        from memorybank_cli.operations import contexts
+
+        with self._bank.using() as bank:
+            return contexts.refresh(bank, account=self.id, all=all)
+
+    # For asyncio
+
+    async def aadd(
+        self,
+        *,
+        role: str,
+        content: str,
+        timestamp: datetime | str | None = None,
+        id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> AddedMessages:
+        """`add` for asyncio. A task that is cancelled meanwhile cannot tell whether the message was stored."""
+        given = {"role": role, "content": content, "timestamp": timestamp, "id": id, "metadata": metadata}
+        return await _in_thread(self._store, [_message(given, "the message")])
+
+    async def aadd_many(self, messages: Iterable[Mapping[str, Any]]) -> AddedMessages:
+        """`add_many` for asyncio."""
+        return await _in_thread(self.add_many, messages)
+
+    async def amessages(
+        self,
+        *,
+        last: int | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        role: str | None = None,
+        grep: str | None = None,
+    ) -> AsyncIterator[StoredMessage]:
+        """`messages` for asyncio: `async for message in account.amessages(last=10)`."""
+        pages = await _in_thread(self._pages, last, since, until, role, grep)
+        while page := await _in_thread(next, pages, None):
+            for one in page:
+                yield one
+
+    async def acontext(self) -> HistoryContext:
+        """`context` for asyncio."""
+        return await _in_thread(self.context)
+
+    async def arefresh_context(self, *, all: bool = False) -> RefreshReport:
+        """`refresh_context` for asyncio."""
+        return await _in_thread(self.refresh_context, all=all)
+
+
+def _message(given: Mapping[str, Any], where: str) -> Message:
+    """A message from what a caller gave. Raises UsageError that says where and what is wrong."""
+    if not isinstance(given, Mapping):
+        raise UsageError(f"{where} is no mapping", hint="a message is {'role': 'user', 'content': '…'}")
+    value = {name: one for name, one in given.items() if one is not None}
+    if isinstance(value.get("timestamp"), datetime):
+        value["timestamp"] = _moment(value["timestamp"], f"{where}: ")
+    try:
+        plain = loads(dumps(value))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{where} cannot be written as JSON: {error}") from None
+    return parse(plain, where)
+
+
+def _moment(time: datetime | str | None, where: str = "") -> str | None:
+    """A time as the operations take it. Raises UsageError for one without a zone."""
+    if not isinstance(time, datetime):
+        return time
+    if time.tzinfo is None:
+        raise UsageError(f"{where}the time {time} has no zone", hint="datetime.now(timezone.utc) has one")
+    return clock.show(time)
+
+
+def _stored(line: dict[str, Any]) -> StoredMessage:
+    return cast(StoredMessage, {name: value for name, value in line.items() if name != "type"})
+
+
+async def _in_thread(function: Callable[_Given, _Result], *given: _Given.args, **named: _Given.kwargs) -> _Result:
+    import asyncio
+
+    return await asyncio.to_thread(function, *given, **named)

@@ -1,0 +1,135 @@
+"""An account whose files rot: tiers, segments, index, identities and journal are altered, one of them at a time.
+
+Each message is written in two places at least. So damage of one file loses nothing: what is listed is exact or the
+damage is told, `repair` brings everything back, and what was stored is still known as stored.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from memorybank_cli.accounts import history, segments
+from tests.faults.flips import ALTERATIONS
+from tests.faults.journals import LINES
+from tests.faults.lab import Lab, Prepared, Ran, Story, no_crash, prepared
+from tests.faults.simulated.banks import patched
+from tests.faults.stories import nothing
+
+COUNT = 74
+MOST = 10  # of a segment here, so that there are many
+THOROUGH = 4
+"""In one of so many rounds the damage is repaired and the account written to."""
+VALIDATED = 0.4
+"""In this share of the others `validate` is asked, too, where what was listed is exact."""
+
+
+def lines(first: int, last: int) -> bytes:
+    """Messages as `message add --stdin` takes them."""
+    return b"".join(b'{"role": "user", "id": "m%d", "content": "text %d"}\n' % (n, n) for n in range(first, last))
+
+
+def small() -> AbstractContextManager[object]:
+    """Segments of ten messages."""
+    return patched((segments, "MOST", MOST), (history, "MOST", MOST))
+
+
+def _prepare(lab: Lab) -> None:
+    lab.run("init", "--account", "a")
+    for first, last in ((0, 1), (1, 33), (33, 68), (68, COUNT)):
+        lab.run("message", "add", "--stdin", "--account", "a", stdin=lines(first, last))
+    lab.run("repair")
+
+
+STANDING = Story("standing", _prepare, (), b"", nothing)
+
+
+def paths(scene: Prepared) -> list[Path]:
+    """What is altered, relative to the lab."""
+    inner = ("account_a/*.json", "account_a/history/*", ".memorybank/journal/*", ".memorybank/index.sqlite")
+    found = (path for pattern in inner for path in (scene.saved / "bank").glob(pattern))
+    return sorted(path.relative_to(scene.saved) for path in found if path.stat().st_size)
+
+
+def alter(path: Path, data: bytes, chance: random.Random) -> tuple[str, bytes | None]:
+    """Other bytes for a file, and what was done."""
+    weights, ways = zip(*ALTERATIONS, *(LINES if "journal" in path.parts else ()), strict=True)
+    (way,) = chance.choices(ways, weights)
+    return way.__name__, way(chance, data)
+
+
+def alter_once(scene: Prepared, path: Path, chance: random.Random, thorough: bool) -> None:
+    """Alter one file and hold what must hold."""
+    lab = scene.reset()
+    target = lab.place / path
+    before = target.read_bytes()
+    way, data = alter(path, before, chance)
+    if data is None:
+        target.unlink()
+    else:
+        target.write_bytes(data)
+    try:
+        _hold(lab, target, data if data != before else None, thorough, thorough or chance.random() < VALIDATED)
+    except AssertionError as error:
+        digest = zlib.crc32(data or b"")
+        raise AssertionError(f"{path} with {way} ({digest:08x}): {error}") from error
+
+
+def _hold(lab: Lab, target: Path, altered: bytes | None, thorough: bool, validated: bool) -> None:
+    """What was listed is exact, or the damage is told, also by `validate`; with `thorough` everything comes back."""
+    listed = _call(lab, "message", "list", "--account", "a", "--json")
+    ids = [json.loads(line)["id"] for line in listed.out.splitlines()]
+    exact = [f"m{number}" for number in range(COUNT)]
+    if ids == exact and not validated:
+        return
+    seen = _call(lab, "validate", "--json")
+    told = listed.code == 3 or seen.code in (1, 3)
+    assert ids == exact or told, f"{len(ids)} messages and not a word"
+    assert listed.code or ids == exact, f"{len(ids)} messages were listed as if they were all"
+    still = altered is not None and target.exists() and target.read_bytes() == altered
+    if still and target.parent.name in ("account_a", "history"):
+        assert seen.code, "a file is not what was written, and nobody says so"
+    if thorough:
+        _comes_back(lab, exact, target.name == "index.sqlite")
+
+
+def _comes_back(lab: Lab, exact: list[str], identities: bool) -> None:
+    """After a repair each message is there, and known: but for an identity that rotted, which `account check` names."""
+    _call(lab, "repair")
+    again = _call(lab, "message", "add", "--stdin", "--account", "a", "--json", stdin=lines(0, COUNT + 1))
+    assert again.code == 0, f"after repair: {again}"
+    answer: dict[str, Any] = json.loads(again.out)
+    listed = _call(lab, "message", "list", "--account", "a", "--json")
+    ids = [json.loads(line)["id"] for line in listed.out.splitlines()]
+    assert list(dict.fromkeys(ids)) == [*exact, f"m{COUNT}"], f"after repair: {ids}"
+    assert answer["added"] == len(ids) - COUNT, f"after repair: {answer}"
+    if len(ids) > COUNT + 1:
+        assert identities, f"stored twice: {ids[COUNT:]}"
+        assert "MB208" in _call(lab, "account", "check", "a").out, "stored twice, and not a word"
+    seen = _call(lab, "validate", "--json")
+    assert seen.code == 0, f"after repair: {seen.out}"
+
+
+def _call(lab: Lab, *words: str, stdin: bytes = b"") -> Ran:
+    done = lab.call(*words, "--bank", str(lab.bank), stdin=stdin)
+    no_crash(done)
+    assert done.code in (0, 1, 3), (words, done)
+    return done
+
+
+def campaign(rounds: int, seed: int, thorough: int = THOROUGH) -> Iterator[str]:
+    """`rounds` alterations, each file as often as the next."""
+    chance = random.Random(seed)
+    with small(), prepared(STANDING, 2) as scene:
+        found = paths(scene)
+        for number in range(rounds):
+            try:
+                alter_once(scene, found[number % len(found)], chance, number % thorough == 0)
+            except AssertionError as error:
+                raise AssertionError(f"seed {seed}, round {number}: {error}") from error
+    yield f"{rounds} alterations of {len(found)} files of an account: recovered, or named"

@@ -1,0 +1,424 @@
+"""The Python interface: what it stores is durable and read back, threads and tasks share a bank, failures are ours."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import memorybank_cli
+from memorybank_cli import AccountNotFound, Bank, BankNotFound, Locked, OperationFailed, UsageError, open_bank
+from memorybank_cli.base.errors import NotOurs
+from memorybank_cli.operations import python_api
+from memorybank_cli.operations.messages import list_
+from tests.broken_os import broken, failing
+from tests.conftest import MakeBank
+from tests.operations.banks import opened
+from tests.operations.owners import OWNER, as_root, give_away, own_ids_again, public_place
+
+
+@pytest.fixture
+def path(make_bank: MakeBank) -> Path:
+    """A bank with the account alpha."""
+    made = make_bank(0, padded=False)
+    with open_bank(made) as bank:
+        bank.create_account("alpha")
+    return made
+
+
+def contents(path: Path, account: str = "alpha") -> list[str]:
+    """What another process would find."""
+    with opened(path) as bank:
+        return [one["content"] for one in list_(bank, account=account)]
+
+
+# One message, many, and reading them
+
+
+def test_what_was_added_is_read_back(path: Path) -> None:
+    with open_bank(path) as bank:
+        alpha = bank.account("alpha")
+        moment = datetime(2026, 11, 20, 15, 0, tzinfo=timezone(timedelta(hours=1)))
+        done = alpha.add(role="user", content="buy?", timestamp=moment, id="m1", metadata={"tags": ("a", "b")})
+        assert (done.added, done.duplicates, done.account, done.total) == (1, 0, "alpha", 1)
+        assert list(alpha.messages()) == [
+            {
+                "id": "m1",
+                "seq": 1,
+                "role": "user",
+                "content": "buy?",
+                "timestamp": "2026-11-20T14:00:00.000000Z",
+                "metadata": {"tags": ["a", "b"]},
+            }
+        ]
+        again = alpha.add(role="user", content="buy?", id="m1")
+        assert (again.added, again.duplicates, again.total) == (0, 1, 1)
+        assert (again.ids, again.duplicate_ids) == (("m1",), ("m1",))
+    assert contents(path) == ["buy?"]
+
+
+def test_a_message_needs_no_more_than_who_and_what(path: Path) -> None:
+    before = datetime.now(UTC)
+    with open_bank(path) as bank:
+        alpha = bank.account("alpha")
+        for _ in range(2):  # neither id nor time: two messages
+            alpha.add(role="tool", content="same")
+        first, second = alpha.messages()
+    assert first["id"] != second["id"]
+    assert before <= datetime.fromisoformat(first["timestamp"]) <= datetime.now(UTC)
+    assert first["metadata"] == {}
+
+
+def test_a_batch_is_stored_whole_or_not_at_all(path: Path) -> None:
+    with open_bank(path) as bank:
+        alpha = bank.account("alpha")
+        done = alpha.add_many({"role": "user", "content": f"text {number}"} for number in range(60))
+        assert (done.added, done.moved_to_mid_term, done.total) == (60, 10, 60)
+        with pytest.raises(UsageError, match="message 2"):
+            alpha.add_many([{"role": "user", "content": "a"}, {"role": "", "content": "b"}])
+        assert alpha.add_many([]).added == 0
+    assert contents(path) == [f"text {number}" for number in range(60)]
+
+
+def test_what_is_read_is_written_back_as_the_same(path: Path) -> None:
+    with open_bank(path) as bank:
+        alpha, beta = bank.account("alpha"), bank.create_account("beta")
+        alpha.add_many([{"role": "user", "content": "a", "metadata": {"n": 10**30}}, {"role": "tool", "content": "b"}])
+        beta.add_many(alpha.messages())
+        assert list(beta.messages()) == list(alpha.messages())
+        assert beta.add_many(alpha.messages()).duplicates == 2
+
+
+def test_filters(path: Path) -> None:
+    with open_bank(path) as bank:
+        alpha = bank.account("alpha")
+        start = datetime(2026, 11, 20, tzinfo=UTC)
+        for hour in range(4):
+            role = "user" if hour % 2 else "assistant"
+            alpha.add(role=role, content=f"at {hour}", timestamp=start + timedelta(hours=hour))
+
+        def found(**filters: Any) -> list[str]:
+            return [one["content"] for one in alpha.messages(**filters)]
+
+        assert found(last=2) == ["at 2", "at 3"]
+        assert found(since=start + timedelta(hours=1), until="2026-11-20T03:00:00Z") == ["at 1", "at 2"]
+        assert found(role="user", grep="[12]") == ["at 1"]
+        with pytest.raises(UsageError, match="--last"):
+            alpha.messages(last=-1)
+        with pytest.raises(UsageError, match="no zone"):
+            alpha.messages(since=datetime(2026, 11, 20))  # noqa: DTZ001
+
+
+def test_reading_shows_what_others_wrote_since(path: Path) -> None:
+    with open_bank(path) as one, open_bank(path) as other:
+        mine = one.account("alpha")
+        assert list(mine.messages()) == []
+        other.account("alpha").add(role="user", content="from the other")
+        assert [found["content"] for found in mine.messages()] == ["from the other"]
+        other.create_account("beta")
+        assert one.account_ids() == ["alpha", "beta"]
+        assert one.account("beta").add(role="user", content="hello").total == 1
+
+
+def test_a_reading_that_goes_on_while_others_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(python_api, "AT_ONCE", 3)
+    with open_bank(path) as bank:
+        alpha = bank.account("alpha")
+        alpha.add_many({"role": "user", "content": str(number)} for number in range(10))
+        found = []
+        for one in alpha.messages():
+            found.append(one["content"])
+            alpha.add(role="user", content="later")
+        assert found == [str(number) for number in range(10)]
+
+
+def test_the_context_and_its_twin(path: Path) -> None:
+    async def work() -> None:
+        async with open_bank(path) as bank:
+            alpha = bank.account("alpha")
+            assert (await alpha.acontext()).status == "initializing"
+            await alpha.aadd(role="user", content="we decided to sell 5 ETH at 3,000.")
+            done = await alpha.arefresh_context()
+            found = alpha.context()
+            assert (found.account, found.messages) == ("alpha", 1)
+            assert (found.summarised, len(found.summaries)) == (done.summarised, done.summaries)
+            assert alpha.refresh_context(all=True).messages == 1
+
+    asyncio.run(work())
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    """Whether something becomes so; another thread is at it."""
+    return any(holds() or threading.Event().wait(0.02) for _ in range(3_000))
+
+
+def test_files_follow_while_the_bank_is_open(path: Path) -> None:
+    with open_bank(path) as bank:
+        bank.account("alpha").add(role="user", content="seen at once")
+        assert eventually(lambda: b"seen at once" in (path / "account_alpha/short_term.json").read_bytes())
+
+
+def test_a_context_is_refreshed_beside_the_writers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sklearn")
+    monkeypatch.setenv("MEMORYBANK_CONTEXT_MESSAGES", "50")
+    with open_bank(path) as bank:
+        alpha = bank.account("alpha")
+        done = alpha.add_many({"role": "user", "content": f"we decided on number {one}."} for one in range(60))
+        assert done.context_refreshed
+        assert eventually(lambda: alpha.context().summarised > 0)
+        assert alpha.add(role="user", content="more").added == 1
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"role": ""}, "no role"),
+        ({"content": 5}, "'content' must be a text"),
+        ({"timestamp": "yesterday"}, "not a time"),
+        ({"timestamp": datetime(2026, 1, 1)}, "no zone"),  # noqa: DTZ001
+        ({"metadata": {"a": {1, 2}}}, "cannot be written as JSON"),
+        ({"metadata": {"a": float("nan")}}, "cannot be written as JSON"),
+        ({"metadata": ["a"]}, "'metadata' must be an object"),
+        ({"content": "\ud800"}, "cannot be written as JSON"),
+        ({"id": "x" * 2_000}, "the id has 2000 characters"),
+    ],
+)
+def test_what_is_no_message_is_refused_and_nothing_is_stored(path: Path, given: dict[str, Any], words: str) -> None:
+    with open_bank(path) as bank:
+        alpha = bank.account("alpha")
+        with pytest.raises(UsageError, match=words):
+            alpha.add(**{"role": "user", "content": "x", **given})
+        with pytest.raises(UsageError, match="message 1"):
+            alpha.add_many([{"role": "user", "content": "x", **given}])
+        with pytest.raises(UsageError, match="message 1 is no mapping"):
+            alpha.add_many(["text"])  # type: ignore[list-item]
+    assert contents(path) == []
+
+
+def test_no_such_account_and_no_such_bank(path: Path, tmp_path: Path) -> None:
+    with open_bank(path) as bank:
+        with pytest.raises(AccountNotFound, match="there is no account 'alpa'") as raised:
+            bank.account("alpa")
+        assert "alpha" in raised.value.hint
+        with pytest.raises(UsageError):
+            bank.create_account("../up")
+    with pytest.raises(BankNotFound):
+        open_bank(tmp_path / "nowhere")
+
+
+def test_a_closed_bank(path: Path) -> None:
+    with open_bank(path) as bank:
+        alpha = bank.account("alpha")
+        alpha.add(role="user", content="x")
+        pages = alpha.messages()
+    bank.close()
+    for call in (lambda: bank.account("alpha"), lambda: alpha.add(role="user", content="y"), lambda: next(pages)):
+        with pytest.raises(UsageError, match="was closed"):
+            call()
+
+
+def test_the_nearest_bank_is_found_as_by_a_command(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(path / "state")
+    with open_bank() as bank:
+        assert bank.path == str(path)
+        assert repr(bank) == f"Bank({str(path)!r})"
+        assert repr(bank.account("alpha")) == "Account('alpha')"
+        with bank.using() as core:
+            assert core.bank_id == bank.id
+
+
+def test_the_actor_stands_in_the_journal(path: Path) -> None:
+    with open_bank(path, actor="bot-7") as bank:
+        bank.account("alpha").add(role="user", content="x")
+        with bank.using() as core:
+            assert "bot-7" in {line.core["actor"] for line in core.journal.lines()}
+
+
+def test_a_bank_that_is_locked(path: Path) -> None:
+    with opened(path) as holder, open_bank(path, lock_timeout=0) as bank:
+        alpha = bank.account("alpha")
+        with holder.locked(), pytest.raises(Locked):
+            alpha.add(role="user", content="x")
+        assert alpha.add(role="user", content="y").total == 1
+    assert contents(path) == ["y"]
+
+
+def test_a_failing_disk_is_told_in_words(path: Path) -> None:
+    with open_bank(path) as bank:
+        alpha = bank.account("alpha")
+        with broken(fdatasync=failing(errno.EIO)), pytest.raises(OperationFailed, match="input/output error"):
+            alpha.add(role="user", content="x")
+
+
+def test_a_full_disk_is_told_in_words_and_work_goes_on(path: Path) -> None:
+    with open_bank(path) as bank:
+        alpha = bank.account("alpha")
+        with broken(write=failing(errno.ENOSPC)), pytest.raises(OperationFailed, match="the disk is full"):
+            alpha.add(role="user", content="x")
+        assert alpha.add(role="user", content="y").total == 1
+    assert contents(path) == ["y"]
+
+
+@as_root
+def test_root_does_not_become_somebody_else_for_a_library() -> None:
+    with public_place() as place, own_ids_again():
+        (place / "bank").mkdir()
+        (place / "bank/bank.json").write_text("{}")
+        give_away(place / "bank")
+        with pytest.raises(NotOurs, match=f"belongs to uid {OWNER}"):
+            open_bank(place / "bank")
+        assert os.geteuid() == 0
+
+
+# Threads and tasks
+
+
+def test_threads_share_a_bank(path: Path) -> None:
+    start = threading.Barrier(8)
+
+    def work(number: int) -> list[int]:
+        start.wait()
+        return [alpha.add(role="user", content=f"{number}-{turn}", id=f"{number}-{turn}").added for turn in range(10)]
+
+    with open_bank(path) as bank, ThreadPoolExecutor(8) as threads:
+        alpha = bank.account("alpha")
+        assert [sum(done) for done in threads.map(work, range(8))] == [10] * 8
+    found = contents(path)
+    assert sorted(found) == sorted(f"{number}-{turn}" for number in range(8) for turn in range(10))
+    for number in range(8):  # each thread's messages stand in its order
+        assert [one for one in found if one.startswith(f"{number}-")] == [f"{number}-{turn}" for turn in range(10)]
+
+
+def test_threads_that_read_while_others_write(path: Path) -> None:
+    with open_bank(path) as bank, ThreadPoolExecutor(4) as threads:
+        alpha = bank.account("alpha")
+        writes = [threads.submit(alpha.add, role="user", content=str(number)) for number in range(20)]
+        reads = [threads.submit(lambda: list(alpha.messages(last=5))) for _ in range(20)]
+        assert [one.result().added for one in writes] == [1] * 20
+        assert all(len(one.result()) <= 5 for one in reads)
+        assert len(list(alpha.messages())) == 20
+
+
+def test_the_twins_for_asyncio(path: Path) -> None:
+    async def work() -> None:
+        async with open_bank(path) as bank:
+            alpha = bank.account("alpha")
+            done = await asyncio.gather(*(alpha.aadd(role="user", content=str(number)) for number in range(20)))
+            assert sum(one.added for one in done) == 20
+            await alpha.aadd_many([{"role": "user", "content": "a"}, {"role": "user", "content": "b"}])
+            with pytest.raises(UsageError, match="no role"):
+                await alpha.aadd(role="", content="x")
+            assert [one["content"] async for one in alpha.amessages(last=2)] == ["a", "b"]
+        await bank.aclose()
+
+    asyncio.run(work())
+    found = contents(path)
+    assert sorted(found[:20]) == sorted(str(number) for number in range(20))
+    assert found[20:] == ["a", "b"]
+
+
+def test_the_event_loop_goes_on_while_the_bank_is_held(path: Path) -> None:
+    held, release = threading.Event(), threading.Event()
+
+    def hold(bank: Bank) -> None:
+        with bank.using():
+            held.set()
+            assert release.wait(30)
+
+    with open_bank(path) as bank:
+        bank.account("alpha")
+        holder = threading.Thread(target=hold, args=(bank,))
+
+        async def whole() -> str:
+            alpha = bank.account("alpha")
+            holder.start()
+            held.wait(30)
+            adding = asyncio.create_task(alpha.aadd(role="user", content="x"))
+            await asyncio.sleep(0.01)
+            assert not adding.done()
+            release.set()
+            return str((await adding).added)
+
+        assert asyncio.run(whole()) == "1"
+        holder.join()
+
+
+# The public names
+
+
+def test_the_public_names() -> None:
+    assert memorybank_cli.__all__ == (
+        "Account",
+        "AccountDamaged",
+        "AccountNotFound",
+        "AddedMessages",
+        "Bank",
+        "BankNotFound",
+        "HistoryContext",
+        "Locked",
+        "MemorybankError",
+        "OperationFailed",
+        "RefreshReport",
+        "StoredMessage",
+        "UsageError",
+        "__version__",
+        "open_bank",
+    )
+
+
+def public(kind: type) -> dict[str, Callable[..., Any]]:
+    return {name: one for name, one in vars(kind).items() if not name.startswith("_") and callable(one)}
+
+
+@pytest.mark.parametrize("kind", [memorybank_cli.Bank, memorybank_cli.Account])
+def test_each_twin_takes_what_the_other_takes(kind: type) -> None:
+    methods = public(kind)
+    twins = [name for name in methods if f"a{name}" in methods]
+    assert twins
+    for name in twins:
+        mine, other = dict(methods[name].__annotations__), dict(methods[f"a{name}"].__annotations__)
+        mine.pop("return"), other.pop("return")
+        assert mine == other
+        assert methods[name].__kwdefaults__ == methods[f"a{name}"].__kwdefaults__
+
+
+@pytest.mark.parametrize("kind", [memorybank_cli.Bank, memorybank_cli.Account])
+def test_every_public_method_says_what_it_promises(kind: type) -> None:
+    for name, method in public(kind).items():
+        assert method.__doc__, name
+        assert "return" in method.__annotations__, name
+
+
+def test_closing_waits_for_what_is_under_way(path: Path) -> None:
+    bank = open_bank(path)
+    inside, leave = threading.Event(), threading.Event()
+
+    def use() -> None:
+        with bank.using() as core:
+            inside.set()
+            assert leave.wait(30)
+            assert core.bank_id == bank.id
+
+    with ThreadPoolExecutor(2) as threads:
+        using = threads.submit(use)
+        inside.wait(30)
+        closing = threads.submit(bank.close)
+        while bank._opened is not None:
+            pass
+        assert not closing.done()
+        with pytest.raises(UsageError, match="was closed"):
+            bank.account("alpha")
+        leave.set()
+        closing.result()
+        using.result()
