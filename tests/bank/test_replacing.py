@@ -192,9 +192,11 @@ class Scene:
         self.before = content(path)
 
     def reset(self) -> None:
+        """All as it was; the directories stay, for a bank that moved has more to do."""
         for place, copy in self.places.items():
-            shutil.rmtree(place)
-            shutil.copytree(copy, place, symlinks=True)
+            for entry in place.iterdir():
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            shutil.copytree(copy, place, symlinks=True, dirs_exist_ok=True)
 
     def replace(self, keep: bool) -> None:
         bank = open_bank(Context(bank=str(self.path)))
