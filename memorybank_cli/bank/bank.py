@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from memorybank_cli.bank import layout, rendering, versions
 from memorybank_cli.bank.catalog import Catalog, is_busy
-from memorybank_cli.bank.chain import CHECKPOINT, START, Break, Position, Reading, Tail
+from memorybank_cli.bank.chain import CHECKPOINT, START, Break, Position, Reading
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.home import Home, user_name
 from memorybank_cli.bank.identity import (
@@ -94,7 +94,6 @@ class Bank:
         self.settings = read_settings(self.root, self.home, self.context)
         self.journal.actor = self.settings["actor"] or user_name()
         self.catalog = Catalog(self.root)
-        self.tail: Tail | None = None
         self._depth = 0
         self.holding = 0
         """How many times the lock was taken: what is remembered under one hold means nothing under the next."""
@@ -180,10 +179,10 @@ class Bank:
             self._start_over("the journal is not the one that the catalog was made from")
             return
         if mark[0] <= end.seq and not self.journal.is_ahead(end):
-            self.tail = None
+            self.journal.tail = None
             return
         with self.catalog.writing():
-            self.tail = self.catalog.apply(self.journal.read(self.catalog.position(), mark)).tail
+            self.journal.tail = self.catalog.apply(self.journal.read(self.catalog.position(), mark)).tail
 
     def rebuild_catalog(self) -> None:
         """Make the catalog again from the journal, under a new name."""
@@ -208,7 +207,7 @@ class Bank:
         self.catalog.db = self.catalog.replaced()
         self.context.progress.note(f"{why}; the catalog is made again from the journal")
         with self.catalog.writing():
-            self.tail = self.catalog.apply(self.journal.read(START, self.home.mark())).tail
+            self.journal.tail = self.catalog.apply(self.journal.read(START, self.home.mark())).tail
 
     def walk(self, path: str = "", inner: list[str] | None = None) -> Iterator[Listing]:
         """Every directory of the bank, without what the settings exclude; banks inside it are put into `inner`."""
@@ -291,9 +290,9 @@ class Bank:
     def _append(self, groups: list[Group], take: Callable[[Line], object] = lambda _: None, sync: bool = True) -> None:
         """Write groups, and take them over into the catalog line by line while they are written."""
         end = self.end
-        if self.tail is not None:
-            groups = [[self.journal.cut(self.tail, end)], *groups]
-            self.tail = None
+        if self.journal.tail is not None:
+            groups = [[self.journal.cut(self.journal.tail, end)], *groups]
+            self.journal.tail = None
         vouching = self._checkpoint(end)
         with closing(self._taken(self.journal.write(end, [*vouching, *groups], sync), take, sync)) as stream:
             try:
@@ -339,7 +338,7 @@ class Bank:
             breaks = [[one.after, one.hash] for one in broken]
             entry = Entry("journal.gap", {"seq": last + 1, "breaks": breaks, **fields})
             beyond = end._replace(segment=0, offset=0, seq=last)
-            self.tail = None
+            self.journal.tail = None
             lines, end = self.journal.append(beyond, [[entry]])
             self._mark(end)
             with self.catalog.writing():

@@ -59,6 +59,8 @@ class Journal:
         self.root, self.actor = root, actor
         self.opened: dict[int, dict[str, bytes]] = {}
         """Contents that lines keep, as far as `versions` remembers them."""
+        self.tail: Tail | None = None
+        """What stands at the end and is no part of the journal: whole lines of a torn group may be in it."""
 
     def segments(self) -> list[int]:
         """First seqs of the segments that stand, ascending."""
@@ -95,7 +97,7 @@ class Journal:
         start = max((first for first in firsts if first <= after + 1), default=0)
         for first in firsts:
             if first >= start:
-                for raw in self.raw_lines(first, self._offset(first, after) if first == start else 0):
+                for raw in self._believed(first, self._offset(first, after) if first == start else 0):
                     if having and not any(text in raw for text in having):
                         continue
                     if ops is not None and (head := _OP.match(raw)) and head[1] not in ops:
@@ -107,7 +109,7 @@ class Journal:
     def newest_first(self, having: bytes) -> Iterator[Line]:
         """Lines in whose bytes a text stands, the newest first, as far as they can be read, the chain not checked."""
         for first in reversed(self.segments()):
-            for raw in [raw for raw in self.raw_lines(first, 0) if having in raw][::-1]:
+            for raw in [raw for raw in self._believed(first, 0) if having in raw][::-1]:
                 if found := unframe(raw):
                     yield found[0]
 
@@ -134,7 +136,7 @@ class Journal:
     def times(self) -> Iterator[tuple[int, str]]:
         """Seq and time of each line, in order; nothing else of them is looked at."""
         for first in self.segments():
-            for raw in self.raw_lines(first, 0):
+            for raw in self._believed(first, 0):
                 if found := _TIME.match(raw):
                     yield int(found[1]), found[2].decode()
 
@@ -142,10 +144,21 @@ class Journal:
         """Lines that name `path`, newest first: found by text, then confirmed by the caller."""
         needle, hits = dumps(path), []
         for first in self.segments():
-            for raw in self.raw_lines(first, 0):
+            for raw in self._believed(first, 0):
                 if needle in raw and (found := unframe(raw)):
                     hits.append(found[0])  # noqa: PERF401 - two conditions read better as lines
         return hits[::-1]
+
+    def _believed(self, first: int, offset: int) -> Iterator[bytes]:
+        """`raw_lines` before the tail."""
+        if self.tail is None or first < self.tail.segment:
+            yield from self.raw_lines(first, offset)
+        elif first == self.tail.segment:
+            for raw in self.raw_lines(first, offset):
+                if offset >= self.tail.offset:
+                    return
+                offset += len(raw)
+                yield raw
 
     def raw_lines(self, first: int, offset: int) -> Iterator[bytes]:
         """The bytes of a segment from `offset` on, line by line; nothing where it is gone."""

@@ -345,7 +345,7 @@ def test_a_tail_is_cut_at_the_next_write_and_that_is_recorded(make: Open, bank: 
     whole = segment(bank).read_bytes()
     segment(bank).write_bytes(whole + b'{"core":{"seq":2')
     again = make()
-    assert again.tail is not None
+    assert again.journal.tail is not None
     assert again.breaks() == []
     assert segment(bank).read_bytes() != whole
     commit(again, "b")
@@ -355,6 +355,23 @@ def test_a_tail_is_cut_at_the_next_write_and_that_is_recorded(make: Open, bank: 
     assert reading(bank) == Reading(again.end, (), None)
     bank.refresh()
     assert bank.end == again.end
+
+
+def test_whole_lines_of_a_torn_group_are_not_read(make: Open, bank: Bank) -> None:
+    commit(bank, "a")
+    mark, whole = bank.home.mark(), len(segment(bank).read_bytes())
+    bank.commit([Entry(op, {"path": "x.json"}) for op in ("b", "c")])
+    data = bytearray(segment(bank).read_bytes())
+    data[whole : whole + 50] = bytes(50)
+    segment(bank).write_bytes(data)
+    bank.home.set_mark(*mark)
+    again = make()
+    assert again.journal.tail is not None
+    assert [line.op for line in again.journal.lines()][-1] == "a"
+    assert list(again.journal.newest_first(b"x.json")) == again.journal.lines_about("x.json") == []
+    assert [seq for seq, _ in again.journal.times()][-1] == again.end.seq
+    commit(again, "d")
+    assert [line.op for line in again.journal.lines()][-2:] == [CUT, "d"]
 
 
 def test_a_tail_that_another_process_cut_is_forgotten(make: Open, bank: Bank) -> None:

@@ -152,7 +152,7 @@ def test_a_failure_before_the_swap_changes_nothing(bank: Bank, path: Path, fault
     assert quarantined(path) == []
     bank.refresh()
     assert bank.breaks() == []
-    assert bank.tail is None
+    assert bank.journal.tail is None
     replace_files(bank, wanted(), "test")
     assert content(path) == WANTED
 
