@@ -9,7 +9,7 @@ from tests.faults.stops import FINISHED, LOCKED, MEETINGS, Meeting, every
 
 @pytest.mark.parametrize("meeting", MEETINGS, ids=lambda meeting: meeting.name)
 def test_a_stopped_process_and_one_that_comes_meanwhile(meeting: Meeting) -> None:
-    found = every(meeting, 17)
+    found = every(meeting, 13)
     assert len(found) > 2
     assert LOCKED in found.values()
     assert set(found.values()) <= {LOCKED, *FINISHED}
