@@ -17,11 +17,13 @@ import os
 import re
 import sys
 
-import zstandard
-
 if not 4 <= len(sys.argv) <= 5:
     print("usage: python restore.py REPOSITORY SNAPSHOT TARGET [KEY]", file=sys.stderr)
     sys.exit(2)
+try:
+    import zstandard
+except ImportError:
+    sys.exit("Python's zstandard is needed: pip install zstandard (Debian, Ubuntu: apt-get install python3-zstandard)")
 repository, snapshot, target, *key = sys.argv[1:]
 there = sorted(map(os.path.basename, glob.glob(glob.escape(repository) + "/snapshots/*")))
 if snapshot not in there:

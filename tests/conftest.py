@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -172,3 +173,10 @@ def make_bank(tmp_path: Path) -> MakeBank:
         return path
 
     return make
+
+
+def pytest_collection_finish() -> None:
+    """What stands once the tests are collected stays to the end: the collector need not look at it time and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000)

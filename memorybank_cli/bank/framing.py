@@ -7,7 +7,9 @@ bytes of `data`), so `data` and `salt` can be dropped later and the chain stays 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from hashlib import sha256
+from itertools import chain
 from typing import Any, NamedTuple
 
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
@@ -108,7 +110,7 @@ def _is_core(core: Any) -> bool:
         and isinstance(breaks, list)
         and all(isinstance(one, list) and [type(part) for part in one] == [int, str] for one in breaks)
         and isinstance(rows, list)
-        and all(isinstance(row, list) and len(row) == ROW_LENGTH and _is_row(*row) for row in rows)
+        and (not rows or _are_rows(rows))
     )
 
 
@@ -140,19 +142,24 @@ def _is_forgetting(core: dict[str, Any]) -> bool:
     )
 
 
-def _is_row(path: Any, after: Any, size: Any, mode: Any, rules: Any, kind: Any, before: Any) -> bool:
+def _are_rows(rows: list[Any]) -> bool:
+    """Whether all are rows of files, looked at column by column: a line may have a thousand."""
+    if _types(rows) != {list} or set(map(len, rows)) != {ROW_LENGTH}:
+        return False
+    paths, afters, sizes, modes, rules, kinds, befores = zip(*rows, strict=True)
     return (
-        isinstance(path, str)
-        and (after is None or isinstance(after, str))
-        and (before is None or isinstance(before, str))
-        and type(size) is int
-        and type(mode) is int
-        and 0 <= size < 1 << 63
-        and 0 <= mode < 1 << 32
-        and isinstance(kind, str)
-        and isinstance(rules, list)
-        and all(isinstance(rule, str) for rule in rules)
+        _types(paths) == _types(kinds) == {str}
+        and _types(afters) | _types(befores) <= {str, type(None)}
+        and _types(sizes) == _types(modes) == {int}
+        and 0 <= min(sizes) <= max(sizes) < 1 << 63
+        and 0 <= min(modes) <= max(modes) < 1 << 32
+        and _types(rules) == {list}
+        and _types(chain.from_iterable(rules)) <= {str}
     )
+
+
+def _types(values: Iterable[Any]) -> set[type]:
+    return set(map(type, values))
 
 
 def _data(core: dict[str, Any], rest: bytes) -> tuple[bool, bytes | None]:

@@ -32,8 +32,10 @@ READ_BYTES = 1 << 20  # adopting many files makes lines of half a megabyte
 KEPT_OPEN = 2
 CUT = "journal.cut"
 _TIME = re.compile(rb'\{"core":\{"seq":(\d{1,16}),"ts":"([0-9TZ:.-]{20,40})"')
+_SEQ = re.compile(rb'\{"core":\{"seq":(\d{1,16}),')
 _OP = re.compile(rb'\{"core":\{"seq":\d{1,16},"ts":"[^"\\]*","actor":"(?:[^"\\]|\\.)*","op":"([^"\\]*)"')
-_BEGINNING = re.compile(rb'\n\{"core":\{"seq":(\d{1,16}),')
+_BEGINNING = re.compile(rb"\n" + _SEQ.pattern)
+_LONGEST_BEGINNING = 40
 
 
 class Entry(NamedTuple):
@@ -121,6 +123,8 @@ class Journal:
                         continue
                     if ops is not None and (head := _OP.match(raw)) and head[1] not in ops:
                         continue
+                    if (begun := _SEQ.match(raw)) and int(begun[1]) <= after:
+                        continue
                     found = unframe(raw)
                     if found and found[0].seq > after:
                         yield found[0]
@@ -135,7 +139,7 @@ class Journal:
     def _offset(self, first: int, after: int) -> int:
         """Where in a segment a line begins before which no seq is above `after`: its end is as near as its start.
 
-        Found by halving. Where the bytes halfway are no beginning of a line, everything from the last good one is read.
+        Found by halving; what is no beginning of a line is passed over.
         """
         try:
             fd = self.root.open(layout.segment_file(first))
@@ -146,10 +150,9 @@ class Journal:
         try:
             low, high = 0, os.fstat(fd).st_size
             while high - low > NEAR:
-                start, seq = _next_line(fd, (low + high) // 2)
-                if seq is None:
-                    break
-                low, high = (start, high) if seq <= after else (low, (low + high) // 2)
+                middle = (low + high) // 2
+                start, seq = _next_line(fd, middle, high)
+                low, high = (start, high) if seq is not None and seq <= after else (low, middle)
             return low
         finally:
             os.close(fd)
@@ -326,7 +329,11 @@ class Journal:
         )
 
 
-def _next_line(fd: int, offset: int) -> tuple[int, int | None]:
-    """Where the first line that begins after `offset` does, and its seq; None where none is near."""
-    found = _BEGINNING.search(os.pread(fd, NEAR // 2, offset))
-    return (offset, None) if found is None else (offset + found.start() + 1, int(found[1]))
+def _next_line(fd: int, offset: int, end: int) -> tuple[int, int | None]:
+    """Where the first line that begins between two offsets does, and its seq; None where none does."""
+    while offset < end:
+        piece = os.pread(fd, NEAR, offset)
+        if found := _BEGINNING.search(piece):
+            return offset + found.start() + 1, int(found[1])
+        offset += max(len(piece) - _LONGEST_BEGINNING, 1)
+    return offset, None

@@ -64,7 +64,7 @@ def _proved(data: bytes, value: Any) -> bool:
     if b"\\" in data and b"\\u" in data:
         return False
     shape = data.translate(_SHAPE)
-    if _DIGIT_RUN in shape:
+    if _DIGIT_RUN in shape and _has_long_number(data):
         return False
     if shape.count(b"{") <= HARD_DEPTH:
         return orjson.dumps(value).count(b'"') == data.count(b'"')
@@ -73,6 +73,11 @@ def _proved(data: bytes, value: Any) -> bool:
     except orjson.JSONEncodeError:
         return False
     return again.count(b'"') == data.count(b'"') and _TOO_DEEP not in again
+
+
+def _has_long_number(data: bytes) -> bool:
+    """Whether digits outside strings may run that long; one of 400 digests has such a run in it."""
+    return b"\\" in data or _DIGIT_RUN in b'"'.join(data.split(b'"')[::2]).translate(_SHAPE)
 
 
 def _exact(data: bytes) -> Any:

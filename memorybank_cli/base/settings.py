@@ -65,7 +65,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("health.response_ms", 1_000, "bank", "milliseconds that 95 % of reads and writes may take; 0: any number"),
     Setting("health.error_rate", 0.05, "bank", "share of reads and writes of messages that may fail; 0: any"),
     Setting("health.lag_seconds", 60.0, "bank", "seconds that files of accounts may be behind the journal; 0: any"),
-    Setting("context.messages", 50, "bank", "new messages after which an account's context is refreshed; 0: never by itself"),
+    Setting(
+        "context.messages", 50, "bank", "new messages after which an account's context is refreshed; 0: never by itself"
+    ),
     Setting("context.hours", 24.0, "bank", "hours after which new messages refresh the context; 0: never by itself"),
     Setting("limits.trades_mib", 1, "loosens", "MiB that a file in trades/ may have"),
     Setting("limits.metrics_mib", 10, "loosens", "MiB that a file in metrics/ may have"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -101,7 +102,13 @@ class Trusted:
 
 
 def _shown(value: Any) -> str:
-    return dumps(value).decode()
+    """A value as JSON in one line, what a terminal would obey written as an escape."""
+    text = dumps(value).decode()
+    return text if text.isprintable() else "".join(one if one.isprintable() else _escaped(one) for one in text)
+
+
+def _escaped(char: str) -> str:
+    return json.dumps(char)[1:-1] if ord(char) != 0x7F else "\\u007f"
 
 
 def _settings(bank: Bank | None, context: Context) -> Settings:

@@ -27,11 +27,11 @@ from memorybank_cli.operations.options import Option, RepoOption
 from memorybank_cli.operations.ownership import own_one
 from memorybank_cli.operations.probes import look
 from memorybank_cli.operations.proofs import keep_drill
-from memorybank_cli.operations.repositories import open_repository
+from memorybank_cli.operations.repositories import check_outside, open_repository
 from memorybank_cli.snapshots import documents, trees
 from memorybank_cli.snapshots.blobs import Blobs
 from memorybank_cli.snapshots.packs import FILE_BLOB_SIZE
-from memorybank_cli.snapshots.repository import Repository, is_inside
+from memorybank_cli.snapshots.repository import Repository
 from memorybank_cli.snapshots.restoring import restore_to
 from memorybank_cli.snapshots.sealing import Damaged
 
@@ -176,10 +176,8 @@ def _scratch(bank: Bank, repository: Repository, to: str | None, keep: bool) -> 
                 if not keep:
                     _remove(bank, home, _SCRATCH)
         return
+    check_outside(bank, to, repository)
     place = os.path.realpath(to)
-    for inside, what in ((bank.root.path, "bank"), (repository.path, "repository")):
-        if is_inside(place, inside):
-            raise Refused(f"{escape(place)} lies inside the {what}", hint="choose a place outside it", path=place)
     existed = os.path.isdir(place)
     try:
         yield place

@@ -188,7 +188,7 @@ def export(
         0   written
         1   written without what cannot be read; the findings name it
         10  there is no such snapshot
-        13  something stands at FILE already, or FILE lies inside the bank
+        13  something stands at FILE already, or FILE lies inside the bank or the repository
 
     Examples:
         memorybank snapshot export --to bank.tar.zst
@@ -199,9 +199,9 @@ def export(
     if to == "-" and bank.context.live:
         raise UsageError("an archive is nothing for a terminal", hint="give --to FILE, or send it into a pipe")
     packing = _packing(to)
-    if to != "-":
-        check_outside(bank, to)
     repository = bank.resources.enter_context(open_repository(bank, repo))
+    if to != "-":
+        check_outside(bank, to, repository)
     bank.resources.enter_context(repository.reading(bank.lock_timeout))
     document = to_look_at(bank, repository, id)
     findings: list[Finding] = []

@@ -39,11 +39,13 @@ def repository_path(bank: Bank, given: str | None) -> str:
     return str(path)
 
 
-def check_outside(bank: Bank, target: str) -> None:
-    """Raise Refused for a place inside the bank, where what is put would itself become content of the bank."""
+def check_outside(bank: Bank, target: str, repository: Repository | None = None) -> None:
+    """Raise Refused for a place inside the bank, where what is put would become its content, or the repository."""
     place = os.path.realpath(target)
-    if is_inside(place, bank.root.path):
-        raise Refused(f"{escape(place)} lies inside the bank", hint="choose a place outside it", path=place)
+    inside = [(bank.root.path, "bank")] + ([(repository.path, "repository")] if repository is not None else [])
+    for directory, what in inside:
+        if is_inside(place, directory):
+            raise Refused(f"{escape(place)} lies inside the {what}", hint="choose a place outside it", path=place)
 
 
 def open_repository(bank: Bank, given: str | None, *, ask: bool = True) -> Repository:

@@ -143,14 +143,14 @@ def restore(
         0   restored
         1   restored, but files are damaged or were never good; the findings name them
         10  there is no such snapshot, or the path is not in it
-        13  the directory is not empty, or lies inside the bank
+        13  the directory is not empty, or lies inside the bank or the repository
 
     Examples:
         memorybank snapshot restore latest --to ./look
     """
-    check_outside(bank, to)
     paths = [bank_path(bank, one, must_exist=False) for one in path]
     with when_interrupted(f"nothing was put into {escape(to)}"), open_repository(bank, repo) as repository:
+        check_outside(bank, to, repository)
         document = to_look_at(bank, repository, id)
         return restoring.restore_to(
             repository, document, to, paths or None, bank.context.progress, lock_timeout=bank.lock_timeout

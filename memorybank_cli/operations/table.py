@@ -111,9 +111,13 @@ _ROWS = (
     Operation("account export", f"{_AT}account_export:export", "bank", "Write an account as one JSON document"),
     Operation("message add", f"{_AT}messages:add", "bank", "Add a message, or many from stdin"),
     Operation("context show", f"{_AT}contexts:show", "bank", "Show the summaries of an account's conversation"),
-    Operation("context refresh", f"{_AT}contexts:refresh", "bank", "Summarise what came since, and the newest topic anew"),
+    Operation(
+        "context refresh", f"{_AT}contexts:refresh", "bank", "Summarise what came since, and the newest topic anew"
+    ),
     Operation("account compact", f"{_AT}account_compact:compact", "bank", "Make the journal smaller"),
-    Operation("account forget", f"{_AT}account_forget:forget", "bank", "Forget an account with all its messages for good"),
+    Operation(
+        "account forget", f"{_AT}account_forget:forget", "bank", "Forget an account with all its messages for good"
+    ),
     Operation("message forget", f"{_AT}message_forget:forget", "bank", "Forget messages for good"),
     Operation("message list", f"{_AT}messages:list_", "bank", "List the messages of an account", stream=True),
 )

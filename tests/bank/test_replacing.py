@@ -19,7 +19,7 @@ from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import JournalDamaged
 from memorybank_cli.base.records import Progress
 from memorybank_cli.operations.opening import open_bank
-from tests.broken_os import Fault, broken, failing, full_after, interrupted, killed, stop
+from tests.broken_os import Fault, broken, failing, full_after, interrupted, killed, put_back, stop
 from tests.conftest import MakeBank
 
 STATE, TRADE, RECENT, FRESH = (
@@ -192,9 +192,7 @@ class Scene:
         self.before = content(path)
 
     def reset(self) -> None:
-        for place, copy in self.places.items():
-            shutil.rmtree(place)
-            shutil.copytree(copy, place, symlinks=True)
+        put_back(self.places)
 
     def replace(self, keep: bool) -> None:
         bank = open_bank(Context(bank=str(self.path)))

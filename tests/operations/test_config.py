@@ -296,3 +296,12 @@ def test_a_damaged_state_of_trust_trusts_nothing(make_bank: MakeBank) -> None:
     bank_id = json.loads((path / "bank.json").read_bytes())["bank_id"]
     put(user_file().parent / f"state/{bank_id}/trusted.json", b"{")
     assert value(path, "exclude") == ((), "default")
+
+
+def test_what_a_terminal_would_obey_is_shown_as_an_escape(make_bank: MakeBank, run: Run) -> None:
+    bank = make_bank(1)
+    text = "a\x9b31m\x7f\u2028\U000e0001b"
+    assert run("config", "set", "actor", text, cwd=bank).returncode == 0
+    shown = run("config", "get", "actor", cwd=bank).stdout
+    assert shown.strip().isprintable()
+    assert json.loads(shown.removeprefix("actor = ").rpartition("  (")[0]) == text

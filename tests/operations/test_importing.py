@@ -28,7 +28,7 @@ from memorybank_cli.operations.importing import Chosen, Imported, bring, buildin
 from memorybank_cli.operations.init import InitReport, init
 from memorybank_cli.operations.journal import prove
 from memorybank_cli.operations.migrate import MigrateReport, migrate
-from tests.broken_os import broken, failing, killed
+from tests.broken_os import broken, failing, killed, put_back
 from tests.conftest import MakeBank, Run, trade
 from tests.operations.banks import contents, journal, opened, put, rules
 from tests.operations.owners import OWNER, as_root, own_ids_again, public_place
@@ -656,9 +656,7 @@ def test_a_kill_while_things_come_in_leaves_none_or_all(
             assert {name for name in found if ".mb-" not in name} == set(before)
         assert migrated(path, source).exit_code() == 0
         whole(path, source)
-        for place, copy in places.items():
-            shutil.rmtree(place)
-            shutil.copytree(copy, place)
+        put_back(places)
         number += 3
     assert number > 40
     assert outcomes == sorted(outcomes)

@@ -16,7 +16,7 @@ from memorybank_cli.operations.messages import list_, store
 from memorybank_cli.operations.opening import open_bank
 from memorybank_cli.operations.rollback import rollback
 from tests.accounts.sealed import small_segments
-from tests.broken_os import killed
+from tests.broken_os import killed, put_back
 from tests.conftest import MakeBank, trade
 from tests.operations.banks import adopt, backed_up, contents, journal, opened, put, rules
 
@@ -77,18 +77,13 @@ def test_it_is_all_or_nothing(path: Path, home: Path, tmp_path: Path, kind: str)
         rollback(bank, yes=True, **options)
         bank.close()
 
-    def reset() -> None:
-        for place, copy in places.items():
-            shutil.rmtree(place)
-            shutil.copytree(copy, place)
-
     work()
     new = contents(path)
     assert new != old
     outcomes = []
     step = 0
     while True:
-        reset()
+        put_back(places)
         step += STRIDE
         reached = killed(work, step)
         shutil.rmtree(home / "repositories")  # it is finished without the repository

@@ -218,13 +218,15 @@ def test_none_is_no_number_of_the_newest(bank: Path, run: Run) -> None:
 
 
 @pytest.mark.parametrize("words", [("restore", "--to", "look"), ("export", "--to", "bank.tar")])
-def test_nothing_is_put_into_the_bank(bank: Path, run: Run, words: tuple[str, ...]) -> None:
+def test_nothing_is_put_into_the_bank_or_the_repository(bank: Path, run: Run, words: tuple[str, ...]) -> None:
     saved(bank)
-    before = contents(bank)
-    done = run("snapshot", *words, "--json", cwd=bank / "state")
-    assert (done.returncode, done.error["code"]) == (13, "refused")
-    assert "inside the bank" in done.error["message"]
-    assert contents(bank) == before
+    store = repository(bank)
+    for place, what in ((bank / "state", "bank"), (store / "packs", "repository")):
+        before = contents(bank), contents(store)
+        done = run("snapshot", *words, "--bank", bank, "--json", cwd=place)
+        assert (done.returncode, done.error["code"]) == (13, "refused")
+        assert f"inside the {what}" in done.error["message"]
+        assert (contents(bank), contents(store)) == before
 
 
 def test_paths_to_restore_are_meant_as_everywhere(bank: Path, run: Run, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from memorybank_cli.operations.repair import repair
 from memorybank_cli.operations.snapshots import list_ as snapshots
 from memorybank_cli.operations.snapshots import restore
 from memorybank_cli.operations.upgrading import Applied
-from tests.broken_os import killed
+from tests.broken_os import killed, put_back
 from tests.conftest import MakeBank, Run
 from tests.operations.banks import contents, journal, opened, put
 
@@ -294,9 +294,7 @@ def test_a_kill_at_any_step_leaves_the_old_format_or_the_new(path: Path, home: P
             assert "trades/trade_0.json" not in found
         brought(path, step())
         assert form(path) == 2
-        for place, copy in places.items():
-            shutil.rmtree(place)
-            shutil.copytree(copy, place)
+        put_back(places)
         return reached
 
     number = 1

@@ -57,7 +57,7 @@ class BankScenario:
         init(Context(bank=str(lab.bank)), account=("a", "b"))
 
     def act(self, lab: Lab, say: Say) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # each scenario is its own operation
 
     def recover(self, lab: Lab, said: Sequence[str]) -> None:
         with self.opened(lab, said):

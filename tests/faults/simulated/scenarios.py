@@ -23,6 +23,8 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
         agents.Repair,
         agents.Recovery,
         importing.Migrate,
+        importing.MigrateUnhindered,
+        importing.MigrateRefused,
         importing.RecoveredImport,
         importing.InitFrom,
         repositories.Backup,
