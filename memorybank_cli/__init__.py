@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         OperationFailed,
         UsageError,
     )
+    from memorybank_cli.base.records import Finding
     from memorybank_cli.operations.contexts import HistoryContext, RefreshReport
     from memorybank_cli.operations.messages import AddedMessages
     from memorybank_cli.operations.python_api import Account, Bank, StoredMessage, open_bank
@@ -31,6 +32,7 @@ __all__ = (
     "AddedMessages",
     "Bank",
     "BankNotFound",
+    "Finding",
     "HistoryContext",
     "Locked",
     "MemorybankError",
@@ -49,6 +51,7 @@ _HOMES = {
     "AddedMessages": "operations.messages",
     "Bank": "operations.python_api",
     "BankNotFound": "base.errors",
+    "Finding": "base.records",
     "HistoryContext": "operations.contexts",
     "Locked": "base.errors",
     "MemorybankError": "base.errors",

@@ -9,13 +9,14 @@ from memorybank_cli.accounts.history import History
 from memorybank_cli.accounts.identities import Identities
 from memorybank_cli.accounts.lateness import flagged
 from memorybank_cli.accounts.recorded import RENDERED, record_of
-from memorybank_cli.accounts.replay import CREATED, STORED
+from memorybank_cli.accounts.replay import CREATED, STORED, follow
 from memorybank_cli.accounts.segments import index_text, parse_index
-from memorybank_cli.accounts.sources import read_history, renderings
+from memorybank_cli.accounts.sources import Way, current, rendering, renderings
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.following import Told
+from memorybank_cli.bank.following import MESSAGE, Told
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.layout import account_of, place
+from memorybank_cli.bank.ledger import RENDERED_BYTES, RENDERED_LINES
 from memorybank_cli.bank.rendering import Rendering
 from memorybank_cli.base import digests
 from memorybank_cli.base.errors import AccountDamaged
@@ -23,6 +24,8 @@ from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 
 HARMLESS = frozenset({STORED, CREATED, RENDERED, "checkpoint", "snapshot.created", "finding.opened", "journal.cut"})
 """Operations that change no account but by storing messages."""
+MOST_OPEN = 3 * RENDERED_LINES
+"""Messages of one account that are kept in memory where nobody can render them."""
 CAUGHT_UP = 1_024
 """At so many lines of the journal the table of identities learns of what was stored since."""
 
@@ -30,8 +33,34 @@ CAUGHT_UP = 1_024
 class Known:
     """What is kept in memory of one account, up to the end of the journal."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, way: Way) -> None:
+        history = way.history
         self.total, self.newest, self.capacity = history.total, history.newest_time, history.capacity
+        self.history = None if way.seals or way.unrecorded else history
+        """Its messages, as long as every line that came was heard with its content; so its files need not be read."""
+        self.shown: History | None = None
+        """What is being rendered; it counts again when the journal tells of those files."""
+
+    def hear(self, one: Told) -> None:
+        """A message or a summary was stored."""
+        if one.kind == MESSAGE:
+            self.total += 1
+            self.newest = max(self.newest, one.time)
+        if one.line is None or self.shown is not None:
+            self.history = self.shown = None
+        elif self.history is not None:
+            follow(self.history, one.line)
+            if len(self.history.open) > MOST_OPEN or self.history.size > RENDERED_BYTES:
+                self.history = None
+
+    def show(self) -> History | None:
+        """The history, to be rendered; None where it is not there."""
+        self.history, self.shown = None, self.history
+        return self.shown
+
+    def told_of(self) -> None:
+        """The journal tells of files that were rendered."""
+        self.history, self.shown = self.history or self.shown, None
 
 
 class AccountApplier:
@@ -75,16 +104,18 @@ class AccountApplier:
     def known(self, bank: Bank, account: str) -> Known:
         """What is known of an account; its history is read once. The lock is held. Raises AccountDamaged."""
         if account not in self._known:
-            self._known[account] = Known(read_history(bank, account))
+            self._known[account] = Known(current(bank, account))
         return self._known[account]
 
     def heard(self, bank: Bank, told: list[Told]) -> None:
         """Lines were appended: the next message need not ask for them."""
         for one in told:
-            if one.op == STORED and one.kind == "message":
+            if one.op == STORED:
                 if (known := self._known.get(one.account)) is not None:
-                    known.total += 1
-                    known.newest = max(known.newest, one.time)
+                    known.hear(one)
+            elif one.op == RENDERED:
+                if (known := self._known.get(one.account)) is not None:
+                    known.told_of()
             elif one.op not in HARMLESS:
                 self._known.clear()
         if self._identities is not None:
@@ -103,7 +134,12 @@ class AccountApplier:
 
         Raises AccountDamaged while its history cannot be had whole.
         """
-        return renderings(bank, account, upto)
+        known = self._known.get(account) if upto == bank.end.seq else None
+        history = None if known is None else known.show()
+        if history is None:
+            return renderings(bank, account, upto)
+        history.upto = upto
+        return rendering(history)
 
     def is_rendering(self, bank: Bank, path: str, data: bytes) -> bool:
         """Whether bytes found at `path` are the rendering at the journal line that they name."""

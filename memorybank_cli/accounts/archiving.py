@@ -12,10 +12,13 @@ from typing import NamedTuple
 
 from memorybank_cli.accounts.history import History
 from memorybank_cli.accounts.segments import Segment
-from memorybank_cli.accounts.shelf import FileShelf, packed
+from memorybank_cli.accounts.shelf import FileShelf, packed, unpacked
+from memorybank_cli.accounts.sources import read_history
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.layout import ARCHIVED_KIND, history_archive, history_segment
+from memorybank_cli.bank.layout import ARCHIVED_KIND, account_of, history_archive, history_first, history_segment
 from memorybank_cli.bank.rendering import Rendering
+from memorybank_cli.base import digests
+from memorybank_cli.base.errors import AccountDamaged
 
 
 class Stood(NamedTuple):
@@ -51,6 +54,17 @@ def chosen(segments: Sequence[Stood], before: str | None, most: int | None) -> l
             break
         rest, sized = rest - (0 if one.is_archived else one.bytes), number
     return [one for one in segments[: max(aged, sized)] if not one.is_archived]
+
+
+def is_right(bank: Bank, path: str) -> bool:
+    """Whether what stands at the path of an archived segment is one that its account's index lists, compressed."""
+    account, first = account_of(path.partition("/")[0]), history_first(path)
+    try:
+        segments = read_history(bank, account, indexed=True).segments
+    except AccountDamaged:
+        return False
+    data = unpacked(bank.root.content(path) or b"")
+    return data is not None and any(one.first == first and one.sha256 == digests.of(data) for one in segments)
 
 
 def archived(bank: Bank, account: str, segments: Sequence[Stood]) -> Iterator[tuple[Rendering, str]]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from hashlib import blake2b
+from itertools import pairwise
 from typing import Any
 
 from memorybank_cli.accounts.history import History, Message
+from memorybank_cli.accounts.identity_check import Tally, key_of, number_of
 from memorybank_cli.accounts.shelf import FileShelf
 from memorybank_cli.accounts.sources import read_history
 from memorybank_cli.bank.bank import Bank
@@ -20,6 +21,8 @@ from memorybank_cli.base.records import Finding
 
 BROKEN, DOUBLED = "MB114", "MB208"
 SHOWN = 5  # ids that stand twice are named up to this many
+PARTS = 64  # keys are sorted a part at a time
+_MOST = (1 << 64) - 1
 
 
 class Audit:
@@ -28,7 +31,11 @@ class Audit:
     def __init__(self, bank: Bank, account: str) -> None:
         self.bank, self.account = bank, account
         self.messages = self.late = self.archived = 0
-        self._keys = array("Q")
+        self.tally = Tally()
+        """Of the identities of all messages."""
+        self.upto = 0
+        """The journal line as of which all of it was read; 0 where that could not be had, or an id is doubled."""
+        self._key, self._keys = key_of(bank), [array("Q") for _ in range(PARTS)]
 
     def findings(self) -> Iterator[Finding]:
         """What does not fit. What a check of the files tells of (their bytes, their shape) is not told again."""
@@ -38,16 +45,19 @@ class Audit:
             yield Finding(BROKEN, error.message, error.path, error.hint)
             return
         yield from self._sealed(history)
-        for one in history.open:
-            self._count(one.message)
+        self._count([one.message for one in history.open])
         if self.messages == history.total:
-            yield from self._doubled(history)
+            doubled = list(self._doubled(history))
+            self.upto = 0 if doubled else history.upto
+            yield from doubled
         if self.bank.catalog.unrendered_since(self.account) is None:
             yield from self._windows(history)
 
     def _sealed(self, history: History) -> Iterator[Finding]:
-        shelf = FileShelf(self.bank, self.account)
+        shelf, progress = FileShelf(self.bank, self.account), self.bank.context.progress
+        progress.start("reading messages", history.total)
         for segment in history.segments:
+            progress.advance(segment.length)
             plain, archive = history_segment(self.account, segment.first), history_archive(self.account, segment.first)
             data = shelf.data(segment)
             if data is None:
@@ -56,21 +66,26 @@ class Audit:
                 yield Finding(BROKEN, "it is not the segment that the index lists", path, hint)
                 continue
             self.archived += segment.length if self.bank.root.stat(plain) is None else 0
-            for message in loads(data)["messages"]:
-                self._count(message)
+            self._count(loads(data)["messages"])
+        progress.finish()
 
-    def _count(self, message: Message) -> None:
-        self.messages += 1
-        self.late += message.get("late") is True
-        self._keys.append(_key(message))
+    def _count(self, messages: list[Message]) -> None:
+        self.messages += len(messages)
+        self.late += sum(one.get("late") is True for one in messages)
+        numbers = [number_of(self._key, one["id"]) for one in messages]
+        self.tally = self.tally.plus(numbers)
+        for number in numbers:
+            self._keys[number % PARTS].append(number & _MOST)
 
     def _doubled(self, history: History) -> Iterator[Finding]:
         """Ids that more than one message has. What has the same key is looked at again, so it is no guess."""
-        ordered = sorted(self._keys)
-        same = {one for one, next_one in zip(ordered, ordered[1:], strict=False) if one == next_one}
+        same: set[int] = set()
+        for part in self._keys:
+            ordered = sorted(part)
+            same.update(one for one, after in pairwise(ordered) if one == after)
         places: dict[str, list[int]] = {}
         for message in history.messages if same else ():
-            if _key(message) in same:
+            if number_of(self._key, message["id"]) & _MOST in same:
                 places.setdefault(str(message["id"]), []).append(message["seq"])
         doubled = [(name, seqs) for name, seqs in places.items() if len(seqs) > 1]
         for name, seqs in doubled[:SHOWN]:
@@ -92,10 +107,6 @@ class Audit:
             if found is not None and found != wanted:
                 message = f"it is not the window of {len(wanted):,} messages that the history gives"
                 yield Finding(BROKEN, message, path, f"memorybank repair {path}")
-
-
-def _key(message: Message) -> int:
-    return int.from_bytes(blake2b(str(message["id"]).encode(errors="surrogatepass"), digest_size=8).digest(), "big")
 
 
 def _messages_in(data: bytes) -> list[Any] | None:

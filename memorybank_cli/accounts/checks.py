@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from memorybank_cli.accounts.segments import Segment, parse_index
+from memorybank_cli.accounts.segments import Segment, in_order, parse_index
 from memorybank_cli.accounts.tiers import FAILING
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.layout import account_file, account_section, history_index, history_segment
@@ -33,21 +33,24 @@ def broken(bank: Bank, account: str) -> Iterator[Finding]:
         value = loads(data)
         positions = [int(one["seq"]) for one in value["messages"]]
         total, digest, first = int(value["total"]), value["index"], int(value["first"])
+        gone = int(value.get("forgotten", 0))
     except (FlawedJSON, KeyError, TypeError, ValueError):
         return  # its own schema says that
     if isinstance(value.get("status"), dict) and value["status"].get("status") == FAILING:
         hint = f"memorybank rollback --account {account} for an older whole state, or memorybank accept {path}"
         yield Finding("MB116", "it was begun anew: messages are lost, and the journal says how many", path, hint)
-    sealed = total - len(positions)
-    if positions != list(range(sealed + 1, total + 1)) or sealed < 0 or first != (sealed + 1 if positions else 0):
-        yield _finding(path, f"the messages in it are not {sealed + 1} to {total}, one after the other")
+    sealed, last = total - len(positions), total + gone
+    upto = first - 1 if first else last
+    if not in_order(positions, upto + 1, last) or not 0 <= upto - sealed <= gone or sealed < 0:
+        yield _finding(path, f"the messages in it are not {sealed + 1} to {last}, one after the other")
     elif digest is None and sealed:
         yield _finding(path, f"it says {total} messages, has {len(positions)}, and names no index for the others")
     elif digest is not None:
-        yield from _index(bank, account, str(digest), sealed)
+        yield from _index(bank, account, str(digest), sealed, upto)
 
 
-def _index(bank: Bank, account: str, digest: str, sealed: int) -> Iterator[Finding]:
+def _index(bank: Bank, account: str, digest: str, sealed: int, upto: int) -> Iterator[Finding]:
+    """What does not fit in the index of so many sealed messages, which go up to position `upto`."""
     path = history_index(account)
     data, row = bank.root.content(path), bank.catalog.row(path)
     if data is None and row.expected is None:
@@ -61,14 +64,15 @@ def _index(bank: Bank, account: str, digest: str, sealed: int) -> Iterator[Findi
         segments = parse_index(data)
     except (ValueError, KeyError, TypeError):
         return  # its own schema says that
-    position = 1
+    position, listed = 1, sum(one.length for one in segments)
+    gone = upto - sealed
     for segment in segments:
-        if segment.first != position:
+        if segment.first != position and not 0 <= segment.first - position <= gone:
             yield _finding(path, f"the segment after message {position - 1} begins with message {segment.first}")
             return
-        position += segment.length
-    if position != sealed + 1:
-        yield _finding(path, f"it lists {position - 1} messages, and {sealed} are sealed")
+        position = segment.last + 1
+    if listed != sealed or not 0 <= upto + 1 - position <= gone:
+        yield _finding(path, f"it lists {listed} messages, and {sealed} are sealed")
         return
     yield from _segments(bank, account, segments)
 

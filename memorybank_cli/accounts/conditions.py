@@ -9,10 +9,12 @@ from memorybank_cli.accounts.history import History
 from memorybank_cli.accounts.sources import read_history
 from memorybank_cli.accounts.tiers import FAILING, TIERS, state
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.layout import account_file
+from memorybank_cli.bank.layout import account_file, account_section, history_first
+from memorybank_cli.bank.rows import Seen
 from memorybank_cli.base import clock, digests
 from memorybank_cli.base.errors import AccountDamaged
 from memorybank_cli.base.exact_json import FlawedJSON, loads
+from memorybank_cli.base.walk import Entry
 
 
 class Condition(NamedTuple):
@@ -33,7 +35,7 @@ class Condition(NamedTuple):
 def conditions(bank: Bank, account: str) -> list[Condition]:
     """Each part of an account, in the order of `TIERS`. A part is failing where its file or the history is.
 
-    Reads the account's small files; of the sealed part only the index.
+    Reads the account's small files; of the sealed part only the index, and what was last seen of the others.
     """
     try:
         history = read_history(bank, account, indexed=True)
@@ -50,6 +52,7 @@ def _unknown(bank: Bank, account: str, tier: str, message: str) -> Condition:
 
 def _tier(bank: Bank, history: History, tier: str, count: int) -> Condition:
     issues = [*_given_up(history), *_issues(bank, history.account, tier)]
+    issues += _sealed_issues(bank, history.account) if tier == "whole_history" else ()
     status = FAILING if issues else state(history, count)
     return Condition(tier, status, history.last_update, count, clock.now(), tuple(issues))
 
@@ -64,6 +67,27 @@ def _context(bank: Bank, history: History) -> Condition:
 def _given_up(history: History) -> Iterator[str]:
     if history.failing:
         yield "the account was begun anew, because nothing gave its messages any more"
+
+
+def _sealed_issues(bank: Bank, account: str) -> Iterator[str]:
+    """What is wrong with the sealed files, by their stats and what was last seen of them; they are not read."""
+    directory = f"{account_section(account)}/history"
+    rows = bank.catalog.rows(directory)
+    there = {entry.name: entry for entry in bank.root.listing(directory)}
+    firsts = {history_first(f"{directory}/{name}") for name in there}
+    for name, row in rows.items():
+        entry, seen = there.get(name), row.seen
+        if row.expected is None:
+            continue
+        if entry is None and history_first(f"{directory}/{name}") not in firsts:  # else it is being archived
+            yield f"{directory}/{name} is missing"
+        elif entry is not None and seen is not None and seen.sha != row.expected.sha and _is_same(entry, seen):
+            yield f"{directory}/{name} is not what was recorded"
+
+
+def _is_same(entry: Entry, seen: Seen) -> bool:
+    """Whether a file is the one that was seen, by its stat."""
+    return (entry.size, entry.mtime_ns, entry.inode) == (seen.size, seen.mtime, seen.inode)
 
 
 def _issues(bank: Bank, account: str, tier: str) -> Iterator[str]:

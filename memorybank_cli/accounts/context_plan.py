@@ -39,15 +39,15 @@ def due(history: History, limits: Limits, now: str, *, closely: bool = True) -> 
     The topic is looked at after every few messages only, unless `closely`: that reads them.
     """
     state = history.context
-    missing = sum(one.last - one.first + 1 for one in missing_in(state, history.total))
-    if not missing:
+    waiting = sum(one.last - one.first + 1 for one in missing(history))
+    if not waiting:
         return ""
-    if limits.messages and missing >= limits.messages:
+    if limits.messages and waiting >= limits.messages:
         return "messages"
     since = clock.parse(state.moment or history.created_at)
     if limits.hours and clock.parse(now) - since >= timedelta(hours=limits.hours):
         return "age"
-    look = limits.messages and missing >= LEAST and (closely or missing % LEAST == 0)
+    look = limits.messages and waiting >= LEAST and (closely or waiting % LEAST == 0)
     return "topic" if look and _turned(history, state) else ""
 
 
@@ -56,33 +56,49 @@ def _turned(history: History, state: State) -> bool:
     from memorybank_cli.accounts.context_topics import turns
 
     first = state.summaries[-1]["first"] if state.summaries else 1
-    messages = list(history.stretch(first, history.total))
-    new = state.upto - first + 1
+    messages = list(history.stretch(first, history.last))
+    known = state.summaries[-1]["last"] if state.summaries else 0
+    new = sum(one["seq"] <= known for one in messages)
     return any(turn.at >= new for turn in turns(messages))
 
 
-def missing_in(state: State, total: int) -> list[Stretch]:
-    """What no summary stands for, oldest first."""
+def missing(history: History) -> list[Stretch]:
+    """What no summary stands for though there are messages, oldest first. Raises AccountDamaged."""
+    found = missing_in(history.context, history.last)
+    if history.gone:
+        found = [one for one in found if next(history.stretch(one.first, one.last), None) is not None]
+    return found
+
+
+def summarised(history: History) -> int:
+    """How many messages the summaries stand for. Raises AccountDamaged."""
+    if not history.gone:
+        return history.context.covered
+    return history.total - sum(1 for one in missing(history) for _ in history.stretch(one.first, one.last))
+
+
+def missing_in(state: State, end: int) -> list[Stretch]:
+    """What no summary stands for of the positions up to `end`, oldest first."""
     found, position = [], 0
     for one in state.summaries:
         if one["first"] > position + 1:
             found.append(Stretch(position + 1, one["first"] - 1))
         position = one["last"]
-    return [*found, Stretch(position + 1, total)] if position < total else found
+    return [*found, Stretch(position + 1, end)] if position < end else found
 
 
-def stretches(history: History, again: bool) -> Iterator[Stretch]:
-    """What is to be summarised, oldest first: what is missing, the last topic anew; with `again` all.
+def stretches(history: History, again: bool, after: int = 0) -> Iterator[Stretch]:
+    """What is to be summarised, oldest first: what is missing, the last topic anew; with `again` all after a position.
 
     All of it too where the summaries do not fit the messages any more. Raises AccountDamaged.
     """
-    state, total = history.context, history.total
+    state, end = history.context, history.last
     if again or not all(fits(history, one) for one in state.summaries[-1:]):
-        yield from [Stretch(1, total)] if total else ()
+        yield from [Stretch(after + 1, end)] if end > after else ()
         return
-    for one in missing_in(state, total):
-        whole = one.last == total and state.summaries and state.summaries[-1]["last"] == one.first - 1
-        yield Stretch(state.summaries[-1]["first"], total) if whole else one
+    for one in missing(history):
+        whole = one.last == end and state.summaries and state.summaries[-1]["last"] == one.first - 1
+        yield Stretch(state.summaries[-1]["first"], end) if whole else one
 
 
 def fits(history: History, summary: Summary) -> bool:

@@ -5,7 +5,7 @@ The only module that needs scikit-learn; it is imported when sentences are ranke
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from memorybank_cli.accounts.context_words import marks, words
@@ -42,53 +42,48 @@ def chosen(parts: Sequence[Sequence[Sentence]], counts: Sequence[int], before: S
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    texts = [*before, *(one.text for part in parts for one in part)]
-    if not any(any(words(text)) for text in texts):  # nothing to weigh
+    texts = [list(words(text)) for text in (*before, *(one.text for part in parts for one in part))]
+    if not any(texts):  # nothing to weigh
         pairs = zip(parts, counts, strict=True)
         return [[Ranked(one, marks(one.text), 0.0) for one in part[:count]] for part, count in pairs]
-    weighed = TfidfVectorizer(analyzer=_analyzed, sublinear_tf=True).fit_transform(texts)
+    weighed = TfidfVectorizer(analyzer=_itself, sublinear_tf=True).fit_transform(texts)
     told = weighed[: len(before)]
     found, at = [], len(before)
     for part, count in zip(parts, counts, strict=True):
-        rows = weighed[at : at + len(part)]
-        found.append(_best(part, rows, told, count))
-        at += len(part)
+        here = slice(at, at + len(part))
+        found.append(_best(part, [len(text) for text in texts[here]], weighed[here], told, count))
+        at = here.stop
     return found
 
 
-def _analyzed(text: str) -> list[str]:
-    return list(words(text))
+def _itself(text: list[str]) -> list[str]:
+    return text
 
 
-def _best(part: Sequence[Sentence], rows: Any, told: Any, count: int) -> list[Ranked]:
+def _best(part: Sequence[Sentence], lengths: Sequence[int], rows: Any, told: Any, count: int) -> list[Ranked]:
+    import numpy as np
+
     if not part:
         return []
-    alike = (rows @ rows.T).toarray()
-    central = _centrality(alike)
+    alike = np.minimum((rows @ rows.T).toarray(), 1.0)
     marked = [marks(one.text) for one in part]
-    urgent = [max((PRIORITIES[mark] for mark in one), default=0.0) for one in marked]
-    repeated = [min(1.0, float(one)) for one in (rows @ told.T).toarray().max(axis=1, initial=0.0)]
-    worth = [
-        min(1.0, sum(1 for _ in words(one.text)) / ENOUGH) * (CENTRALITY * central[at] + PRIORITY * urgent[at])
-        for at, one in enumerate(part)
-    ]
+    urgent = np.array([max((PRIORITIES[mark] for mark in one), default=0.0) for one in marked])
+    says = np.minimum(np.array(lengths) / ENOUGH, 1.0)
+    worth = says * (CENTRALITY * _centrality(alike) + PRIORITY * urgent)
+    said = np.minimum((rows @ told.T).toarray().max(axis=1, initial=0.0), 1.0)
     weights: dict[int, float] = {}
     for _ in range(min(count, len(part))):
-        left = (at for at in range(len(part)) if at not in weights)
-        weight, back = max(
-            (round(worth[at] * (1 - max(repeated[at], _likest(alike, at, weights)) ** 2), _DIGITS), -at) for at in left
-        )
-        if weights and weight <= 0:
+        left = np.round(worth * (1 - said**2), _DIGITS)
+        left[list(weights)] = -1.0
+        at = int(left.argmax())  # the first of equals
+        if weights and left[at] <= 0:
             break  # nothing is left that is not said already
-        weights[-back] = weight
+        weights[at] = float(left[at])
+        said = np.maximum(said, alike[at])
     return [Ranked(part[at], marked[at], weights[at]) for at in sorted(weights)]
 
 
-def _likest(alike: Any, index: int, taken: Collection[int]) -> float:
-    return max((min(1.0, float(alike[index][one])) for one in taken), default=0.0)
-
-
-def _centrality(alike: Any) -> list[float]:
+def _centrality(alike: Any) -> Any:
     """LexRank: how often a walk from sentence to sentence, to similar ones more likely, comes by; the most is 1."""
     import numpy as np
 
@@ -98,4 +93,4 @@ def _centrality(alike: Any) -> list[float]:
     rank = np.full(size, 1 / size)
     for _ in range(_STEPS):
         rank = (1 - _DAMPING) / size + _DAMPING * (rank @ walk)
-    return [float(one) for one in rank / rank.max()]
+    return rank / rank.max()

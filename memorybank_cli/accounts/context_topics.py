@@ -20,9 +20,9 @@ Vector = dict[str, float]
 
 BLOCK = 5
 """Messages on each side that are held against each other."""
-DEPTH = 0.12
+DEPTH = 0.16
 """How deep a cut must be: what two sides lack of what is common around, on a scale from 0 to 2, and the cues."""
-CUE = 0.2
+CUE = 0.25
 """What a greeting counts for; other words that end or begin a topic half of it."""
 
 _ANSWERING = frozenset({"assistant", "tool", "function", "system"})

@@ -26,14 +26,12 @@ _QUOTED = re.compile(r"[\"\u201c\u00ab]([^\"\u201d\u00bb\n]{2,60})[\"\u201d\u00b
 _NUMBER = re.compile(r"\d")
 _DECISION = re.compile(
     r"\b(?:decid\w+|decision|agreed?|settled?\s+on|chose|chosen|choose|go(?:ing)?\s+with|let['\u2019]?s\s+(?:use|go|do|take|keep)"
-    r"|we(?:['\u2019]ll|\s+will|\s+should)\s+(?:use|go|take|keep)|conclu\w+|prefer\w*|instead\s+of|approved?|rejected?)\b",
-    re.IGNORECASE,
+    r"|we(?:['\u2019]ll|\s+will|\s+should)\s+(?:use|go|take|keep)|conclu\w+|prefer\w*|instead\s+of|approved?|rejected?)\b"
 )
 _COMMITMENT = re.compile(
     r"\b(?:(?:i|we|you|he|she|they)(?:['\u2019]ll|\s+will|\s+shall|\s+must|\s+have\s+to)|promise\w*|plan(?:s|ned|ning)?\s+to"
     r"|going\s+to|deadline|due\s+(?:on|by)|remind\w*|to-?do|by\s+(?:tomorrow|monday|tuesday|wednesday|thursday|friday"
-    r"|saturday|sunday|next\s+\w+)|need(?:s)?\s+to)\b",
-    re.IGNORECASE,
+    r"|saturday|sunday|next\s+\w+)|need(?:s)?\s+to)\b"
 )
 _STOP_WORDS = """
 a about above after again against ain all also always am an and any are aren't as at be because been before being
@@ -56,8 +54,17 @@ def words(text: str) -> Iterator[str]:
     return (stem for stem, _ in forms_of(text))
 
 
-def forms_of(text: str) -> Iterator[tuple[str, str]]:
+def forms_of(text: str) -> Iterable[tuple[str, str]]:
     """The same, each with the word as it is written, in lower case."""
+    return _forms(text) if len(text) <= LONGEST else _found(text)
+
+
+@lru_cache(maxsize=4_096)  # each is asked for several times; of longer ones too much would be kept
+def _forms(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple(_found(text))
+
+
+def _found(text: str) -> Iterator[tuple[str, str]]:
     for found in _WORD.findall(text[:READ].lower()):
         word = found.replace("\u2019", "'").removesuffix("'s")
         if _UNSPACED.search(word):
@@ -89,12 +96,13 @@ def sentences(text: str) -> list[str]:
 
 def marks(sentence: str) -> list[str]:
     """What makes a sentence important: number, name, decision, question, commitment."""
+    lower = sentence.lower()
     found = {
         "number": _NUMBER.search(sentence),
-        "name": next(_names(sentence), None),
-        "decision": _DECISION.search(sentence),
+        "name": _names(sentence),
+        "decision": _DECISION.search(lower),
         "question": sentence.rstrip("\"'\u201d\u2019)").endswith(("?", "\uff1f")),
-        "commitment": _COMMITMENT.search(sentence),
+        "commitment": _COMMITMENT.search(lower),
     }
     return [name for name, there in found.items() if there]
 
@@ -105,18 +113,19 @@ def entities(parts: Iterable[str]) -> list[str]:
     return [name for name, _ in sorted(counted.items(), key=lambda one: (-one[1], one[0]))[:MOST_NAMES]]
 
 
-def _names(sentence: str) -> Iterator[str]:
-    yield from _QUOTED.findall(sentence)
+@lru_cache(maxsize=4_096)  # each is asked for twice
+def _names(sentence: str) -> tuple[str, ...]:
     rest = _QUOTED.sub(" ", sentence)
-    yield from _CODED.findall(rest)
-    for found in _NAME.finditer(_CODED.sub(" ", rest)):
-        name = found[0].rstrip(".-'\u2019&")
-        first = _is_first(rest, found.start())
+    found = [*_QUOTED.findall(sentence), *_CODED.findall(rest)]
+    for one in _NAME.finditer(_CODED.sub(" ", rest)):
+        name = one[0].rstrip(".-'\u2019&")
+        first = _is_first(rest, one.start())
         if first and name.partition(" ")[0].lower() in _STOP:
             name, first = name.partition(" ")[2], False
         several = " " in name
         if len(name) > 1 and (several or not first) and name.partition(" ")[0].lower() not in _STOP:
-            yield name
+            found.append(name)
+    return tuple(found)
 
 
 def _is_first(sentence: str, at: int) -> bool:

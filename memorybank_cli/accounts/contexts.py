@@ -6,7 +6,7 @@ newest part can be told anew while it grows, and what was lost or forgotten leav
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from memorybank_cli.accounts.segments import document
@@ -70,12 +70,24 @@ def laid_over(state: State, lines: Iterable[Line]) -> State:
         if line.seq <= state.seq:
             continue
         first, last = _span(line)
-        kept = [one for one in kept if one["last"] < first or one["first"] > last]
+        kept = _beside(kept, first, last)
         if line.data is not None and is_summary(line.value):
             kept.append(line.value)
         reason = str(line.core.get("reason", ""))
         state = State(line.seq, str(line.core["ts"]), reason, ())
     return state._replace(summaries=tuple(sorted(kept, key=_first)))
+
+
+def laid_between(summaries: Iterable[Summary], later: Sequence[Summary]) -> list[Summary]:
+    """Summaries after these took the place of those that they overlap."""
+    kept = list(summaries)
+    for one in later:
+        kept = _beside(kept, one["first"], one["last"])
+    return sorted([*kept, *later], key=_first)
+
+
+def _beside(summaries: Iterable[Summary], first: int, last: int) -> list[Summary]:
+    return [one for one in summaries if one["last"] < first or one["first"] > last]
 
 
 def _first(summary: Summary) -> int:
@@ -119,6 +131,10 @@ class Laid:
             self._lines.append(line)
         else:
             self._begun = laid_over(self._begun, (line,))
+
+    def settle(self, state: State) -> None:
+        """Have this be the context, whatever the lines say."""
+        self._known = state
 
     def state(self, base: Callable[[], State]) -> State:
         """The context; `base` gives what it was before these lines where they don't begin with the account."""

@@ -1,18 +1,32 @@
-"""An account without what is to be forgotten: which lines of the journal tell of it, and its files made anew."""
+"""An account without messages that are to be forgotten: which lines of the journal tell of them, and what stays.
+
+Their positions stay empty, so only the segments that hold them are written again, however long the history is.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from memorybank_cli.accounts import contexts, heads, past, replay
-from memorybank_cli.accounts.replay import Edit
-from memorybank_cli.accounts.sources import read_history
+from memorybank_cli.accounts import replay
+from memorybank_cli.accounts.history import History, Message, weight
+from memorybank_cli.accounts.segments import Segment, without
+from memorybank_cli.accounts.shelf import FileShelf, packed
+from memorybank_cli.accounts.sources import read_history, remembered
+from memorybank_cli.accounts.tiers import index_digest, render
+from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.forgetting import Forgotten, Subject, needle
-from memorybank_cli.bank.framing import Line
+from memorybank_cli.bank.framing import Line, unframe
 from memorybank_cli.bank.rendering import Rendering
-from memorybank_cli.base.exact_json import dumps
+from memorybank_cli.base.exact_json import dumps, loads
+
+FEW = 50  # ids that are looked for as texts; of more each segment is parsed
+_STORED = b'"op":"record.stored"'
+_RECORD = re.compile(
+    rb'"op":"record\.stored","account":"[^"\\]*","kind":"(?:message|(summary))","record":("(?:[^"\\]|\\.)*")'
+)
 
 
 class Held(NamedTuple):
@@ -28,32 +42,23 @@ class Held(NamedTuple):
 def held(bank: Bank, account: str, ids: Collection[str]) -> Held:
     """Look for messages. Raises AccountDamaged where the account's history cannot be had whole."""
     names, wanted = _names(bank, account), frozenset(ids)
-    positions = places(bank, account, wanted)
-    first = min(positions.values(), default=0)
+    history = read_history(bank, account, indexed=True)
+    present = {str(one.message["id"]) for one in history.open}
+    for _, messages in _segments_with(bank, history, wanted):
+        present.update(str(one["id"]) for one in messages)
     quotes = [needle(one) for one in wanted]
     lines: set[int] = set()
     stored: set[str] = set()
-    for line in _stored(bank, names):
+    for line in _stored(bank, names, wanted):
         if replay.is_message(line) and line.core.get("record") in wanted:
             lines.add(line.seq)
             stored.add(str(line.core["record"]))
-        elif replay.is_summary(line) and (
-            (first and _last(line) >= first) or any(one.search(line.data or b"") for one in quotes)
-        ):
-            lines.add(line.seq)  # behind the first that goes the positions that it tells are others then
+        elif replay.is_summary(line) and any(one.search(line.data or b"") for one in quotes):
+            lines.add(line.seq)
     before = Forgotten(bank)
-    known = tuple(one for one in ids if one in positions or one in stored or before.knows(account, one))
+    known = tuple(one for one in ids if one in present or one in stored or before.knows(account, one))
     subject = Subject(account, names, tuple(dict.fromkeys(known)), frozenset(lines))
-    return Held(subject, tuple(one for one in known if one in positions), known)
-
-
-def places(bank: Bank, account: str, ids: Collection[str]) -> dict[str, int]:
-    """The position at which each message stands in an account's history now, by its id. Raises AccountDamaged."""
-    found: dict[str, int] = {}
-    for one in read_history(bank, account).messages:
-        if one["id"] in ids:
-            found.setdefault(str(one["id"]), int(one["seq"]))
-    return found
+    return Held(subject, tuple(one for one in known if one in present), known)
 
 
 def whole(bank: Bank, account: str) -> Subject:
@@ -61,28 +66,88 @@ def whole(bank: Bank, account: str) -> Subject:
     return Subject(account, _names(bank, account))
 
 
-def without(bank: Bank, subject: Subject, first: int) -> Iterator[Rendering]:
-    """The account's files without the messages that go, of which the first one stands at position `first`.
+class Without:
+    """An account's history without what goes; nothing is written. Raises AccountDamaged where it cannot be had."""
 
-    The lock is held. Raises AccountDamaged as `past.edited`.
-    """
-    for one in past.edited_once(bank, subject.account, edit_of(subject)):
-        yield one._replace(data=_context(subject, first, one.data)) if one.kind == "history_context" else one
+    def __init__(self, bank: Bank, subject: Subject) -> None:
+        self.bank, self.subject = bank, subject
+        self.history = read_history(bank, subject.account, indexed=True)
+        self.sizes: dict[str, int] = {}
+        """By id the sealed messages that go, with the part of a segment that each took."""
+        self._ids = frozenset(subject.records)
+        self._shelf = FileShelf(bank, subject.account)
+        self._changed = {segment.first: segment for segment, _ in self._parts()}
+        self.changes = bool(self._changed) or any(map(self._goes, (one.message for one in self.history.open)))
+
+    def _parts(self) -> Iterator[tuple[Segment, list[Message]]]:
+        return _segments_with(self.bank, self.history, self._ids)
+
+    def _goes(self, message: Message) -> bool:
+        return message["id"] in self._ids
+
+    def fields(self) -> dict[str, Any]:
+        """What the journal is to say of it: how large what goes was, and what a rendering would have it remember."""
+        history, account, left = self.history, self.subject.account, {}
+        newest = max((str(one.message["timestamp"]) for one in history.open if self._goes(one.message)), default="")
+        for segment, messages in self._parts():
+            gone = [one for one in messages if self._goes(one)]
+            newest = max(newest, *(str(one["timestamp"]) for one in gone))
+            self.sizes.update((one["id"], weight(dumps(one))) for one in gone)
+            kept = [one for one in messages if not self._goes(one)]
+            left[segment.first] = [without(account, segment, kept)[0]] if kept else []
+        latest = history.newest_time if history.total else ""
+        history.leave_out(self._ids, [new for one in history.segments for new in left.get(one.first, [one])])
+        if newest >= latest:  # else what comes now would be late
+            history.note_time(max((one.last_time for one in history.segments), default=""))
+        index_digest(history)
+        self._forget_summaries()
+        return {"sizes": self.sizes, "base": remembered(history), "newest_time": history.newest_time}
+
+    def _forget_summaries(self) -> None:
+        quotes, state = [needle(one) for one in self._ids], self.history.context
+        kept = tuple(one for one in state.summaries if not any(quote.search(dumps(one)) for quote in quotes))
+        self.history.laid.settle(state._replace(summaries=kept))
+
+    def files(self) -> Iterator[Rendering]:
+        """The files that are to be written, after `fields`: changed segments in the form that they have, the others."""
+        account = self.subject.account
+        for segment in self._changed.values():
+            kept = [one for one in _messages(self._shelf, segment) if not self._goes(one)]
+            if not kept:
+                continue
+            data = without(account, segment, kept)[1]
+            path = layout.history_segment(account, segment.first)
+            if self.bank.root.stat(path) is None and self._shelf.archived(segment.first) is not None:
+                archive = layout.history_archive(account, segment.first)
+                yield Rendering(archive, layout.ARCHIVED_KIND, packed(data))
+            else:
+                yield Rendering(path, "history_segment", data)
+        yield from render(self.history)
+
+    def others(self) -> set[str]:
+        """Files that stay as they are."""
+        account = self.subject.account
+        firsts = [one.first for one in self.history.segments if one.first not in self._changed]
+        plain = {layout.history_segment(account, first) for first in firsts}
+        return plain | {layout.history_archive(account, first) for first in firsts} | {layout.history_index(account)}
 
 
-def edit_of(subject: Subject) -> Edit:
-    """The edit of the account's history that leaves out what goes."""
-    return Edit(frozenset(), subject.lines, frozenset(subject.records))
+def _segments_with(bank: Bank, history: History, ids: Collection[str]) -> Iterator[tuple[Segment, list[Message]]]:
+    """The sealed segments that hold one of these messages, each with its messages; the others are not parsed."""
+    shelf = FileShelf(bank, history.account)
+    texts = [dumps(one) for one in ids] if len(ids) <= FEW else []
+    for segment in history.segments:
+        data = shelf.data(segment)
+        if texts and data is not None and b"\\u" not in data and not any(text in data for text in texts):
+            continue
+        messages = _messages(shelf, segment) if data is None else loads(data)["messages"]
+        if any(one["id"] in ids for one in messages):
+            yield segment, messages
 
 
-def _context(subject: Subject, first: int, data: bytes) -> bytes:
-    """A context's file without the summaries that tell of what goes, or of positions that are others then."""
-    state = contexts.parsed(data)
-    kept = tuple(one for one in state.summaries if one["last"] < first)
-    if len(kept) == len(state.summaries):
-        return data
-    created, _ = heads.described(data) or ("", None)
-    return contexts.rendered(subject.account, created, state._replace(summaries=kept))
+def _messages(shelf: FileShelf, segment: Segment) -> list[Message]:
+    (part,) = shelf.forward([segment])
+    return part
 
 
 def _names(bank: Bank, account: str) -> dict[str, int]:
@@ -91,14 +156,13 @@ def _names(bank: Bank, account: str) -> dict[str, int]:
     return {account: bank.end.seq} if course is None else {**course.reach, account: bank.end.seq}
 
 
-def _stored(bank: Bank, names: dict[str, int]) -> Iterator[Line]:
-    """Every line that stored something in the account, also what was rolled back since."""
-    for line in bank.journal.lines(0, tuple(b'"account":' + dumps(name) for name in names)):
-        if line.op == replay.STORED and line.seq <= names.get(str(line.core.get("account")), 0):
-            yield line
-
-
-def _last(line: Line) -> int:
-    """The position of the last message that a summary tells of, by its line."""
-    span = line.core.get("span")
-    return span[1] if isinstance(span, list) and len(span) == 2 and type(span[1]) is int else 1 << 60
+def _stored(bank: Bank, names: dict[str, int], ids: Collection[str]) -> Iterator[Line]:
+    """The lines that stored one of these messages in the account, or a summary; also what was rolled back since."""
+    texts = frozenset(map(dumps, ids))
+    for first in bank.journal.segments():
+        for raw in bank.journal.raw_lines(first, 0):
+            if _STORED not in raw or ((told := _RECORD.search(raw)) and not told[1] and told[2] not in texts):
+                continue
+            found = unframe(raw)
+            if found and found[0].seq <= names.get(str(found[0].core.get("account")), 0):
+                yield found[0]

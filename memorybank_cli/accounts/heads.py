@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from memorybank_cli.accounts import replay
 from memorybank_cli.accounts.history import Capacity, History, Message, capacity_of
 from memorybank_cli.accounts.shelf import FileShelf
@@ -18,12 +20,18 @@ def parsed(shelf: FileShelf, whole: bytes) -> History:
     try:
         value = loads(whole)
         messages, digest = value["messages"], value["index"]
-        if digest is not None:
-            history.stand_on(int(value["total"]) - len(messages), str(digest), None)
-        elif value["total"] != len(messages):
+        total, gone = int(value["total"]), int(value.get("forgotten", 0))
+        if digest is not None or gone:
+            sealed = _sealed(value, total, gone)
+            history.stand_on(sealed, str(digest or ""), None, sealed - total + len(messages))
+        elif total != len(messages):
             raise ValueError("it names no index for the messages that it lacks")
         for message in messages:
-            _take(history, message, renumber=digest is None)
+            _take(history, message, renumber=digest is None and not gone)
+        left = total + gone - history.last
+        history.pass_over(left)
+        if left < 0 or not 0 <= history.gone_sealed <= history.gone == gone:
+            raise ValueError("its messages are not as many as it says")
         history.seq, history.last_update = int(value["seq"]), str(value["status"]["last_update"])
         history.failing = value["status"].get("status") == FAILING
     except (FlawedJSON, KeyError, TypeError, ValueError, AttributeError):
@@ -31,13 +39,23 @@ def parsed(shelf: FileShelf, whole: bytes) -> History:
     return history
 
 
+def _sealed(value: dict[str, Any], total: int, gone: int) -> int:
+    """The position up to which the messages of a head are sealed. Its `first` counts where some were forgotten."""
+    if not gone:
+        return total - len(value["messages"])
+    return int(value["first"]) - 1 if value["first"] else total + gone
+
+
 def _take(history: History, message: Message, renumber: bool) -> None:
     """One message of a head. Before anything is sealed positions are only counted; later they are what was sealed."""
     if not isinstance(message["id"], str) or not isinstance(message["timestamp"], str):
         raise TypeError("a message has an id and a time")
-    if not renumber and message["seq"] != history.total + 1:
-        raise ValueError("the order is broken")
-    history.add(message, 0, "", known_line=False)
+    if not renumber:
+        skipped = message["seq"] - history.last - 1
+        if skipped < 0:
+            raise ValueError("the order is broken")
+        history.pass_over(skipped)
+    history.add_again(message, 0, "")
 
 
 def describe(bank: Bank, history: History) -> None:

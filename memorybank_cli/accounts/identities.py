@@ -7,9 +7,8 @@ Accounts are taken up when they are first written to, and let go of when a rollb
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 
@@ -20,6 +19,8 @@ from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.chain import GAP
 from memorybank_cli.bank.following import Told
+from memorybank_cli.bank.forgetting import END as FORGOTTEN
+from memorybank_cli.bank.forgetting import REASON
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.base import files
 
@@ -59,6 +60,8 @@ class Identities:
         """Up to which line the table and what is in memory know all together; None where nobody knows."""
         self._recent: dict[str, set[str]] = {}
         self._waiting = 0
+        self._numbers: dict[str, int] = {}
+        """Of accounts, as long as nothing passed unheard."""
 
     def close(self) -> None:
         """Give the database back."""
@@ -80,9 +83,12 @@ class Identities:
 
     def _fresh(self, account: str, ids: Sequence[str]) -> list[bool]:
         self._catch_up()
-        number = self._number(account)
+        number = self._numbers.get(account)
         if number is None:
-            number = self._take_up(account)
+            number = self._number(account)
+            if number is None:
+                number = self._take_up(account)
+            self._numbers[account] = number
         found: list[bool] = []
         if len(ids) <= FEW:
             return self._few(account, number, ids)
@@ -120,7 +126,7 @@ class Identities:
         return found
 
     def _identity(self, one: str) -> bytes:
-        return blake2b(one.encode(), digest_size=16, key=self._key).digest()
+        return identity(self._key, one)
 
     def _find(self, table: str, number: int, keys: list[bytes]) -> set[bytes]:
         marks = ",".join("?" * len(keys))
@@ -179,6 +185,7 @@ class Identities:
         end = self.bank.end
         if self._upto == end.seq:
             return
+        self._numbers.clear()
         seq, digest = self._db.execute("SELECT seq,hash FROM meta WHERE name='upto'").fetchone() or (0, "")
         if (seq, digest) != (end.seq, end.hash):
             with self._writing():
@@ -209,9 +216,14 @@ class Identities:
                 rows.clear()
                 numbers.clear()
                 self._let_go_of_all()
-            elif "files" in line.core and line.op != RENDERED and line.core.get("reason") != ARCHIVED:
+            elif line.op == FORGOTTEN:
                 self._insert(rows)
-                for account in _changed(line):
+                number, records = numbers.get(line.core["subject"]), line.core["records"]
+                gone = ((number, self._identity(one)) for one in records)
+                self._db.executemany("DELETE FROM known WHERE number=? AND identity=?", gone)
+            elif changed := changed_by(line):
+                self._insert(rows)
+                for account in changed:
                     self._let_go(numbers.pop(account, None))
         self._insert(rows)
 
@@ -222,22 +234,36 @@ class Identities:
 
     # Accounts
 
+    def again(self, account: str) -> None:
+        """Have the table know an account's messages anew, in one step. The lock is held. Raises AccountDamaged."""
+        try:
+            self.fresh(account, ())
+            self._take_up(account, self._number(account))
+            if self._db.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
+                raise sqlite3.DatabaseError("pages of the table are damaged, too")
+        except sqlite3.DatabaseError:
+            self._db.close()
+            self._db = self._anew()
+            self._upto, self._is_held = None, False
+
     def _number(self, account: str) -> int | None:
         row = self._db.execute("SELECT number FROM accounts WHERE account=?", (account,)).fetchone()
         return None if row is None else int(row[0])
 
-    def _take_up(self, account: str) -> int:
-        """Read the account's identities from its messages."""
+    def _take_up(self, account: str, number: int | None = None) -> int:
+        """Read the account's identities from its messages, in place of those under `number`."""
         history = read_history(self.bank, account, indexed=True)
         with self._writing():
-            number = int(self._db.execute("SELECT coalesce(max(number),0)+1 FROM accounts").fetchone()[0])
+            if number is None:
+                number = int(self._db.execute("SELECT coalesce(max(number),0)+1 FROM accounts").fetchone()[0])
+                self._db.execute("INSERT INTO accounts VALUES (?,?)", (account, number))
+            self._db.execute("DELETE FROM known WHERE number=?", (number,))
             rows: list[tuple[int, bytes]] = []
             for message in history.messages:
                 rows.append((number, self._identity(str(message["id"]))))
                 if len(rows) >= AT_ONCE:
                     self._insert(rows)
             self._insert(rows)
-            self._db.execute("INSERT INTO accounts VALUES (?,?)", (account, number))
         return number
 
     def _let_go(self, number: int | None) -> None:
@@ -262,7 +288,7 @@ class Identities:
 
     def _opened(self) -> sqlite3.Connection:
         try:
-            os.close(files.open_for_append(self.bank.root, NAME))
+            files.make_database(self.bank.root, NAME)
             return _connect(self.bank.root.absolute(NAME))
         except (sqlite3.DatabaseError, OSError):
             return self._anew()
@@ -272,7 +298,7 @@ class Identities:
         try:
             for ending in ("", "-wal", "-shm"):
                 files.remove(self.bank.root, NAME + ending)
-            os.close(files.open_for_append(self.bank.root, NAME))
+            files.make_database(self.bank.root, NAME)
             return _connect(self.bank.root.absolute(NAME))
         except (sqlite3.DatabaseError, OSError):
             return _connect(":memory:")
@@ -290,9 +316,18 @@ def _connect(where: str) -> sqlite3.Connection:
     return db
 
 
-def _changed(line: Line) -> Iterable[str]:
-    """Accounts whose history a line about files changed, other than by a rendering."""
+def identity(key: bytes, one: str) -> bytes:
+    """What the table has of an id, with the bank's key."""
+    return blake2b(one.encode(errors="surrogatepass"), digest_size=16, key=key).digest()
+
+
+def changed_by(line: Line) -> set[str]:
+    """Accounts whose history a line changed otherwise than by messages stored and forgotten, or a rendering."""
+    if "files" not in line.core or line.op == RENDERED or line.core.get("reason") == ARCHIVED:
+        return set()
     accounts = set(line.core.get("accounts", ()))
+    if line.core.get("reason") == REASON:  # of an account all, of messages the line at the end tells
+        return accounts
     for path, *_ in line.core["files"]:
         account = layout.account_of(path.partition("/")[0])
         if account and (path == layout.account_file(account, "whole_history") or "/history/" in path):

@@ -18,7 +18,12 @@ def flagged(newest: str, entries: Iterable[Entry]) -> Iterator[Entry]:
 
     `newest` is the latest time that the account has, '' for none; times are as `base.clock` writes them.
     """
+    entries = list(entries)
+    times = [newest, *(str(entry.value["timestamp"]) for entry in entries)]
+    if times == sorted(times):
+        yield from entries
+        return
     for entry in entries:
         moment = str(entry.value["timestamp"])
-        yield entry._replace(value={**entry.value, MARK: True}) if moment < newest else entry
+        yield Entry(entry.op, entry.fields, {**entry.value, MARK: True}) if moment < newest else entry
         newest = max(newest, moment)

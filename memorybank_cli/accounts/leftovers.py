@@ -50,10 +50,9 @@ def begun_anew(bank: Bank, account: str, find: Find) -> Begun:
         history.describe(clock.now(), replay.configured(bank, account, bank.end.seq))
     files: list[Rendering] = []
     for message in left.in_order():
-        plain = {name: value for name, value in message.items() if name != "seq"}
-        history.add(plain, bank.end.seq, clock.now(), known_line=False)
+        history.add_again(message, bank.end.seq, clock.now())
         files += sealed(history)
-    had = max(left.had, history.total)
+    had = max(left.had - left.gone, history.total)
     whole = left.is_counted and left.is_sure and had == history.total
     history.seq, history.last_update, history.failing = bank.end.seq, clock.now(), not whole
     return Begun([*files, *render(history)], history.total, had, whole)
@@ -64,7 +63,8 @@ class _Leftovers:
 
     def __init__(self, bank: Bank, account: str, find: Find) -> None:
         self.bank, self.account, self.find = bank, account, find
-        self.had = 0
+        self.had = self.gone = 0
+        """The last position that there was, and how many of the positions were forgotten."""
         self.is_counted = False
         """Whether a head that was recorded says how many messages there are."""
         self.is_sure = True
@@ -100,7 +100,9 @@ class _Leftovers:
                 value = _value(data)
                 if isinstance(value, dict) and isinstance(value.get("messages"), list):
                     if type(value.get("total")) is int:
-                        self.had = max(self.had, value["total"])
+                        gone = value.get("forgotten", 0)
+                        self.gone = max(self.gone, gone if type(gone) is int else 0)
+                        self.had = max(self.had, value["total"] + self.gone)
                         self.is_counted = self.is_counted or recorded
                     self._take(value["messages"], recorded)
                     break

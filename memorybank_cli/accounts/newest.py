@@ -51,7 +51,7 @@ def newest(history: History, count: int, wanted: Callable[[Message], bool] | Non
     Memory: a segment, and at most a thousand messages.
     """
     if wanted is None:
-        return history.after(max(0, history.total - count))
+        return history.latest(count)
     if count <= AT_ONCE:
         return reversed(list(islice(filter(wanted, history.backwards()), count)))
     return _found_again(history, count, wanted)

@@ -1,26 +1,29 @@
-"""Account files that tell of more than the journal does: its end was lost after they had been written from it.
+"""Account files that tell of more than the journal does: lines were lost after the files had been written from them.
 
 Something vouches for lines that are not there any more (else there is no break), and a head is never written before
-its lines are durable. So a head of a later line, whose index agrees with it and which goes on from what the journal
-still knows, is the newest state that there is. `repair` records it as such.
+its lines are durable. So a head of a later line than one that was lost, which no line records, whose index agrees with
+it and which goes on from what the journal knows for sure, is the newest state that there is. `repair` records it.
 """
 
 from __future__ import annotations
 
 from memorybank_cli.accounts import heads, replay
 from memorybank_cli.accounts.history import History, Message
+from memorybank_cli.accounts.recorded import record_of
 from memorybank_cli.accounts.shelf import FileShelf, Find
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.layout import account_file
+from memorybank_cli.base import digests
 
 
 def outliving(bank: Bank, account: str, find: Find) -> History:
-    """The history of a head beyond the journal's end. Raises AccountDamaged where there is none."""
+    """The history of a head that outlived lines of the journal. Raises AccountDamaged where there is none."""
     data = bank.root.content(account_file(account, "whole_history")) if bank.breaks() else None
-    if data is None:
+    record = record_of(bank, account)
+    if data is None or (record is not None and digests.of(data) == record.sha):
         raise replay.not_whole(account)
     history = heads.parsed(FileShelf(bank, account, find), data)
-    if history.seq <= bank.end.seq:
+    if known_before(bank, history) is None:
         raise replay.not_whole(account)
     _ = history.segments  # raises where the index is not the one that the head names
     for kind in ("account", "history_context"):
@@ -32,19 +35,16 @@ def outliving(bank: Bank, account: str, find: Find) -> History:
     raise replay.not_whole(account)
 
 
+def known_before(bank: Bank, history: History) -> int | None:
+    """The last line before the first that was lost of those behind a history; None where none was."""
+    return min((one.after for one in bank.breaks() if one.after < history.seq), default=None)
+
+
 def goes_on_from(history: History, known: History) -> bool:
     """Whether a history begins with what is known: as many messages at least, the last known one in its place."""
-    return known.total <= history.total and (not known.total or _at(history, known.total) == _at(known, known.total))
-
-
-def _at(history: History, position: int) -> tuple[str, str, str] | None:
-    """Id, content and time of the message at a position. Raises AccountDamaged."""
-    if position > history.sealed:
-        return _said(history.open[position - history.sealed - 1].message)
-    segment = next(one for one in history.segments if one.first <= position <= one.last)
-    assert history.shelf is not None
-    (part,) = history.shelf.forward([segment])
-    return _said(part[position - segment.first])
+    newest = known.newest(1)
+    there = [message for one in newest for message in history.stretch(one["seq"], one["seq"])]
+    return known.total <= history.total and list(map(_said, there)) == list(map(_said, newest))
 
 
 def _said(message: Message) -> tuple[str, str, str]:

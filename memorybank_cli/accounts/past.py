@@ -10,7 +10,7 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from memorybank_cli.accounts import heads, replay
-from memorybank_cli.accounts.history import History, Message
+from memorybank_cli.accounts.history import History
 from memorybank_cli.accounts.recorded import record_of, recorded_at
 from memorybank_cli.accounts.replay import Edit
 from memorybank_cli.accounts.segments import index_text
@@ -18,7 +18,6 @@ from memorybank_cli.accounts.shelf import FileShelf, Find, nowhere
 from memorybank_cli.accounts.sources import WHOLE, Way, followed, read_history
 from memorybank_cli.accounts.tiers import render, sealed
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.forgetting import REASON as FORGET
 from memorybank_cli.bank.forgetting import Forgotten
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.layout import account_file, history_index, history_segment
@@ -79,17 +78,6 @@ def edited(bank: Bank, account: str, edit: Edit) -> Make:
     return from_journal
 
 
-def edited_once(bank: Bank, account: str, edit: Edit) -> Iterator[Rendering]:
-    """What `edited` gives, in one pass after the proof: the lock is held, so nothing comes between."""
-    try:
-        for _ in followed(_from_journal(bank, account, bank.end.seq), seals=True):
-            pass
-    except AccountDamaged:
-        yield from _edited_files(bank, account, edit)
-    else:
-        yield from _complete(_from_journal(bank, account, bank.end.seq, edit), bank, nowhere)
-
-
 def _edited_files(bank: Bank, account: str, edit: Edit) -> Iterator[Rendering]:
     """The same by the account's files, of whose messages the journal stored only the later ones."""
     course, history = replay.course_of(bank, account, bank.end.seq), read_history(bank, account, indexed=True)
@@ -100,30 +88,27 @@ def _edited_files(bank: Bank, account: str, edit: Edit) -> Iterator[Rendering]:
     taken = [line for line in stored if line.seq in edit.taken]
     times = {line.seq: str(line.core["ts"]) for line in stored}
     first = history.total - len(lines)
-    fresh = History(account, history.created_at, FileShelf(bank, account))
-    fresh.upto = bank.end.seq
-    fresh.capacity = history.capacity
+    fresh = _like(history, bank, account, bank.end.seq)
 
     def merged() -> Iterator[Rendering]:
+        position = 0
         for number, message in enumerate(history.messages):
             seq = lines[number - first] if number >= first else 0
+            fresh.pass_over(message["seq"] - position - 1)
+            position = message["seq"]
             while taken and taken[0].seq < seq:
                 replay.follow(fresh, taken.pop(0))
                 yield from sealed(fresh)
-            if seq not in edit.dropped and message["id"] not in edit.without:
+            if seq not in edit.dropped:
                 moment = times.get(seq, history.last_update)
-                fresh.add(_plain(message), seq or history.seq, moment, known_line=bool(seq))
+                fresh.add_again(message, seq or history.seq, moment, known_line=bool(seq))
                 yield from sealed(fresh)
+        fresh.pass_over(history.last - position)
         for line in taken:
             replay.follow(fresh, line)
             yield from sealed(fresh)
 
     yield from _complete(Way(fresh, iter(())), bank, nowhere, merged())
-
-
-def _plain(message: Message) -> Message:
-    """A message without its position."""
-    return {name: value for name, value in message.items() if name != "seq"}
 
 
 def _from_journal(bank: Bank, account: str, seq: int, edit: Edit | None = None) -> Way:
@@ -165,38 +150,48 @@ def _finished(history: History) -> Iterator[Rendering]:
 def _from_head(bank: Bank, account: str, seq: int, data: bytes, shown: int, find: Find) -> Iterator[Rendering]:
     """A version of the head, with the lines that came between it and `seq` added or taken off."""
     gone = Forgotten(bank)
-    between = [line for line in replay.lines_about(bank, account, min(shown, seq), max(shown, seq)) if line not in gone]
-    if gone.since((account,), shown) or any(line.op == replay.RESTORED and not _forgets(line) for line in between):
+    between = list(replay.lines_about(bank, account, min(shown, seq), max(shown, seq)))
+    if gone.is_whole_since((account,), shown) or any(line.op == replay.RESTORED for line in between):
         raise replay.not_whole(account)
+    ids = gone.records_since((account,), shown)
     history = heads.parsed(FileShelf(bank, account, find), data)
     history.upto = seq
     _describe(bank, history, seq, find)
-    if shown <= seq:
+    if shown <= seq and not ids:
         yield from _complete(Way(history, iter(between)), bank, find)
         return
-    count = history.total - sum(map(replay.is_message, between))
-    last = None
-    for line in replay.lines_about(bank, account, 0, seq):
+    later = between if shown <= seq else []
+    beyond = [] if shown <= seq else [line for line in between if replay.is_message(line) or _record(line) in ids]
+    count, last = history.total - len(beyond), None
+    for line in replay.lines_about(bank, account, 0, min(shown, seq)):
         last = last if line.op == replay.RESTORED else line
     if count < 0:
         raise replay.not_whole(account)
-    shorter = History(account, history.created_at, FileShelf(bank, account, find))
-    shorter.upto = seq
-    shorter.capacity = history.capacity
+    fresh = _like(history, bank, account, seq, find)
 
     def cut() -> Iterator[Rendering]:
         for message in islice(history.messages, count):
-            shorter.add(_plain(message), 0, str(message["timestamp"]), known_line=False)
-            yield from sealed(shorter)
+            fresh.pass_over(message["seq"] - fresh.last - 1)
+            if message["id"] in ids:
+                fresh.pass_over(1)
+            else:
+                fresh.add_again(message, 0, str(message["timestamp"]))
+            yield from sealed(fresh)
         if last is not None:
-            shorter.seq, shorter.last_update = last.seq, str(last.core["ts"])
+            fresh.seq, fresh.last_update = last.seq, str(last.core["ts"])
 
-    yield from _complete(Way(shorter, iter(())), bank, find, cut())
+    yield from _complete(Way(fresh, iter(later)), bank, find, cut())
 
 
-def _forgets(line: Line) -> bool:
-    """Whether a restore only took messages out that were forgotten: no line tells of them any more."""
-    return line.core.get("reason") == FORGET and "edits" in line.core
+def _record(line: Line) -> str:
+    return str(line.core.get("record")) if line.op == replay.FORGOTTEN else ""
+
+
+def _like(history: History, bank: Bank, account: str, seq: int, find: Find = nowhere) -> History:
+    """An empty history of the same account, as of line `seq`."""
+    fresh = History(account, history.created_at, FileShelf(bank, account, find))
+    fresh.upto, fresh.capacity = seq, history.capacity
+    return fresh
 
 
 def _names(bank: Bank, account: str, seq: int) -> frozenset[str]:

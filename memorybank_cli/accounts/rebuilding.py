@@ -44,7 +44,8 @@ def rebuild(bank: Bank, account: str, wanted: set[str], heads: Heads, find: Find
         for way in chain(ways(bank, account, upto, find), _from_versions(bank, account, heads, upto, find)):
             try:
                 tried = way if proved else way._replace(proof=None)
-                return Rebuilt(_files(bank, tried, wanted), way.why, after, proved)
+                files = _files(bank, tried, wanted, find)
+                return Rebuilt(files, way.why, max(after, tried.history.seq), proved)
             except AccountDamaged:
                 continue
     return Rebuilt({}, "", after)
@@ -58,7 +59,7 @@ def _from_versions(bank: Bank, account: str, heads: Heads, upto: int, find: Find
             continue
 
 
-def _files(bank: Bank, way: Way, wanted: set[str]) -> dict[str, bytes]:
+def _files(bank: Bank, way: Way, wanted: set[str], find: Find) -> dict[str, bytes]:
     history = way.history
     with_sealed = account_file(history.account, "whole_history") in wanted
 
@@ -72,7 +73,7 @@ def _files(bank: Bank, way: Way, wanted: set[str]) -> dict[str, bytes]:
     index = history_index(history.account)
     if index in wanted and history.segments:
         files[index] = index_text(history.account, history.segments)
-    shelf = FileShelf(bank, history.account)
+    shelf = FileShelf(bank, history.account, find)
     for segment in history.segments if any("/history/" in path for path in wanted) else ():
         path, archive = history_segment(history.account, segment.first), history_archive(history.account, segment.first)
         try:

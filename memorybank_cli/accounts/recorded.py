@@ -24,10 +24,13 @@ class Base(NamedTuple):
     created_at: str
     capacity: Capacity = Capacity()
     failing: bool = False
+    gone: int = 0
+    """Of the sealed positions those whose messages were forgotten."""
 
     def as_dict(self) -> dict[str, Any]:
         """As the line has it."""
-        return {**self._asdict(), "capacity": list(self.capacity)}
+        found = {**self._asdict(), "capacity": list(self.capacity)}
+        return found if self.gone else {name: value for name, value in found.items() if name != "gone"}
 
 
 class Record(NamedTuple):
@@ -56,8 +59,7 @@ def shown_by(bank: Bank, seq: int, account: str) -> int:
     core = _core(bank, seq)
     if core.get("op") == RENDERED:
         return int(core["upto"])
-    if core.get("txn", [""])[0]:  # fields of an act of several lines stand in its first one
-        core = _core(bank, seq - int(core["txn"][1]))
+    core = _whole_core(bank, seq, core)
     shown = core.get("shown")
     after = shown.get(account) if isinstance(shown, dict) else None
     return after if type(after) is int and 0 <= after < seq else seq
@@ -75,6 +77,7 @@ def record_of(bank: Bank, account: str, upto: int | None = None) -> Record | Non
         return None
     core = _core(bank, seq)
     after, rendered = shown_by(bank, seq, account), core.get("op") == RENDERED
+    core = _whole_core(bank, seq, core)
     newest = core.get("newest_time")
     newest = newest if isinstance(newest, str) else None
     return Record(sha, seq, after, _base(core.get("base")), rendered, not rendered or "base" in core, newest)
@@ -92,6 +95,11 @@ def recorded_at(bank: Bank, path: str, upto: int) -> tuple[str | None, int]:
     return found
 
 
+def _whole_core(bank: Bank, seq: int, core: dict[str, Any]) -> dict[str, Any]:
+    """The core of line `seq`, or of the first line of its act: there stand the fields of one that has several."""
+    return _core(bank, seq - int(core["txn"][1])) if core.get("txn", [""])[0] else core
+
+
 def _core(bank: Bank, seq: int) -> dict[str, Any]:
     line = next(bank.journal.lines(seq - 1), None)
     return line.core if line is not None and line.seq == seq else {}
@@ -105,4 +113,5 @@ def _base(value: Any) -> Base | None:
         return None
     capacity = capacity_of(value.get("capacity")) or Capacity()
     line, sealed, digest, created_at = parts
-    return Base(line, sealed, digest, created_at, capacity, value.get("failing") is True)
+    gone = value.get("gone", 0)
+    return Base(line, sealed, digest, created_at, capacity, value.get("failing") is True, gone or 0)

@@ -18,6 +18,10 @@ from memorybank_cli.base.names import is_id
 STORED = "record.stored"
 CREATED = "account.created"
 CONFIGURED = "account.configured"
+FORGOTTEN = "record.forgotten"
+"""What a line that stored a message is read as after that was forgotten: only its position is left."""
+PUT_BACK = "account.put_back"
+"""What a restore in the course of a history is read as: the files were made anew by then."""
 RESTORED = "restore.end"
 _RESTORE = b'"op":"restore.end"'
 _ABOUT = frozenset({CREATED, CONFIGURED})
@@ -26,8 +30,9 @@ _ABOUT = frozenset({CREATED, CONFIGURED})
 def lines_about(bank: Bank, account: str | Collection[str], after: int, upto: int) -> Iterator[Line]:
     """Lines after `after`, up to `upto`, that change the account's history: made, configured, stored, restored.
 
-    Of an account that was renamed all its names are given. What was forgotten is left out; a message whose content
-    was dropped because a sealed segment has it is given without.
+    Of an account that was renamed all its names are given. A message that was forgotten comes as `FORGOTTEN`, of an
+    account that was forgotten nothing; a message whose content was dropped because a sealed segment has it is given
+    without.
     """
     gone: Forgotten | None = None
     names = (account,) if isinstance(account, str) else tuple(account)
@@ -38,9 +43,13 @@ def lines_about(bank: Bank, account: str | Collection[str], after: int, upto: in
             if any(name in line.core.get("accounts", ()) for name in names):
                 yield line
         elif line.core.get("account") in names and (line.op in _ABOUT or is_message(line) or is_summary(line)):
-            if line.data is None and line.op == STORED:
-                gone = gone or Forgotten(bank)
-                if line in gone:
+            if line.data is None and is_message(line):
+                gone = gone or Forgotten(bank, line.seq)
+                if (found := gone.of(line)) is not None:
+                    at, subject = found
+                    if not subject.whole:
+                        told = {"op": FORGOTTEN, "at": at, "size": subject.sizes.get(str(line.core["record"]), 0)}
+                        yield line._replace(core={**line.core, **told})
                     continue
             yield line
 
@@ -65,8 +74,12 @@ def whole(bank: Bank, account: str, upto: int, edit: Edit | None = None) -> Iter
         course = course.after(upto, edit)
     begun = False
     for line in lines_about(bank, course.names, 0, upto) if course else ():
-        if line.op == RESTORED or course is None or line not in course:
-            continue  # where a restore led stands in the course
+        if course is None or (line.op != RESTORED and line not in course):
+            continue
+        if line.op == RESTORED:  # where it led stands in the course
+            if begun and line.seq in course.restores:
+                yield line._replace(core={**line.core, "op": PUT_BACK})
+            continue
         if not begun and line.op != CREATED:
             break
         begun = True
@@ -80,8 +93,6 @@ class Edit(NamedTuple):
 
     taken: frozenset[int]
     dropped: frozenset[int]
-    without: frozenset[str] = frozenset()
-    """Messages that are taken out by their ids, also where no line of the journal stored them."""
 
 
 class _Level(NamedTuple):
@@ -102,6 +113,11 @@ class Course:
 
     def __init__(self, levels: Iterable[_Level]) -> None:
         self._levels = tuple(levels)
+
+    @property
+    def restores(self) -> frozenset[int]:
+        """The lines of the restores that led to it."""
+        return frozenset(level.after for level in self._levels)
 
     @property
     def names(self) -> frozenset[str]:
@@ -189,10 +205,14 @@ def follow(history: History, line: Line) -> None:
         history.failing = history.failing and line.core.get("accepted") is not True
     elif is_summary(line):
         history.laid.lay(line)
+    elif line.op == PUT_BACK:
+        history.put_back(line.seq)
+    elif line.op == FORGOTTEN:
+        history.skip(line.core["size"], line.core["at"], line.seq, moment)
     elif line.data is None:
         raise not_whole(history.account)
     else:
-        history.add(line.value, line.seq, moment)
+        history.add(line.data, line.seq, moment)
 
 
 def configured(bank: Bank, account: str, upto: int) -> Capacity:
@@ -218,6 +238,8 @@ def messages(bank: Bank, account: str, upto: int) -> Iterator[Message]:
                 raise not_whole(account)
             position += 1
             yield {**line.value, "seq": position}
+        elif line.op == FORGOTTEN:
+            position += 1
 
 
 def check_unbroken(bank: Bank, account: str, upto: int) -> None:

@@ -28,11 +28,13 @@ class Segment(NamedTuple):
     first_time: str
     last_time: str
     sha256: str
+    gone: int = 0
+    """Positions in it whose messages were forgotten."""
 
     @property
     def last(self) -> int:
-        """The position of its last message."""
-        return self.first + self.length - 1
+        """The last position in it."""
+        return self.first + self.length + self.gone - 1
 
 
 def full(sizes: Iterable[int]) -> int:
@@ -57,12 +59,29 @@ def document(head: dict[str, Any], name: str, records: Sequence[bytes]) -> bytes
     return b'%s,\n  "%s": %s\n}\n' % (text[:-2], name.encode(), listed)
 
 
-def seal(account: str, messages: Sequence[dict[str, Any]], texts: Sequence[bytes]) -> tuple[Segment, bytes]:
-    """A segment of these messages, whose JSON is `texts`, and its file's bytes."""
-    first, last = messages[0], messages[-1]
-    data = document({"account_id": account, "first": first["seq"], "count": len(messages)}, "messages", texts)
+def seal(
+    account: str, texts: Sequence[bytes], first: dict[str, Any], last: dict[str, Any], begin: int = 0, gone: int = 0
+) -> tuple[Segment, bytes]:
+    """A segment of messages by their JSON, of which the first and the last are given too, and its file's bytes.
+
+    It begins at position `begin`, unless that is 0 with the first message; `gone` of its positions were forgotten.
+    """
+    begin = begin or first["seq"]
+    head = {"account_id": account, "first": begin, "count": len(texts), **_forgotten(gone)}
+    data = document(head, "messages", texts)
     times = first["timestamp"], last["timestamp"]
-    return Segment(first["seq"], len(messages), first["id"], last["id"], *times, digests.of(data)), data
+    return Segment(begin, len(texts), first["id"], last["id"], *times, digests.of(data), gone), data
+
+
+def without(account: str, segment: Segment, messages: Sequence[dict[str, Any]]) -> tuple[Segment, bytes]:
+    """A segment of which only these messages are left, and its file's bytes."""
+    gone = segment.gone + segment.length - len(messages)
+    return seal(account, [dumps(one) for one in messages], messages[0], messages[-1], segment.first, gone)
+
+
+def _forgotten(count: int) -> dict[str, int]:
+    """What a file says of positions whose messages were forgotten: nothing where there are none."""
+    return {"forgotten": count} if count else {}
 
 
 def index_text(account: str, segments: Iterable[Segment]) -> bytes:
@@ -72,7 +91,7 @@ def index_text(account: str, segments: Iterable[Segment]) -> bytes:
 
 def _entry(account: str, one: Segment) -> bytes:
     name = history_segment(account, one.first).rpartition("/")[2]
-    return dumps({"file": name, **dict(zip(_MEMBERS, one, strict=True))})
+    return dumps({"file": name, **dict(zip(_MEMBERS, one[:-1], strict=True)), **_forgotten(one.gone)})
 
 
 def parse_index(data: bytes) -> list[Segment]:
@@ -80,15 +99,17 @@ def parse_index(data: bytes) -> list[Segment]:
 
     Raises ValueError, KeyError or TypeError for an index that somebody else wrote.
     """
-    found = [Segment(*(one[name] for name in _MEMBERS)) for one in orjson.loads(data)["segments"]]
+    listed = orjson.loads(data)["segments"]
+    found = [Segment(*(one[name] for name in _MEMBERS))._replace(gone=one.get("forgotten", 0)) for one in listed]
     if not all(map(_is_one, found)):
         raise ValueError("no index of segments")
     return found
 
 
 def _is_one(found: Segment) -> bool:
-    numbers = type(found.first) is int and type(found.length) is int
-    return numbers and 0 < found.first < _END and 0 < found.length < _END and {*map(type, found[2:])} == {str}
+    if {*map(type, (found.first, found.length, found.gone))} != {int} or {*map(type, found[2:-1])} != {str}:
+        return False
+    return 0 < found.first < _END and 0 < found.length < _END and 0 <= found.gone < _END
 
 
 def parse_segment(data: bytes) -> tuple[Segment, list[dict[str, Any]]]:
@@ -97,12 +118,17 @@ def parse_segment(data: bytes) -> tuple[Segment, list[dict[str, Any]]]:
         value = loads(data)
         messages, first = value["messages"], int(value["first"])
         begin, end = messages[0], messages[-1]
-        positions = [one["seq"] for one in messages]
-        listed = Segment(
-            first, len(messages), begin["id"], end["id"], begin["timestamp"], end["timestamp"], digests.of(data)
-        )
+        positions, gone = [one["seq"] for one in messages], int(value.get("forgotten", 0))
+        ends = (begin["id"], end["id"], begin["timestamp"], end["timestamp"], digests.of(data))
+        listed = Segment(first, len(messages), *ends, gone)
     except (FlawedJSON, KeyError, TypeError, IndexError) as error:
         raise ValueError(f"no segment: {error}") from None
-    if value["count"] != len(messages) or positions != list(range(first, first + len(messages))):
+    if value["count"] != len(messages) or not in_order(positions, first, listed.last) or gone < 0:
         raise ValueError("its count or order is broken")
     return listed, messages
+
+
+def in_order(positions: Sequence[Any], first: int, last: int) -> bool:
+    """Whether positions ascend and lie within a range: where none is missing of it each has its own place."""
+    around = [first - 1, *positions, last + 1]
+    return all(type(one) is int for one in positions) and all(a < b for a, b in zip(around, around[1:], strict=False))

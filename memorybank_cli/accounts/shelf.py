@@ -7,7 +7,7 @@ index that is ahead of its head is cut back, a lost one is made again from the s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice, takewhile
+from itertools import chain, takewhile
 
 from memorybank_cli.accounts import replay
 from memorybank_cli.accounts.contexts import State
@@ -129,28 +129,36 @@ class FileShelf:
 
     def again(self, segment: Segment) -> bytes:
         """The bytes of a segment made again from the journal. Raises AccountDamaged."""
-        part = self._again(segment)
-        return seal(self.account, part, [dumps(one) for one in part])[1]
+        return self._sealed(segment, self._again(segment))[1]
 
     def _again(self, segment: Segment) -> list[Message]:
         if not 0 < self._at <= segment.first:
-            self._pass, self._at = replay.messages(self.bank, self.account, self.bank.end.seq), 1
-        skipped = segment.first - self._at
+            self._pass = replay.messages(self.bank, self.account, self.bank.end.seq)
         self._at = segment.last + 1
+        part: list[Message] = []
         try:
-            part = list(islice(self._pass, skipped, skipped + segment.length))
+            for one in self._pass:
+                if one["seq"] > segment.last:
+                    self._pass = chain((one,), self._pass)
+                    break
+                part += [one] if one["seq"] >= segment.first else []
         except AccountDamaged:
             part = []
-        if len(part) == segment.length and seal(self.account, part, [dumps(one) for one in part])[0] == segment:
+        if len(part) == segment.length and self._sealed(segment, part)[0] == segment:
             return part
         raise replay.not_whole(self.account, history_segment(self.account, segment.first))
+
+    def _sealed(self, segment: Segment, part: Sequence[Message]) -> tuple[Segment, bytes]:
+        texts = [dumps(one) for one in part]
+        return seal(self.account, texts, part[0], part[-1], segment.first, segment.gone)
 
 
 def packed(data: bytes) -> bytes:
     """A segment's bytes as its archived form has them."""
     import zstandard
 
-    return zstandard.ZstdCompressor(ARCHIVE_LEVEL, write_checksum=True).compress(data)
+    # What it gives keeps room for the worst case; of a thousand segments that wait to be put in place that is much.
+    return memoryview(zstandard.ZstdCompressor(ARCHIVE_LEVEL, write_checksum=True).compress(data)).tobytes()
 
 
 def unpacked(data: bytes) -> bytes | None:

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 from memorybank_cli.accounts import heads, replay
 from memorybank_cli.accounts.history import History
-from memorybank_cli.accounts.outliving import goes_on_from, outliving
+from memorybank_cli.accounts.outliving import goes_on_from, known_before, outliving
 from memorybank_cli.accounts.recorded import Base, Record, record_of
 from memorybank_cli.accounts.shelf import FileShelf, Find, nowhere
 from memorybank_cli.accounts.tiers import head, index_digest, render, sealed
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.forgetting import Forgotten
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.layout import account_file, history_segment
 from memorybank_cli.bank.rendering import Rendering
@@ -47,13 +48,18 @@ def read_history(bank: Bank, account: str, *, indexed: bool = False) -> History:
     Never past what was read of the journal: behind that an append may stand that was not finished. With `indexed`
     the index of the sealed ones is read now. Raises AccountDamaged where they cannot be had whole.
     """
+    return current(bank, account, indexed).history
+
+
+def current(bank: Bank, account: str, indexed: bool = False) -> Way:
+    """The way by which `read_history` has an account's messages, gone to its end. Raises AccountDamaged."""
     for way in ways(bank, account, bank.end.seq):
         try:
             for _ in followed(way, way.seals):
                 pass
             if way.history.exists:
                 _ = way.history.segments if indexed else None
-                return way.history
+                return way
         except AccountDamaged:
             continue
     raise replay.not_whole(account)
@@ -70,16 +76,26 @@ def renderings(bank: Bank, account: str, upto: int) -> Iterator[Rendering | dict
             if way.history.exists:
                 if way.unrecorded:
                     yield from _unrecorded(bank, way.history)
-                yield from render(way.history)
-                yield {"base": _remembered(way.history), "newest_time": way.history.newest_time}
+                yield from rendering(way.history)
                 return
         except AccountDamaged:
             continue
     raise replay.not_whole(account)
 
 
+def rendering(history: History) -> Iterator[Rendering | dict[str, Any]]:
+    """`renderings` of a history that is in memory whole."""
+    yield from render(history)
+    yield {"base": remembered(history), "newest_time": history.newest_time}
+
+
 def from_version(bank: Bank, account: str, whole: bytes, seq: int, upto: int, find: Find) -> Way:
-    """A version of the head that line `seq` recorded, and what came later. Raises AccountDamaged for what is none."""
+    """A version of the head that line `seq` recorded, and what came later.
+
+    Raises AccountDamaged for what is none, and for one that has what was forgotten since.
+    """
+    if Forgotten(bank).since((account,), seq):
+        raise replay.not_whole(account)
     history = heads.parsed(FileShelf(bank, account, find), whole)
     history.upto = upto
     try:
@@ -109,10 +125,11 @@ def _unrecorded(bank: Bank, history: History) -> Iterator[Rendering]:
             yield Rendering(path, "history_segment", data)
 
 
-def _remembered(history: History) -> dict[str, Any] | None:
+def remembered(history: History) -> dict[str, Any] | None:
+    """What the line of a rendering is to remember of the sealed part; None where its last line is not known."""
     if history.sealed_line is None:
         return None
-    known = history.created_at, history.capacity, history.failing
+    known = history.created_at, history.capacity, history.failing, history.gone_sealed
     return Base(history.sealed_line, history.sealed, history.digest, *known).as_dict()
 
 
@@ -126,7 +143,7 @@ def followed(way: Way, seals: bool) -> Iterator[Rendering]:
         if line.op == replay.RESTORED:
             raise replay.not_whole(history.account)
         replay.follow(history, line)
-        if seals:
+        if seals and history.is_full:
             yield from sealed(history)
     if proof is not None:
         _prove(history, proof[1])
@@ -160,13 +177,14 @@ def ways(bank: Bank, account: str, upto: int, find: Find = nowhere) -> Iterator[
 
 
 def _from_outliving_files(bank: Bank, account: str, upto: int, find: Find) -> Way:
-    """Files that tell of more than a journal which lost its end, and that begin with what it knows."""
+    """Files that outlived lines which a broken journal lost, and that begin with what it knows; then later lines."""
     if upto < bank.end.seq:
         raise replay.not_whole(account)
     history = outliving(bank, account, find)
+    before = known_before(bank, history) or 0
     for make in (_from_base, _from_journal):
         try:
-            known = make(bank, account, upto, find)._replace(proof=None)
+            known = make(bank, account, before, find)._replace(proof=None)
             for _ in followed(known, known.seals):
                 pass
         except AccountDamaged:
@@ -174,7 +192,8 @@ def _from_outliving_files(bank: Bank, account: str, upto: int, find: Find) -> Wa
         if known.history.exists and not goes_on_from(history, known.history):
             raise replay.not_whole(account)
         break
-    return Way(history, iter(()), why="from the account's other files, which outlived the journal's end")
+    later = replay.lines_about(bank, account, history.seq, upto)
+    return Way(history, later, why="from the account's other files, which outlived lines of the journal")
 
 
 def _from_files(bank: Bank, account: str, upto: int, find: Find) -> Way:
@@ -224,7 +243,7 @@ def _from_base(bank: Bank, account: str, upto: int, find: Find) -> Way:
         line = next(bank.journal.lines(base.line - 1), None)
         if line is None or line.seq != base.line:
             raise replay.not_whole(account)
-        history.stand_on(base.sealed, base.digest, base.line)
+        history.stand_on(base.sealed, base.digest, base.line, base.gone)
         history.describe(base.created_at, base.capacity)
         history.note_time(record.newest_time)
         history.failing = base.failing
@@ -257,8 +276,8 @@ def _from_newer_files(bank: Bank, account: str, upto: int, find: Find) -> Way:
     since = [line.value for line in lines if replay.is_message(line)]
     if any(value is None for value in since):
         raise replay.not_whole(account)
-    kept = [{**one, "seq": history.total - len(since) + number} for number, one in enumerate(since, 1)]
-    if not since or history.seq > upto or history.newest(len(since)) != kept:
+    newest = [{name: value for name, value in one.items() if name != "seq"} for one in history.newest(len(since))]
+    if not since or history.seq > upto or newest != since:
         raise replay.not_whole(account)
     heads.describe(bank, history)
     for line in filter(replay.is_summary, lines):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from memorybank_cli.accounts import contexts
-from memorybank_cli.accounts.history import History, Message
+from memorybank_cli.accounts.history import History, Open
 from memorybank_cli.accounts.segments import document, index_text
 from memorybank_cli.bank.layout import account_file, history_index, history_segment
 from memorybank_cli.bank.rendering import Rendering
@@ -25,7 +25,7 @@ def render(history: History) -> Iterator[Rendering]:
     Raises AccountDamaged where the newest sealed messages cannot be had.
     """
     yield from sealed(history)
-    newest = history.newest(history.capacity.both)
+    newest = history.newest_open(history.capacity.both)
     yield from index(history)
     yield head(history)
     yield from _windows(history, newest)
@@ -42,15 +42,18 @@ def sealed(history: History) -> Iterator[Rendering]:
 def index(history: History) -> Iterator[Rendering]:
     """The index, where segments were sealed since the last one."""
     if history.index_changed:
-        data = index_text(history.account, history.segments)
-        history.digest, history.index_changed = digests.of(data), False
-        yield Rendering(history_index(history.account), "history_index", data)
+        index_digest(history)
+        history.index_changed = False
+        if history.segments:
+            data = index_text(history.account, history.segments)
+            yield Rendering(history_index(history.account), "history_index", data)
 
 
 def index_digest(history: History) -> None:
     """Settle the digest of the index as it would be written now."""
     if history.index_changed:
-        history.digest = digests.of(index_text(history.account, history.segments))
+        listed = history.segments
+        history.digest = digests.of(index_text(history.account, listed)) if listed else ""
 
 
 def head(history: History) -> Rendering:
@@ -60,23 +63,24 @@ def head(history: History) -> Rendering:
         "seq": history.seq,
         "status": _status(history, history.total),
         "total": history.total,
-        "first": history.sealed + 1 if history.open else 0,
+        **({"forgotten": history.gone} if history.gone else {}),
+        "first": history.sealed + 1 if history.last > history.sealed else 0,
         "index": history.digest or None,
     }
     data = document(fields, "messages", [one.text for one in history.open])
     return Rendering(account_file(history.account, "whole_history"), "whole_history", data)
 
 
-def _windows(history: History, newest: Sequence[Message]) -> Iterator[Rendering]:
+def _windows(history: History, newest: Sequence[Open]) -> Iterator[Rendering]:
     short = history.capacity.short_term
     for tier, messages in (("short_term", newest[-short:]), ("mid_term", newest[:-short])):
         fields = {
             "account_id": history.account,
             "seq": history.seq,
             "status": _status(history, len(messages)),
-            "first": messages[0]["seq"] if messages else 0,
+            "first": messages[0].message["seq"] if messages else 0,
         }
-        data = document(fields, "messages", [dumps(one) for one in messages])
+        data = document(fields, "messages", [one.text for one in messages])
         yield Rendering(account_file(history.account, tier), tier, data)
 
 

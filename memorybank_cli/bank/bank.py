@@ -275,14 +275,14 @@ class Bank(Ledger):
         """
         try:
             self.refresh()
-            self._rendered_at = self.end.seq
+            self._rendered_at, self._unrendered = self.end.seq, 0
             if self._is_rendered():
                 return
             with self.rendering():
                 for _ in range(ROUNDS):
                     told = self._render_all()
                     self.refresh()
-                    self._rendered_at = self.end.seq
+                    self._rendered_at, self._unrendered = self.end.seq, 0
                     if not told or self._is_rendered():
                         return
         except Locked:

@@ -6,7 +6,6 @@ all its stats, so that a directory in which nothing moved costs its stats and on
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.chain import CHECKPOINT, GAP, START, Break, Position, Reading
+from memorybank_cli.bank.following import STORED
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Journal
 from memorybank_cli.bank.rows import SETTLED_NS, Content, Expected, FileRow, Known, Row, Seen
@@ -86,7 +86,7 @@ class Catalog:
 
     def _open(self, name: str) -> sqlite3.Connection:
         path = f"{layout.PRIVATE}/{name}"
-        os.close(files.open_for_append(self.root, path))
+        files.make_database(self.root, path)
         db = sqlite3.connect(self.root.absolute(path), timeout=10, isolation_level=None, check_same_thread=False)
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
@@ -157,12 +157,17 @@ class Catalog:
         """Take over what journal lines say, in order, and give the stream's reading. Call it within `writing`."""
         reading = Reading(self.position(), (), None)
         healed: set[tuple[int, str]] = set()
+        stored: dict[str, list[int]] = {}
         for item in stream:
             if isinstance(item, Reading):
                 reading = item
+            elif item.op == STORED:  # many in a row; of each account the first and the last count
+                stored.setdefault(item.core.get("account", ""), [item.seq, 0])[1] = item.seq
             else:
+                self._note_stored(stored)
                 self._apply_line(item)
                 healed.update((after, digest) for after, digest in item.core.get("breaks", ()) if item.op == GAP)
+        self._note_stored(stored)
         open_ones = {one for one in self.breaks() if (one.after, one.hash) not in healed} | set(reading.breaks)
         self.set_meta("position", list(reading.end))
         self.set_meta("breaks", sorted(list(one) for one in open_ones))
@@ -209,8 +214,13 @@ class Catalog:
             self.db.execute("DELETE FROM unrendered WHERE account=? AND last<=?", (account, upto))
             self.db.execute("UPDATE unrendered SET since=max(since,?) WHERE account=?", (upto + 1, account))
         else:
-            query = "INSERT INTO unrendered VALUES (?1,?2,?2) ON CONFLICT DO UPDATE SET last=excluded.last"
-            self.db.execute(query, (account, line.seq))
+            self._note_stored({account: [line.seq, line.seq]})
+
+    def _note_stored(self, spans: dict[str, list[int]]) -> None:
+        """Of these accounts the journal tells more than their files, from one line to another; the dict is emptied."""
+        query = "INSERT INTO unrendered VALUES (?,?,?) ON CONFLICT DO UPDATE SET last=excluded.last"
+        self.db.executemany(query, [(account, *span) for account, span in spans.items() if account])
+        spans.clear()
 
     def unrendered(self) -> list[str]:
         """Accounts of which the journal knows more than their files say."""

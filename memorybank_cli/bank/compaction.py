@@ -1,7 +1,8 @@
 """Closed segments of the journal, written again: data that is not needed any more is dropped, old ones are compressed.
 
 The chain holds as before, for a line's hash covers its core only. A segment is replaced in one step, so a kill leaves
-the old one or the new one, and what was planned before it is planned again.
+the old one or the new one, and what was planned before it is planned again. It is packed before the lock is taken: who
+writes waits for the exchange only.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from memorybank_cli.bank import layout, packed
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.framing import Line, link, stripped, unframe
 from memorybank_cli.bank.journal import Entry
+from memorybank_cli.bank.replacing import END as RESTORED
 from memorybank_cli.base import clock, files
+from memorybank_cli.base.errors import OperationFailed
 
 COMPACTED = "journal.compacted"
 WINDOW_DAYS = 7
+MOST = 4  # segments that are compacted at once without being asked
 MIB = 1 << 20
 AT_ONCE = 1 << 20  # bytes that are written in one piece
 _SEQ = re.compile(rb'\{"core":\{"seq":(\d{1,16}),')
@@ -46,22 +50,18 @@ class Step(NamedTuple):
     drops: bool
 
 
-def rewrite(bank: Bank, first: int, change: Change, pack: bool) -> None:
-    """Replace a closed segment durably by its changed lines, compressed if it is so already or with `pack`.
+def rewrite(bank: Bank, first: int, change: Change) -> None:
+    """Replace a closed segment durably by its changed lines, in the form that it has.
 
     The lock is held. Raises OSError; the segment is then as it was.
     """
-    plain, target = layout.segment_file(first), layout.packed_segment(first)
-    there = bank.root.stat(plain)
-    info = there or bank.root.stat(target)
-    mode = files.FILE_MODE if info is None else info.st_mode & 0o777
     lines = map(change, bank.journal.raw_lines(first, 0))
-    if not pack and bank.root.stat(target) is None:
-        files.replace(bank.root, plain, _joined(lines), mode)
-    else:
-        files.replace(bank.root, target, packed.pack(map(_numbered, lines)), mode)
-        if there is not None:
-            files.remove(bank.root, plain)
+    if bank.root.stat(layout.packed_segment(first)) is not None:
+        _put(bank, first, packed.pack(map(_numbered, lines)))
+        return
+    plain = layout.segment_file(first)
+    info = bank.root.stat(plain)
+    files.replace(bank.root, plain, _joined(lines), files.FILE_MODE if info is None else info.st_mode & 0o777)
     bank.journal.opened.clear()
 
 
@@ -114,20 +114,76 @@ def plan(bank: Bank, may_go: MayGo, days: int = WINDOW_DAYS) -> list[Step]:
     return [steps[first] for first in sorted(steps)]
 
 
-def carry_out(bank: Bank, steps: list[Step], may_go: MayGo) -> None:
-    """Do what was planned; the journal has it before it happens. The lock is held."""
-    bank.check_writable()
-    told = [list(one.told) for one in steps]
-    bank.commit([Entry(COMPACTED, {"segments": told, "days": WINDOW_DAYS})])
+def carry_out(bank: Bank, steps: list[Step], may_go: MayGo, since: int) -> None:
+    """Do what was planned as of line `since`; the journal has it before it happens.
+
+    Raises OperationFailed where what was planned does not hold any more.
+    """
     bank.context.progress.start("compacting the journal", len(steps))
     for one in steps:
-        rewrite(bank, one.told.segment, dropping(may_go) if one.drops else _as_it_is, pack=True)
+        if _compacted(bank, one.told.segment, may_go if one.drops else None, since) is None:
+            raise OperationFailed("files were put back meanwhile, so other data is needed", hint="run it again")
         bank.context.progress.advance(1)
     bank.context.progress.finish()
 
 
-def _step(bank: Bank, first: int, may_go: MayGo | None) -> Step | None:
-    """What writing a segment again would bring; None where that is nothing, or where it is damaged."""
+def overdue(bank: Bank, may_go: Callable[[], MayGo], goes_on: Callable[[], bool]) -> int:
+    """Compact the oldest segments that nobody compacted yet while the journal is beyond its budget; how many.
+
+    At most a few, so nobody who waits for it waits long. What may go is asked for only when it is needed. It ends early
+    where that does not hold any more, or `goes_on` says no.
+    """
+    left, budget, done = total(bank), int(bank.settings["undo_budget_mib"]) * MIB, 0
+    if left <= budget:
+        return 0
+    since, known = bank.end.seq, may_go()
+    for first in closed(bank):
+        if left <= budget or done >= MOST or not goes_on():
+            break
+        if not bank.journal.is_packed(first):
+            told = _compacted(bank, first, known, since)
+            if told is None:
+                break
+            left, done = left - told.before + told.after, done + 1
+    return done
+
+
+def _compacted(bank: Bank, first: int, may_go: MayGo | None, since: int) -> Compacted | None:
+    """Replace one segment; None where it changed meanwhile, is damaged, or files were put back since line `since`."""
+    stood = _stands(bank, first)
+    packing = _packed_anew(bank, first, may_go)
+    if packing is None:
+        return None
+    lines, pieces = packing
+    told = Compacted(first, lines, _size(bank, first), sum(map(len, pieces)))
+    with bank.locked():
+        bank.check_writable()
+        restored = bank.journal.lines(since, (b'"op":"restore.end"',))
+        if _stands(bank, first) != stood or any(line.op == RESTORED for line in restored):
+            return None
+        bank.commit([Entry(COMPACTED, {"segments": [list(told)], "days": WINDOW_DAYS})])
+        _put(bank, first, pieces)
+    return told
+
+
+def _stands(bank: Bank, first: int) -> list[tuple[int, int] | None]:
+    found = (bank.root.stat(path) for path in (layout.segment_file(first), layout.packed_segment(first)))
+    return [None if info is None else (info.st_ino, info.st_size) for info in found]
+
+
+def _put(bank: Bank, first: int, pieces: Iterable[bytes]) -> None:
+    """Have these bytes be the packed form of a segment, and the only one. The lock is held."""
+    plain, target = layout.segment_file(first), layout.packed_segment(first)
+    there = bank.root.stat(plain)
+    info = there or bank.root.stat(target)
+    files.replace(bank.root, target, pieces, files.FILE_MODE if info is None else info.st_mode & 0o777)
+    if there is not None:
+        files.remove(bank.root, plain)
+    bank.journal.opened.clear()
+
+
+def _packed_anew(bank: Bank, first: int, may_go: MayGo | None) -> tuple[int, list[bytes]] | None:
+    """Of how many lines of a segment the data goes, and its bytes packed without; None where it is damaged."""
     counted, previous = 0, ""
     change = _as_it_is if may_go is None else dropping(may_go)
 
@@ -141,13 +197,20 @@ def _step(bank: Bank, first: int, may_go: MayGo | None) -> Step | None:
             counted += done is not raw
             yield done
 
-    before = _size(bank, first)
     try:
-        after = sum(len(piece) for piece in packed.pack(map(_numbered, lines())))
+        pieces = list(packed.pack(map(_numbered, lines())))
     except _Damaged:
         return None
-    done_already = bank.journal.is_packed(first) and not counted
-    return None if done_already else Step(Compacted(first, counted, before, after), may_go is not None)
+    return counted, pieces
+
+
+def _step(bank: Bank, first: int, may_go: MayGo | None) -> Step | None:
+    """What writing a segment again would bring; None where that is nothing, or where it is damaged."""
+    packing = _packed_anew(bank, first, may_go)
+    if packing is None or (bank.journal.is_packed(first) and not packing[0]):
+        return None
+    lines, pieces = packing
+    return Step(Compacted(first, lines, _size(bank, first), sum(map(len, pieces))), may_go is not None)
 
 
 class _Damaged(Exception):

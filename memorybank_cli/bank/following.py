@@ -35,6 +35,8 @@ class Told(NamedTuple):
     kind: str
     time: str
     """When a message was said, as its record has it; '' for anything else, and where that was dropped."""
+    line: Line | None = None
+    """The line itself, None where only what stands above was taken from it."""
 
 
 class Followed(NamedTuple):
@@ -75,7 +77,7 @@ def _light(raw: bytes) -> _Parts | None:
         return None
     core, seq, _, account, record, place, count, digest = found.groups()
     name = record[1:-1].decode() if b"\\" not in record else loads(record)
-    one = Told(int(seq), STORED, account.decode(), name, MESSAGE, _time(raw, found.end()))
+    one = Told(int(seq), STORED, account.decode(), name, MESSAGE, time_of(raw, found.end()))
     return core, digest.decode(), one, int(place or 0), int(count or 1)
 
 
@@ -90,12 +92,14 @@ def _full(raw: bytes) -> _Parts | None:
 
 def told(line: Line) -> Told:
     """What is told of a line."""
-    account, record, kind = (str(line.core.get(name) or "") for name in ("account", "record", "kind"))
-    moment = _time(line.data, 0) if kind == MESSAGE and line.data is not None else ""
-    return Told(line.seq, line.op, account, record, kind, moment)
+    core, moment = line.core, ""
+    kind = core.get("kind") or ""
+    if kind == MESSAGE and line.data is not None:
+        moment = time_of(line.data)
+    return Told(line.seq, core["op"], core.get("account") or "", str(core.get("record") or ""), kind, moment, line)
 
 
-def _time(record: bytes, start: int) -> str:
+def time_of(record: bytes, start: int = 0) -> str:
     """The time of a message in its JSON. Quotes inside of what was said are escaped, so the first member is its own."""
     at = record.find(_TIME, start)
     return "" if at < 0 else record[at + len(_TIME) : record.index(b'"', at + len(_TIME))].decode()

@@ -7,7 +7,8 @@ interrupts is done at the next opening. The ids, times and digests of the lines 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from memorybank_cli.bank import compaction, layout, versions
@@ -17,11 +18,14 @@ from memorybank_cli.base import files
 from memorybank_cli.base.errors import OperationFailed
 from memorybank_cli.base.exact_json import dumps
 
+FEW = 20  # texts that are looked for in each line one by one
 BEGIN = "forget.begin"
 END = "forget.end"
 REASON = "forget"
 """Of the act that makes the account's files anew."""
+ENDED = "restore.end"
 _BEGUN = b'"op":"forget.begin"'
+_ACT = b'"reason":"forget"'
 _STORED = "record.stored"
 _STORING = re.compile(rb'\{"core":\{"seq":(\d{1,16}),"ts":"[^"\\]*","actor":"(?:[^"\\]|\\.)*","op":"record\.stored"')
 
@@ -35,6 +39,8 @@ class Subject(NamedTuple):
     records: tuple[str, ...] = ()
     lines: frozenset[int] = frozenset()
     """The lines that store the records, and those of summaries that quote them."""
+    sizes: Mapping[str, int] = MappingProxyType({})
+    """By id the records that were sealed when they were forgotten, with the part of a segment that each took."""
 
     @property
     def whole(self) -> bool:
@@ -61,14 +67,25 @@ class Subject(NamedTuple):
 
 
 class Forgotten:
-    """Everything that the journal says was forgotten."""
+    """What the journal says was forgotten after a line."""
 
-    def __init__(self, bank: Bank) -> None:
-        lines = bank.journal.lines(0, (_BEGUN,))
-        self.all = [(line.seq, Subject.told(line.core)) for line in lines if line.op == BEGIN]
+    def __init__(self, bank: Bank, after: int = 0) -> None:
+        begun: dict[int, Subject] = {}
+        for line in bank.journal.lines(after, (_BEGUN, _ACT)):
+            if line.op == BEGIN:
+                begun[line.seq] = Subject.told(line.core)
+            elif line.op == ENDED and (subject := begun.get(line.core.get("forgets", 0))) is not None:
+                begun[line.core["forgets"]] = subject._replace(sizes=line.core.get("sizes", {}))
+        self.all = list(begun.items())
 
-    def __contains__(self, line: Line) -> bool:
-        return any(subject.holds(line) for _, subject in self.all)
+    def of(self, line: Line) -> tuple[int, Subject] | None:
+        """The line that first told to forget what a line stored, and with what; None where none did."""
+        return next((one for one in self.all if one[1].holds(line)), None)
+
+    def records_since(self, names: Collection[str], seq: int) -> frozenset[str]:
+        """The messages that an account of such a name forgot after line `seq`, by their ids."""
+        since = (one.records for at, one in self.all if at > seq and not one.names.keys().isdisjoint(names))
+        return frozenset(record for records in since for record in records)
 
     def since(self, names: Collection[str], seq: int) -> int:
         """The line that last forgot something of an account of such a name, after line `seq`; 0 for none."""
@@ -96,6 +113,7 @@ class Traces:
         named = [(dumps(name), re.compile(rb'"account_id"\s*:\s*' + re.escape(dumps(name)))) for name in subject.names]
         records = [(dumps(record), needle(record)) for record in subject.records]
         self._wanted = named if subject.whole else records
+        self._few = tuple(text for text, _ in records) if len(records) <= FEW else ()
         self._texts = tuple(b'"account":' + dumps(name) for name in subject.names)
         self._places = tuple(f'"{layout.account_section(name)}/'.encode() for name in subject.names)
 
@@ -107,7 +125,11 @@ class Traces:
 
     def in_line(self, raw: bytes) -> bool:
         """Whether the data of a journal's line holds it."""
-        if b',"data":' not in raw or not any(text in raw for text in (*self._texts, *self._places)):
+        if b',"data":' not in raw or (
+            self._few and b'"zstd":"' not in raw and not any(map(raw.__contains__, self._few))
+        ):
+            return False
+        if not any(text in raw for text in (*self._texts, *self._places)):
             return False
         quick = None if self.subject.whole else _STORING.match(raw)
         if quick and int(quick[1]) not in self.subject.lines and not self.in_file(raw):
@@ -158,7 +180,7 @@ def clean_journal(bank: Bank, traces: Traces) -> int:
         found = sum(map(traces.in_line, bank.journal.raw_lines(first, 0)))
         both = bank.root.stat(layout.segment_file(first)) and bank.root.stat(layout.packed_segment(first))
         if found or both:
-            compaction.rewrite(bank, first, _change(traces), pack=False)
+            compaction.rewrite(bank, first, _change(traces))
             dropped += found
     return dropped
 

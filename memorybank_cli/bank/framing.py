@@ -7,6 +7,7 @@ bytes of `data`), so `data` and `salt` can be dropped later and the chain stays 
 from __future__ import annotations
 
 import os
+from binascii import b2a_hex
 from collections.abc import Iterable
 from hashlib import sha256
 from itertools import chain
@@ -43,7 +44,8 @@ class Line(NamedTuple):
     @property
     def op(self) -> str:
         """What happened, e.g. `file.adopted`."""
-        return str(self.core["op"])
+        op: str = self.core["op"]
+        return op
 
     @property
     def value(self) -> Any:
@@ -51,22 +53,26 @@ class Line(NamedTuple):
         return None if self.data is None else loads(self.data)
 
 
-def frame(previous: str, core: dict[str, Any], value: Any = None) -> tuple[bytes, Line]:
-    """The bytes of a line, newline included, and what a reader will make of them.
+def frame(previous: str, core: dict[str, Any], data: bytes | None = None) -> tuple[bytes, Line]:
+    """The bytes of a line, newline included, and what a reader will make of them; `core` becomes the line's.
+
+    `core` has no `key` and no `commit` yet; `data` is JSON.
 
     Raises ValueError for a core with a field named `hash` right after an object: no reader would find its end.
     """
-    tail, data = b"}\n", None
-    if value is not None:
-        data, salt = dumps(value), os.urandom(16).hex()
-        core = {**core, "commit": sha256(salt.encode() + data).hexdigest()}
-        tail = _DATA + data + _SALT + salt.encode() + b'"}\n'
-    text = dumps(core)
+    tail, text = b"}\n", dumps(core)
+    core["key"] = None  # nulls are written apart: where `dumps` meets one it has to look for numbers that are none
+    ending = b',"key":null}'
+    if data is not None:
+        salt = b2a_hex(os.urandom(16))
+        core["commit"] = commit = sha256(salt + data).hexdigest()
+        ending = b',"key":null,"commit":"%s"}' % commit.encode()
+        tail = b'%s%s%s%s"}\n' % (_DATA, data, _SALT, salt)
+    text = text[:-1] + ending
     if _HASH in text:
         raise ValueError("a field named hash stands after an object in the core of a journal line")
     digest = link(previous, text)
-    line = _CORE + text + b',"hash":"' + digest.encode() + b'"' + tail
-    return line, Line(core["seq"], digest, core, data)
+    return b'%s%s,"hash":"%s"%s' % (_CORE, text, digest.encode(), tail), Line(core["seq"], digest, core, data)
 
 
 def link(previous: str, core: bytes) -> str:

@@ -11,7 +11,8 @@ import os
 import re
 from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from memorybank_cli.bank import layout, packed
 from memorybank_cli.bank.chain import VOUCHING, Position, Reader, Reading, Tail
@@ -38,7 +39,8 @@ _BEGINNING = re.compile(rb"\n" + _SEQ.pattern)
 _LONGEST_BEGINNING = 40
 
 
-class Entry(NamedTuple):
+@dataclass(slots=True)
+class Entry:
     """What is to be written: the operation, further fields of `core`, and data that may be forgotten later."""
 
     op: str
@@ -46,6 +48,14 @@ class Entry(NamedTuple):
     value: Any = None
     is_new: bool = False
     """Whether its id was made for it, so that nobody can have stored it before."""
+    _data: bytes | None = field(init=False, default=None)
+
+    @property
+    def data(self) -> bytes | None:
+        """The value as JSON, None where there is none. Raises ValueError for NaN."""
+        if self._data is None and self.value is not None:
+            self._data = dumps(self.value)
+        return self._data
 
 
 class Group(Protocol):
@@ -69,6 +79,8 @@ class Journal:
         """What stands at the end and is no part of the journal: whole lines of a torn group may be in it."""
         self.closes = False
         """Whether the next write begins a segment: closed ones can be rewritten."""
+        self.begun = 0
+        """Segments that were begun here."""
         self._open: list[tuple[int, int]] = []
 
     def segments(self) -> list[int]:
@@ -225,63 +237,77 @@ class Journal:
             if isinstance(item, Reading):
                 end = item.end
             else:
-                lines.append(item)
+                lines += item
         return lines, end
 
-    def write(self, end: Position, groups: Iterable[Group], sync: bool = True) -> Iterator[Line | Reading]:
+    def write(
+        self, end: Position, groups: Iterable[Group], sync: bool = True, known: bool = False
+    ) -> Iterator[list[Line] | Reading]:
         """Write groups of entries after `end`, each all or nothing: the lines, then how far the journal goes now.
 
         They are durable, and so acknowledged, once that last item is given; lines come before. The caller holds the
         lock, has read up to `end` and cut the tail. Raises OSError; nothing is then written, nor when it is closed
-        before its end.
+        before its end. With `known` the caller has seen that the segment that is open is the one that stands there,
+        and that no other was begun.
         """
-        end = self._rotated(end)
-        fd = self.descriptor(end.segment)
-        start, size, cut = os.fstat(fd).st_size, 0, False
-        waiting: list[bytes] = []
-        last = end
+        end = self._rotated(end, known)
+        fd = self.current(end.segment) if known else self.descriptor(end.segment)
+        start, cut, waiting, last = os.fstat(fd).st_size, False, b"", end
         try:
-            for text, line in self._framed(end, groups):
-                if line.op in VOUCHING:  # else a crash that keeps it and tears what is before it looks like damage
-                    files.append(fd, b"".join(waiting), durable=True)
-                    waiting, size, cut = [], 0, True
-                last = last._replace(seq=line.seq, hash=line.hash, offset=last.offset + len(text))
-                waiting.append(text)
-                size += len(text)
-                if size > PIECE_BYTES:
-                    files.append(fd, b"".join(waiting))
-                    waiting, size, cut = [], 0, True
-                yield line
-            files.append(fd, b"".join(waiting), durable=sync)
+            for text, lines in self._pieces(end, groups):
+                vouches = lines[0].op in VOUCHING  # a crash that kept it and tore what is before it looks like damage
+                if vouches or waiting:
+                    files.append(fd, waiting, durable=vouches)
+                    cut = True
+                waiting = text
+                last = last._replace(seq=lines[-1].seq, hash=lines[-1].hash, offset=last.offset + len(text))
+                yield lines
+            files.append(fd, waiting, durable=sync)
         except BaseException:
             if cut:
                 files.truncate(fd, start)
             raise
         yield Reading(last, (), None)
 
+    def _pieces(self, end: Position, groups: Iterable[Group]) -> Iterator[tuple[bytes, list[Line]]]:
+        """The lines in pieces that are written at once; one that vouches for what is before it begins a piece."""
+        texts: list[bytes] = []
+        lines: list[Line] = []
+        size = 0
+        for text, line in self._framed(end, groups):
+            if lines and (size > PIECE_BYTES or line.op in VOUCHING):
+                yield b"".join(texts), lines
+                texts, lines, size = [], [], 0
+            texts.append(text)
+            lines.append(line)
+            size += len(text)
+        if lines:
+            yield b"".join(texts), lines
+
     def _framed(self, end: Position, groups: Iterable[Group]) -> Iterator[tuple[bytes, Line]]:
         seq, previous = end.seq, end.hash
         for group in groups:
-            group_id, moment = uuid7() if len(group) > 1 else "", clock.now()
+            count, moment = len(group), clock.now()
+            group_id = uuid7() if count > 1 else ""
             for index, entry in enumerate(group):
-                seq = int(entry.fields.get("seq", seq + 1))
-                core: dict[str, Any] = {"seq": seq, "ts": moment, "actor": self.actor, "op": entry.op}
-                core.update((key, value) for key, value in entry.fields.items() if key != "seq")
+                core: dict[str, Any] = {"seq": seq + 1, "ts": moment, "actor": self.actor, "op": entry.op}
+                core |= entry.fields
+                seq = core["seq"]
                 if group_id:
-                    core["txn"] = [group_id, index, len(group)]
-                core["key"] = None
-                text, line = frame(previous, core, entry.value)
+                    core["txn"] = [group_id, index, count]
+                text, line = frame(previous, core, entry.data)
                 previous = line.hash
                 yield text, line
 
-    def _rotated(self, end: Position) -> Position:
+    def _rotated(self, end: Position, known: bool) -> Position:
         full = end.offset >= SEGMENT_BYTES or end.seq - end.segment + 1 >= SEGMENT_LINES
-        if end.segment and not full and not self.closes and not self._is_begun(end):
+        if end.segment and not full and not self.closes and (known or not self._is_begun(end)):
             return end
         self.closes = False
         if end.segment:  # lines of renderings may wait unsynced there; what is in a later segment vouches for them
             files.sync_paths(self.root, [layout.segment_file(end.segment)])
         files.make_dirs(self.root, layout.JOURNAL)
+        self.begun += 1
         return end._replace(segment=end.seq + 1, offset=0)
 
     def _is_begun(self, end: Position) -> bool:

@@ -28,7 +28,8 @@ from memorybank_cli.base.locks import Lock
 from memorybank_cli.base.walk import Root
 
 UNTOLD_LINES = 1_000
-UNTOLD_BYTES = 4 << 20
+RENDERED_LINES = 4_096
+RENDERED_BYTES = 4 << 20
 
 
 class Ledger:
@@ -50,14 +51,26 @@ class Ledger:
         self.lock_timeout = lock_timeout
         """Seconds to wait for another process."""
         self._catalog = Catalog(self.root)
-        self._end = self._catalog.position()
+        self._end = self._first_end()
         self._untold: list[Line] | None = []
         self._behind = False
-        self._rendered_at = self._end.seq
+        self._rendered_at, self._unrendered = self._end.seq, 0
         self._begun = False
         self._breaks: list[Break] | None = None
         self._checkpointed: list[int] | None = None
         self.marking = Marking(home, self.context.progress)
+
+    def _first_end(self) -> Position:
+        """How far the catalog goes; a damaged one is made again when the journal is read."""
+        try:
+            return self._catalog.position()
+        except sqlite3.DatabaseError as error:
+            if is_busy(error):
+                raise Locked("another process keeps the catalog", path=self.root.path) from error
+            self._catalog.close()
+            self._catalog.db = self._catalog.replaced()
+            self.context.progress.note("the catalog was damaged; it is made again from the journal")
+            return START
 
     def close_ledger(self) -> None:
         """Give everything back."""
@@ -80,19 +93,22 @@ class Ledger:
     @property
     def end(self) -> Position:
         """How far the journal was read or written, here or by whoever shares the catalog."""
+        if self._depth:
+            return self._end
         shared = self._catalog.position()
         return shared if shared.seq > self._end.seq else self._end
 
     @property
-    def waiting(self) -> int:
-        """How many lines came since files were rendered here last, or since it was opened."""
-        return self._end.seq - self._rendered_at
+    def much_waits(self) -> bool:
+        """Whether so much came since files were rendered here last, or since it was opened, that they should be now."""
+        return self._end.seq - self._rendered_at >= RENDERED_LINES or self._unrendered >= RENDERED_BYTES
 
     @property
     def is_empty(self) -> bool:
         """Whether there is no baseline: nothing was recorded, or the journal was lost and goes on after a gap."""
         if not self._begun:
-            self._begun = bool(self.catalog.meta("begun", False))
+            with self.mutex:
+                self._begun = bool(self.catalog.meta("begun", False))
         return not self._begun
 
     def breaks(self) -> list[Break]:
@@ -106,6 +122,8 @@ class Ledger:
         with self.mutex:
             before = self._end
             try:
+                if self._behind:
+                    self._tell_catalog()
                 self._refresh()
             except sqlite3.DatabaseError as error:
                 if is_busy(error):
@@ -146,17 +164,23 @@ class Ledger:
 
     def _catch_up(self) -> None:
         """Let the catalog learn what was appended here; what others appended between is read."""
-        lines, self._untold = self._untold, None
         try:
-            if lines and self._catalog.position().seq == lines[0].seq - 1:
-                with self._catalog.writing():
-                    self._catalog.apply([*lines, Reading(self._end, (), None)])
-                self._behind, self._untold = False, []
+            if self._tell_catalog():
                 return
         except sqlite3.DatabaseError as error:
             if is_busy(error):
                 raise Locked("another process keeps the catalog", path=self.root.path) from error
         self.refresh()
+
+    def _tell_catalog(self) -> bool:
+        """Whether the catalog could learn all that it lacks from the lines that were appended here."""
+        lines, self._untold = self._untold, None
+        if not lines or self._catalog.position().seq != lines[0].seq - 1:
+            return False
+        with self._catalog.writing():
+            self._catalog.apply([*lines, Reading(self._end, (), None)])
+        self._behind, self._untold = False, []
+        return True
 
     def rebuild_catalog(self) -> None:
         """Make the catalog again from the journal, under a new name."""
@@ -278,9 +302,10 @@ class Ledger:
         try:
             for item in self.writer.write(self._end, self._groups(entries)):
                 if isinstance(item, Reading):
+                    self._unrendered += max(0, item.end.offset - self._end.offset)
                     self._end = item.end
                 else:
-                    lines.append(item)
+                    lines += item
         except BaseException:
             self._doubt()
             raise
@@ -356,14 +381,16 @@ class Ledger:
         return self.writer.appended(self._end)
 
     def _passed_on(
-        self, stream: Iterator[Line | Reading], take: Callable[[Line], object]
+        self, stream: Iterator[list[Line] | Reading], take: Callable[[Line], object]
     ) -> Generator[Line | Reading, None, None]:
         for item in stream:
             if isinstance(item, Reading):
                 self._end = item.end
-            else:
-                take(item)
-            yield item
+                yield item
+                return
+            for line in item:
+                take(line)
+                yield line
 
     def durable(self, what: Appended) -> None:
         """Return once it is on the disk: that is the acknowledgement. Raises OSError; then it is void."""

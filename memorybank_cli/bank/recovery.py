@@ -8,7 +8,7 @@ from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Entry
-from memorybank_cli.bank.replacing import BEGIN, digest_there, ending, put_away, swap_in
+from memorybank_cli.bank.replacing import BEGIN, digest_there, ending, leave, put_away, swap_in
 from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.base import files
 from memorybank_cli.base.errors import AccountDamaged, Locked, from_os_error
@@ -68,6 +68,7 @@ def _finish(bank: Bank, act: str, begun: list[Line]) -> None:
         if place := _finish_one(bank, row, f"{layout.SCRATCH}/{act}/{index}", changed):
             kept[row.path] = place
     files.sync_paths(bank.root, changed)
+    leave(bank, (row.path for line in begun for row in map(FileRow._make, line.core["files"]) if row.after is None))
     bank.commit(_ending(line, kept) for line in begun)
 
 

@@ -43,6 +43,8 @@ class Renderer:
                 if self._end.wait(PAUSE):
                     return
                 self._news.clear()
+                if self._end.is_set():  # set after the look above, and its news is cleared now
+                    return
                 try:
                     if bank is None:
                         bank = self._opened()

@@ -1,7 +1,8 @@
 """Replacing files as one journaled act: staged, begun, swapped, ended; what a kill interrupts is finished later.
 
 Used by rollback, restore in place, repair and import. Directories are never replaced: agents and watchers hold them
-open. An act of any size needs little memory: its rows wait in a spool, and the contents in the stage.
+open. Only those of accounts are removed, where an act leaves them empty. An act of any size needs little memory: its
+rows wait in a spool, and the contents in the stage.
 """
 
 from __future__ import annotations
@@ -148,6 +149,7 @@ class Act:
             self.begun = bool(self._parts)
         if self.begun:
             self._done.kept.update(swap(self.bank, self._begun_rows(), self.stage, self.keep))
+            leave(self.bank, self._done.removed)
             self.bank.commit_group(_Endings(self._spool, self._parts, self._done.kept))
             self.ended = True
         return self._done
@@ -300,6 +302,16 @@ def swap_in(bank: Bank, row: FileRow, staged: str, keep: bool, changed: set[str]
     place = put_away(bank, row.path, row, keep)
     files.rename(bank.root, staged, row.path)
     return place
+
+
+def leave(bank: Bank, removed: Iterable[str]) -> None:
+    """Remove directories of accounts that are empty now that these files are gone; others belong to their writers."""
+    directories = {path.rpartition("/")[0] for path in removed if layout.account_of(path.partition("/")[0])}
+    for one in sorted(directories, reverse=True):
+        path = one
+        while path:
+            files.remove_empty(bank.root, path)
+            path = path.rpartition("/")[0]
 
 
 def put_away(bank: Bank, path: str, row: FileRow, keep: bool) -> str:

@@ -25,6 +25,7 @@ _SYNCED = struct.Struct("<36sQQQ?")
 _APPENDED = struct.Struct("<36sQQ")
 _CHECK = struct.Struct("<I")
 _APPENDED_AT = 128
+_BYTES = _APPENDED_AT + _APPENDED.size + _CHECK.size
 _PAUSES = (0.000_05, 0.005)  # shortest and longest seconds between two looks at what another process synced
 
 
@@ -72,8 +73,18 @@ class Syncing:
 
     def state(self) -> Synced:
         """What is known since the machine started, `UNKNOWN` for nothing; costs one read."""
-        parts = self._read(_SYNCED, 0)
-        return UNKNOWN if parts is None else Synced(parts[0], parts[1], parts[2], bool(parts[3]))
+        return self._look()[0]
+
+    def _look(self) -> tuple[Synced, tuple[int, int]]:
+        """What is known since the machine started, and the segment and offset to which whole lines stand."""
+        if self._lock.fd < 0 and not self._opens():
+            return UNKNOWN, (0, 0)
+        data = os.pread(self._lock.fd, _BYTES, 0)
+        synced, appended = self._parsed(_SYNCED, data, 0), self._parsed(_APPENDED, data, _APPENDED_AT)
+        return (
+            UNKNOWN if synced is None else Synced(synced[0], synced[1], synced[2], bool(synced[3])),
+            (0, 0) if appended is None else (appended[0], appended[1]),
+        )
 
     def appended(self, segment: int, offset: int) -> None:
         """Say how far whole lines stand; the caller holds the bank's lock."""
@@ -93,7 +104,10 @@ class Syncing:
             if held is None:
                 return
             try:
-                if not self._is_done(segment, offset, failures):
+                state, appended = self._look()
+                if not self._is_done(state, segment, offset, failures):
+                    if appended[0] == segment:  # what others appended before is made durable by the same sync
+                        offset = max(offset, appended[1])
                     self._sync(fd, Synced(segment, offset, failures, False), held)
             finally:
                 if held:
@@ -107,7 +121,7 @@ class Syncing:
         deadline = 0.0
         pause = min(max(self._takes / 2, _PAUSES[0]), _PAUSES[1])
         while not self._lock.try_once():
-            if self._is_done(segment, offset, failures):
+            if self._is_done(self.state(), segment, offset, failures):
                 return None
             now = time.monotonic()
             deadline = deadline or now + min(timeout, 1.0)
@@ -116,8 +130,7 @@ class Syncing:
             time.sleep(pause)
         return True
 
-    def _is_done(self, segment: int, offset: int, failures: int) -> bool:
-        state = self.state()
+    def _is_done(self, state: Synced, segment: int, offset: int, failures: int) -> bool:
         if state.covers(segment, offset) and state.failures == failures:
             return True
         if state.failures > failures and not (state.poisoned and state.covers(segment, offset)):
@@ -125,10 +138,6 @@ class Syncing:
         return state.poisoned and state.covers(segment, offset)
 
     def _sync(self, fd: int, wanted: Synced, held: bool) -> None:
-        segment, offset = wanted.segment, wanted.offset
-        parts = self._read(_APPENDED, _APPENDED_AT)
-        if parts is not None and parts[0] == segment:  # what others appended before is made durable by the same sync
-            offset = max(offset, parts[1])
         begun = time.monotonic()
         try:
             files.sync_data(fd)
@@ -136,16 +145,22 @@ class Syncing:
             self.publish(self.state()._replace(failures=wanted.failures + 1, poisoned=True))
             raise
         self._takes += (time.monotonic() - begun - self._takes) / 4
-        if held and not self.state().covers(segment, offset):  # what is published never goes back
-            self.publish(wanted._replace(offset=offset))
+        if held and not self.state().covers(wanted.segment, wanted.offset):  # what is published never goes back
+            self.publish(wanted)
 
-    def _read(self, shape: struct.Struct, where: int) -> tuple[int, ...] | None:
-        if self._lock.fd < 0 and not self._lock.open(create=False):
+    def _opens(self) -> bool:
+        try:
+            return self._lock.open(create=False)
+        except OSError as error:  # who may not write appends nothing either
+            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise
+            return False
+
+    def _parsed(self, shape: struct.Struct, data: bytes, where: int) -> tuple[int, ...] | None:
+        end = where + shape.size
+        if len(data) < end + _CHECK.size or _CHECK.pack(crc32(data[where:end])) != data[end : end + _CHECK.size]:
             return None
-        data = os.pread(self._lock.fd, shape.size + _CHECK.size, where)
-        if len(data) < shape.size + _CHECK.size or _CHECK.pack(crc32(data[: shape.size])) != data[shape.size :]:
-            return None
-        boot, *parts = shape.unpack_from(data)
+        boot, *parts = shape.unpack_from(data, where)
         return tuple(parts) if boot == self._boot and self.shares else None
 
     def _write(self, shape: struct.Struct, where: int, *parts: int) -> None:

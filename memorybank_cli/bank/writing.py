@@ -37,6 +37,9 @@ class Writer:
         self.root, self.journal = root, journal
         self.syncing = Syncing(root)
         self._signature: _Signature | None = None
+        """What the active segment was when this process knew all of it. `_is_open`: that file is the one that is open;
+        `_is_seen`: it was seen to be so under this hold of the lock, and nothing was written since."""
+        self._is_open = self._is_seen = False
         self._failures = UNKNOWN.failures
         self.state = UNKNOWN
         """How far the journal is durable, as of when the lock was taken."""
@@ -50,20 +53,25 @@ class Writer:
 
     def settle(self, end: Position) -> None:
         """The journal was read up to `end`: from there it is followed."""
-        self._signature = None
+        self._signature, self._is_open = None, False
         found, state = self._sign(end.segment), self.syncing.state()
         if found is not None and found[1] == end.offset and not state.poisoned:
             self._signature, self._failures = found, state.failures
 
     def doubt(self) -> None:
         """Have the journal read again before the next append."""
-        self._signature = None
+        self._signature, self._is_seen = None, False
 
     def is_current(self, end: Position) -> bool:
         """Whether nothing was appended after `end`, nor anything else done to the journal, since it was settled."""
-        if self._signature is None or self._sign(end.segment) != self._signature or self._is_rotated(end):
-            return False
-        return self._is_known(self.state)
+        found = (
+            self._signature is not None
+            and self._sign(end.segment) == self._signature
+            and not self._is_rotated(end)
+            and self._is_known(self.state)
+        )
+        self._is_seen = found and self._is_open
+        return found
 
     def follow(self, end: Position) -> tuple[Position, list[Told]] | None:
         """What others appended after `end`; None where only a full reading can tell."""
@@ -78,6 +86,7 @@ class Writer:
             told += found.told
             if not self._is_rotated(end):
                 self.settle(end)
+                self._is_open = True
                 return (end, told) if self._is_settled() else None  # closed segments are written again
             end = end._replace(segment=end.seq + 1, offset=0)
 
@@ -102,13 +111,14 @@ class Writer:
 
     # Going on
 
-    def write(self, end: Position, groups: Iterable[Group]) -> Iterator[Line | Reading]:
+    def write(self, end: Position, groups: Iterable[Group]) -> Iterator[list[Line] | Reading]:
         """Append groups after `end`, unsynced: lines, then how far the journal goes; see `Journal.write`."""
         self._begin(end)
-        for item in self.journal.write(end, groups, sync=not self.syncing.shares):
+        known, self._is_seen = self._is_seen, False
+        for item in self.journal.write(end, groups, not self.syncing.shares, known):
             if isinstance(item, Reading):
                 self.syncing.appended(item.end.segment, item.end.offset)
-                self._signature = self._sign(item.end.segment)
+                self._signature, self._is_open = self._sign(item.end.segment), True
             yield item
 
     def appended(self, end: Position) -> Appended:

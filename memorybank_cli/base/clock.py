@@ -14,7 +14,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 def now() -> str:
     """The present moment, e.g. `2026-11-20T14:00:00.000000Z`."""
-    return show(datetime.now(UTC))
+    return datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def show(moment: datetime) -> str:

@@ -75,9 +75,8 @@ def overwrite(fd: int, data: bytes, offset: int) -> None:
 
 
 def truncate(fd: int, size: int) -> None:
-    """Cut an open file to `size` bytes, durably."""
+    """Cut an open file to `size` bytes, unsynced: for what counts for nothing where a crash leaves it."""
     os.ftruncate(fd, size)
-    sync(fd)
 
 
 def replace(
@@ -193,6 +192,16 @@ def remove_tree(root: Root, path: str, removed: Callable[[], object] = lambda: N
     with root.parent(path) as (fd, name):
         os.rmdir(name, dir_fd=fd)
         sync(fd)
+
+
+def remove_empty(root: Root, path: str) -> None:
+    """Remove a directory if it is there and empty. Unsynced: one that comes back is as empty."""
+    try:
+        with root.parent(path) as (fd, name):
+            os.rmdir(name, dir_fd=fd)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def empty(root: Root) -> None:
@@ -314,6 +323,21 @@ def open_for_append(root: Root, path: str, create: bool = True, append: bool = T
         opened = os.open(name, flags | os.O_CREAT, FILE_MODE, dir_fd=fd)
         sync(fd)
         return opened
+
+
+def make_database(root: Root, path: str) -> None:
+    """Have a file there (0600), unsynced, for SQLite. Raises OSError where it is none that can be written.
+
+    One that is there is not opened: closing that descriptor would end the locks that SQLite holds on it elsewhere in
+    this process, and other processes would take its write-ahead log away under it.
+    """
+    with root.parent(path) as (fd, name):
+        try:
+            os.close(os.open(name, _NEW, FILE_MODE, dir_fd=fd))
+        except FileExistsError:
+            info = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            if not stat.S_ISREG(info.st_mode) or not os.access(name, os.R_OK | os.W_OK, dir_fd=fd, effective_ids=True):
+                raise PermissionError(errno.EACCES, "no file that can be written", path) from None
 
 
 def write_new(fd: int, name: str, chunks: Iterable[bytes], mode: int, mtime_ns: int) -> os.stat_result:

@@ -91,23 +91,28 @@ def _is_sealed(source: Source, top: str) -> bool:
 
 
 def _account(source: Source, account: str, paths: Sequence[str]) -> Iterator[Item]:
-    """The directory of one account."""
+    """The directory of one account; its segments are plain or archived."""
     history = f"{layout.account_section(account)}/history/"
     segments = [path for path in paths if path.startswith(history) and _first(path) is not None]
     tiers = [path for path in paths if path.count("/") == 1 and path.partition("/")[2] in _ACCOUNT_FILES]
     index = layout.history_index(account)
-    sealed = sorted(segments, key=lambda path: _first(path) or 0)
+    sealed = sorted({_first(path): path for path in reversed(segments)}.values(), key=lambda path: _first(path) or 0)
     yield from memory_tree.account(source, account, tiers or list(paths), sealed)
     if index in paths:
         yield from _against_index(source, index, sealed)
+    for path in segments:
+        if path not in sealed:
+            source.skip(path, "its plain form was taken")
+    ours = {*tiers, *segments, index}
     for path in paths:
-        if path not in {*tiers, *segments, index}:
+        if path not in ours:
             yield FileItem(("state/" if path.endswith(".json") else "docs/") + path, path)
 
 
 def _first(path: str) -> int | None:
     stem, _, ending = path.rpartition("/")[2].partition(".")
-    return int(stem) if ending == "json" and stem.isascii() and stem.isdecimal() and len(stem) <= 20 else None
+    is_segment = ending in ("json", "json.zst") and stem.isascii() and stem.isdecimal() and len(stem) <= 20
+    return int(stem) if is_segment else None
 
 
 def _against_index(source: Source, index: str, sealed: Sequence[str]) -> Iterator[Item]:
@@ -128,6 +133,6 @@ def _against_index(source: Source, index: str, sealed: Sequence[str]) -> Iterato
 
 def _is(source: Source, path: str, digest: str) -> bool:
     try:
-        return digests.of_pieces(source.chunks(path)) == digest
+        return digests.of_pieces(source.unpacked(path)) == digest
     except OSError:
         return False

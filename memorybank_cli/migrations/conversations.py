@@ -85,7 +85,7 @@ class Conversation:
             self._assumed[f"text was read as {name.upper()}, as its byte order mark says"] += 1
         found = _Found()
         try:
-            for piece in pieces(self._source.chunks(path), found.enter):
+            for piece in pieces(self._source.unpacked(path), found.enter):
                 if piece.path and isinstance(piece.path[-1], int):
                     yield from self._message(piece, path, found)
                 else:

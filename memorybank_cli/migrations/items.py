@@ -39,6 +39,8 @@ class AccountItem(NamedTuple):
 
     account: str
     origin: str
+    sizes: tuple[int, int] | None = None
+    """How many messages its short_term and mid_term hold, where the source says so."""
 
 
 class Rejected(NamedTuple):

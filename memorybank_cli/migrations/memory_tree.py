@@ -53,8 +53,8 @@ def read(source: Source, paths: Sequence[str]) -> Iterator[Item]:
 
 def account(source: Source, id: str, paths: Sequence[str], sealed: Sequence[str] = ()) -> Iterator[Item]:
     """One account: the messages of its tiers, of `sealed` segments first, and what else its files say."""
-    yield AccountItem(id, paths[0])
     by_name = {path.rpartition("/")[2]: path for path in paths}
+    yield AccountItem(id, paths[0], _sizes(source, by_name.get(_ACCOUNT)))
     beside = f"state/{_DIRECTORY}{id}"
     conversation = Conversation(source, id)
     for tier in ORDER:
@@ -64,6 +64,18 @@ def account(source: Source, id: str, paths: Sequence[str], sealed: Sequence[str]
     for name in (_ACCOUNT, "history_context.json"):
         if name in by_name:
             yield from _document(source, by_name[name], f"{beside}/{name}")
+
+
+def _sizes(source: Source, path: str | None) -> tuple[int, int] | None:
+    """The sizes of the account's windows, by its account.json."""
+    if path is None:
+        return None
+    try:
+        found = source.json(path)["capacity"]
+        sizes = found["short_term"], found["mid_term"]
+    except (FlawedJSON, OSError, KeyError, TypeError):
+        return None
+    return sizes if all(type(one) is int and one >= 0 for one in sizes) else None
 
 
 def _document(source: Source, path: str, to: str) -> Iterator[Item]:

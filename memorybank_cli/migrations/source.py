@@ -199,6 +199,12 @@ class Source:
         finally:
             os.close(fd)
 
+    def unpacked(self, path: str) -> Iterator[bytes]:
+        """`chunks`, of a file named *.zst those of what is compressed in it. Raises OSError for a damaged one, too."""
+        if not path.endswith(".zst"):
+            return self.chunks(path)
+        return _decompressed(self.chunks(path))
+
     def lines(self, path: str, longest: int = LONGEST_LINE) -> Iterator[tuple[int, bytes]]:
         """The lines of a file with their numbers from 1, without line feeds. Raises SourceChanged, also after the last.
 
@@ -214,6 +220,23 @@ class Source:
             begun += rest[: longest + 1 - len(begun)]
         if begun:
             yield number, bytes(begun)
+
+
+def _decompressed(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    import zstandard
+
+    reader, size = zstandard.ZstdDecompressor(max_window_size=HARD_SIZE).decompressobj(), 0
+    for piece in pieces:
+        try:
+            found = b"" if reader.eof else reader.decompress(piece)
+        except zstandard.ZstdError:
+            raise OSError(errno.EIO, "its compressed content is damaged") from None
+        size += len(found)
+        if size > HARD_SIZE:
+            raise OSError(errno.EFBIG, f"larger than {HARD_SIZE >> 20} MiB")
+        yield found
+    if not reader.eof:
+        raise OSError(errno.EIO, "its compressed content is cut short")
 
 
 def _same(before: os.stat_result, after: os.stat_result) -> bool:

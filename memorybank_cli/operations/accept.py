@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from memorybank_cli.accounts.archiving import is_right
 from memorybank_cli.accounts.replay import CONFIGURED
 from memorybank_cli.bank import baseline, layout
 from memorybank_cli.bank.adopt import Adopter
@@ -65,11 +66,15 @@ def accept(
     chosen = bank_paths(bank, paths)
     scanner = Scanner(bank, bank.context.progress)
     scan = scanner.run() if "" in chosen else scanner.run_on(chosen)
-    damaged = tuple(one.path for one in scan.damaged if one not in scan.outside)
+    unfit = {one.path for one in scan.outside if _is_unfit(bank, one.path)}
+    damaged = (*(one.path for one in scan.damaged if one not in scan.outside), *sorted(unfit))
     if set(chosen) & set(damaged):
         path = next(one for one in damaged if one in chosen)
         raise Refused(f"{path} is damaged, so it cannot be what is wanted", path=path, hint=f"memorybank repair {path}")
-    wanted = [*scan.outside, *(one for one in scan.changes if one.pending != "found")]
+    wanted = [
+        *(one for one in scan.outside if one.path not in unfit),
+        *(one for one in scan.changes if one.pending != "found"),
+    ]
     fields = {"reason": reason} if reason else {}
     accepted = Adopter(bank).adopt(wanted, "file.accepted", **fields)
     baseline.establish(bank, bank.context.progress)
@@ -77,6 +82,12 @@ def accept(
     accepted += _known_losses(bank, chosen, fields)
     _trust_own_hand(bank, accepted)
     return AcceptReport(tuple(sorted(accepted)), damaged, _misfits(bank, accepted))
+
+
+def _is_unfit(bank: Bank, path: str) -> bool:
+    """Whether a changed file is an archived segment that is none: nobody but `account check` would find that later."""
+    is_there = path.endswith(".zst") and layout.history_first(path) is not None and bank.root.stat(path) is not None
+    return is_there and not is_right(bank, path)
 
 
 def _known_losses(bank: Bank, chosen: list[str], fields: dict[str, str]) -> list[str]:

@@ -17,6 +17,8 @@ from memorybank_cli.operations.accounts import check_account
 from memorybank_cli.operations.options import Option
 
 _MIB = 1 << 20
+AT_ONCE = 50
+"""Segments of one act; between two acts others may write."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def archive(
     """Archive the oldest messages of an account.
 
     Whole sealed segments are compressed, from the oldest on. The history holds them as before: messages are
-    listed, counted, checked and backed up, they only cost less room. --undo puts the plain files back.
+    listed, counted, checked and backed up, they only cost less room. --undo puts the plain files back. Others
+    may go on writing meanwhile; what was done before an interruption stays done.
 
     Exit codes:
         0   done, or there was nothing to do
@@ -86,15 +89,30 @@ def archive(
     before = None if older_than is None else clock.show(clock.parse_since(older_than))
     check_account(bank, account)
     bank.render()
-    with bank.locked():
-        every = stood(bank, read_history(bank, account, indexed=True))
-        most = None if keep_mib is None else keep_mib * _MIB
-        wanted = [one for one in every if one.is_archived] if undo else chosen(every, before, most)
-        after = None if dry_run else _put(bank, account, wanted, undo) if wanted else 0
-    done = set() if dry_run else {one.segment.first for one in wanted}
-    now = sum(one.segment.length for one in every if one.is_archived != (one.segment.first in done))
-    messages, taken = sum(one.segment.length for one in wanted), sum(one.bytes for one in wanted)
-    return ArchiveReport(account, len(wanted), messages, taken, after, now, undo, dry_run)
+    most = None if keep_mib is None else keep_mib * _MIB
+    done, after = list[Stood](), 0
+    while True:
+        with bank.locked():
+            every = stood(bank, read_history(bank, account, indexed=True))
+            wanted = [one for one in every if one.is_archived] if undo else chosen(every, before, most)
+            if dry_run:
+                return _report(account, wanted, every, None, undo=undo)
+            if not done:
+                bank.context.progress.start("putting back" if undo else "archiving", len(wanted))
+            after += _put(bank, account, wanted[:AT_ONCE], undo) if wanted else 0
+        done += wanted[:AT_ONCE]
+        if len(wanted) <= AT_ONCE:
+            bank.context.progress.finish()
+            return _report(account, done, every, after, undo=undo)
+
+
+def _report(account: str, done: list[Stood], every: list[Stood], after: int | None, *, undo: bool) -> ArchiveReport:
+    """What was done, or without `after` would be; `every` is how the segments stood before the last act."""
+    dry_run = after is None
+    changed = set() if dry_run else {one.segment.first for one in done}
+    now = sum(one.segment.length for one in every if (not undo if one.segment.first in changed else one.is_archived))
+    messages, taken = sum(one.segment.length for one in done), sum(one.bytes for one in done)
+    return ArchiveReport(account, len(done), messages, taken, after, now, undo, dry_run)
 
 
 def _put(bank: Bank, account: str, wanted: list[Stood], undo: bool) -> int:
@@ -105,5 +123,6 @@ def _put(bank: Bank, account: str, wanted: list[Stood], undo: bool) -> int:
             made += len(one.data)
             act.put(Replacement(one.path, one.data, bank.modes[0], None, one.kind), digest_there(bank, one.path))
             act.put(Replacement(takes_place_of, None), digest_there(bank, takes_place_of))
+            bank.context.progress.advance()
         act.carry_out()
     return made

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from memorybank_cli.accounts.auditing import Audit
 from memorybank_cli.accounts.checks import broken
 from memorybank_cli.accounts.conditions import Condition, conditions
+from memorybank_cli.accounts.identities import NAME
+from memorybank_cli.accounts.identity_check import Table, fits, mend, table_of
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base.records import Finding, at_least
@@ -56,7 +59,7 @@ def check(bank: Bank, account: Annotated[str | None, "its id; default: every acc
     """Check an account by reading all of it.
 
     Its files against the journal, every sealed segment against the index, every message's position, that no id
-    stands twice, and that the windows are the newest messages.
+    stands twice, that the windows are the newest messages, and that the table of ids knows these messages.
 
     Exit codes:
         0   all good
@@ -69,18 +72,30 @@ def check(bank: Bank, account: Annotated[str | None, "its id; default: every acc
     """
     started = time.perf_counter()
     names = account_ids(bank) if account is None else [check_account(bank, account)]
-    told, findings = [], []
+    told: list[dict[str, Any]] = []
+    findings: list[Finding] = []
     for name in names:
         scan, found = look(bank, [layout.account_section(name)], bank.context.progress)
-        audit = Audit(bank, name)
         seen = {(one.rule, one.path) for one in found}
+        table, audit = table_of(bank, name), Audit(bank, name)
         audited = [one for one in (*broken(bank, name), *audit.findings()) if (one.rule, one.path) not in seen]
+        findings += _identities(bank, name, table, audit)
         damaged = {one.path for one in found if at_least([one], "error")}
         findings += [*found, *(one for one in audited if one.path not in damaged)]
         components = [_component(one, findings, name) for one in conditions(bank, name)]
         counts = {"messages": audit.messages, "archived": audit.archived, "late": audit.late, "files": scan.checked}
         told.append({"account": name, **counts, "components": components})
     return AccountCheck(tuple(told), tuple(findings), time.perf_counter() - started)
+
+
+def _identities(bank: Bank, account: str, table: Table | None, audit: Audit) -> Iterator[Finding]:
+    """MB122: where the table that keeps messages from being stored twice does not know those that the account has."""
+    if table is None or not audit.upto or fits(bank, account, table, audit.tally, audit.upto):
+        return
+    done = "it was made again" if mend(bank, account) else "it cannot be made again now"
+    message = f"the ids that it knows of {account} are not those of the account's messages; {done}"
+    hint = f"memorybank account check {account} says whether a message was stored twice meanwhile"
+    yield Finding("MB122", message, NAME, hint, level="warning")
 
 
 def _component(one: Condition, findings: list[Finding], account: str) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def forget(
 
     Its files, its messages in the journal and what waits in quarantine go. The journal keeps that there were
     messages of these ids, when, and their digests, so its chain still holds. Snapshots stay as they are:
-    those that hold it are listed. An account of this id can be made anew.
+    those that hold it are listed, and no rollback brings it back. An account of this id can be made anew.
 
     Exit codes:
         0   forgotten

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import timedelta
-from threading import Thread
+from functools import cached_property
+from threading import Lock, Thread
 
 from memorybank_cli.accounts.context_plan import Limits, due, is_possible
-from memorybank_cli.accounts.contexts import NEVER, parsed
+from memorybank_cli.accounts.contexts import LEAST, NEVER, parsed
 from memorybank_cli.accounts.history import History
 from memorybank_cli.accounts.sources import read_history
 from memorybank_cli.bank import layout
@@ -23,20 +25,27 @@ AT_ONCE = 2_000
 PAUSE = 10
 """Seconds between two refreshes beside the writing, which they slow down."""
 _KEY = "context "
+_FAILURES = (MemorybankError, OSError, sqlite3.DatabaseError, ImportError)
 
 
 class Upkeep:
-    """What a process that writes messages remembers of one account's context; called when the bank is closed."""
+    """What a process that writes messages remembers of one account's context; called when the bank is closed.
+
+    Where the process lives long, what is due is done at once by a thread with a bank of its own, which also looks
+    whether the topic changed.
+    """
 
     def __init__(self, bank: Bank, account: str) -> None:
         self.bank, self.account = bank, account
-        self.said = False
         self.added = 0
         """Messages stored since it was last looked at."""
-        self.thread: Thread | None = None
+        self.is_set_off = False
+        """Whether a refresh is under way, or waits for the bank to be closed."""
         self.ended = 0
         """When the thread ended last, in nanoseconds."""
-        self.least, self.hours = int(bank.settings["context.messages"]), float(bank.settings["context.hours"])
+        self.thread: Thread | None = None
+        self._turn = Lock()
+        self._least, self._hours = int(bank.settings["context.messages"]), float(bank.settings["context.hours"])
         self._read()
 
     def _read(self) -> None:
@@ -47,21 +56,33 @@ class Upkeep:
             state = NEVER
         self.covered, self.stale = state.covered, ""
         """From when on it is too old; '' for never."""
-        if self.hours and state.moment:
-            self.stale = clock.show(clock.parse(state.moment) + timedelta(hours=self.hours))
+        if self._hours and state.moment:
+            self.stale = clock.show(clock.parse(state.moment) + timedelta(hours=self._hours))
 
-    def is_due(self, total: int) -> bool:
-        """Whether so many messages, or the time since the last refresh, set one off; said once until it was done."""
+    def notice(self, added: int, total: int) -> bool:
+        """`added` messages were stored, `total` there are now: whether that sets off a refresh, by number or age."""
+        with self._turn:
+            self.added += added
+            if self.is_set_off or clock.now_ns() - self.ended < PAUSE * clock.SECOND_NS:
+                return False
+            another = self.bank.another
+            found = self._is_due(total)
+            if not (found or (another is not None and self._least and self.added >= LEAST)) or not self._is_possible:
+                return False
+            self.is_set_off = True
+            if another is not None:
+                self._start(another)
+            return found
+
+    def _is_due(self, total: int) -> bool:
         new = total - self.covered
-        if self.said or not (0 < self.least <= new or (new > 0 and self.stale and self.stale <= clock.now())):
-            return False
-        if clock.now_ns() - self.ended < PAUSE * clock.SECOND_NS:
-            return False
-        self.said = True
+        return 0 < self._least <= new or (new > 0 and self.stale != "" and self.stale <= clock.now())
+
+    @cached_property
+    def _is_possible(self) -> bool:
         return is_possible()
 
-    def start(self, another: Callable[[], Bank]) -> None:
-        """Refresh it in a thread with a bank of its own; whoever closes the bank waits for it."""
+    def _start(self, another: Callable[[], Bank]) -> None:
         if self.thread is None:
             self.bank.before_close.callback(self._join)
         self.thread = Thread(target=self._aside, args=(another,), name="memorybank-context", daemon=True)
@@ -72,29 +93,36 @@ class Upkeep:
             self.thread.join()
 
     def _aside(self, another: Callable[[], Bank]) -> None:
-        own = another()
         try:
-            own.refresh()
-            self(own)
+            with closing(another()) as own:
+                own.refresh()
+                self._look(own, closely=True)
+        except _FAILURES as error:
+            self._say(error)
         finally:
-            own.abandon()
             self.ended = clock.now_ns()
+            self.is_set_off = False
 
-    def __call__(self, through: Bank | None = None) -> None:
-        """Refresh the context where it is due; what goes wrong is only said, for the messages are stored.
-
-        `through` is another open bank at the same place, where a thread does it beside those who write.
-        """
-        self._refresh(through or self.bank)
-
-    def _refresh(self, bank: Bank) -> None:
+    def __call__(self) -> None:
+        """Refresh the context where it is due; what goes wrong is only said, for the messages are stored."""
         try:
-            _refresh_where_due(bank, self.account, closely=self.added > 1)
-            self._read()
-            self.said, self.added = False, 0
-        except (MemorybankError, OSError, sqlite3.DatabaseError, ImportError) as error:
-            self.said = isinstance(error, ImportError)  # that does not get better while this process lives
-            self.bank.context.progress.note(f"the context of {self.account} could not be refreshed: {error}")
+            self._look(self.bank, closely=self.added > 1)
+        except _FAILURES as error:
+            self._say(error)
+
+    def _look(self, bank: Bank, *, closely: bool) -> None:
+        self.added = 0
+        reason = due_in(bank, read_history(bank, self.account, indexed=True), closely=closely)
+        if reason and self._is_possible:
+            from memorybank_cli.accounts.context_refresh import refresh
+
+            refresh(bank, self.account, reason, most=AT_ONCE)
+        self._read()
+
+    def _say(self, error: BaseException) -> None:
+        if isinstance(error, ImportError):
+            self._is_possible = False  # that does not get better while this process lives
+        self.bank.context.progress.note(f"the context of {self.account} could not be refreshed: {error}")
 
 
 def noticed(bank: Bank, account: str, added: int, total: int) -> bool:
@@ -104,30 +132,9 @@ def noticed(bank: Bank, account: str, added: int, total: int) -> bool:
     grows.
     """
     upkeep = bank.afterwards.get(_KEY + account)
-    if not isinstance(upkeep, Upkeep):
-        upkeep = bank.afterwards[_KEY + account] = Upkeep(bank, account)
-    upkeep.added += added
-    due = upkeep.is_due(total)
-    if due and bank.another is not None:
-        upkeep.start(bank.another)
-    return due
-
-
-def refresh_due(bank: Bank, through: Bank | None = None) -> None:
-    """Refresh the contexts that are due, of the accounts written to in this process; for processes that live long."""
-    for call in list(bank.afterwards.values()):
-        if isinstance(call, Upkeep):
-            call(through)
-
-
-def _refresh_where_due(bank: Bank, account: str, *, closely: bool) -> None:
-    reason = due_in(bank, read_history(bank, account, indexed=True), closely=closely)
-    if not reason:
-        return
-    if is_possible():
-        from memorybank_cli.accounts.context_refresh import refresh
-
-        refresh(bank, account, reason, most=AT_ONCE)
+    if upkeep is None:
+        upkeep = bank.afterwards.setdefault(_KEY + account, Upkeep(bank, account))
+    return isinstance(upkeep, Upkeep) and upkeep.notice(added, total)
 
 
 def due_in(bank: Bank, history: History, *, closely: bool = True) -> str:

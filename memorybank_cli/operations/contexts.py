@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from memorybank_cli.accounts.context_plan import is_possible
+from memorybank_cli.accounts.context_plan import is_possible, missing, summarised
 from memorybank_cli.accounts.sources import read_history
 from memorybank_cli.bank import baseline
 from memorybank_cli.bank.bank import Bank
@@ -15,7 +15,7 @@ from memorybank_cli.operations.accounts import check_account
 from memorybank_cli.operations.context_upkeep import due_in, pending
 
 TRIES = 3
-"""How often a refresh begins again where somebody else changed the context meanwhile."""
+"""How often in a row a refresh begins in vain, because somebody else changed the context meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def show(bank: Bank, *, account: Annotated[str, "the account's id"]) -> HistoryC
         state.moment or history.created_at,
         state.reason,
         history.total,
-        state.covered,
+        summarised(history),
         reason,
         state.summaries,
         tuple(pending([account] if reason else [])),
@@ -125,21 +125,23 @@ def refresh(
 
     check_account(bank, account)
     baseline.begin(bank)
-    possible, written = is_possible(), 0
-    for _ in range(TRIES if possible else 0):
-        done = context_refresh.refresh(bank, account, "request", again=all, progress=bank.context.progress)
-        written += done.summaries
+    possible = is_possible()
+    written, upto, tries = 0, 0, TRIES if possible else 0
+    while tries:
+        done = context_refresh.refresh(bank, account, "request", again=all, after=upto, progress=bank.context.progress)
+        written, upto = written + done.summaries, max(upto, done.upto)
         if done.finished:
             break
+        tries = TRIES if done.summaries else tries - 1
     history = read_history(bank, account)
     state = history.context
-    left = state.covered < history.total
+    left = bool(missing(history))
     return RefreshReport(
         account,
         written > 0,
         written,
         history.total,
-        state.covered,
+        summarised(history),
         len(state.summaries),
         left,
         tuple(pending([account] if left and not possible else [])),

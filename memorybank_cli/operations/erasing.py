@@ -50,39 +50,43 @@ def finish(bank: Bank, act: str, begun: Line) -> Erased:
     """Do what a line of the journal began to forget, also where a part of it is done. The lock is held."""
     subject = Subject.told(begun.core)
     traces = Traces(subject)
-    replaced = _remove_account(bank, subject) if subject.whole else _replace_files(bank, subject)
+    replaced = _remove_account(bank, subject) if subject.whole else _replace_files(bank, subject, begun.seq)
     dropped = forgetting.clean_journal(bank, traces)
     removed = forgetting.clean_quarantine(bank, traces)
     forgetting.clean_temporaries(bank, subject)
-    _let_identities_go(bank)
     done = Erased(replaced, dropped, removed)
     told: dict[str, Any] = {"dropped": done.lines, "removed": len(done.quarantine)}
     bank.commit([Entry(END, {"id": act, **subject.fields(), **told})])
+    _let_identities_go(bank)
     return done
 
 
-def _replace_files(bank: Bank, subject: Subject) -> list[str]:
-    """Have the account's files without the messages; those that were written or removed."""
-    account, edit = subject.account, forgotten.edit_of(subject)
-    places = forgotten.places(bank, account, frozenset(subject.records))
-    if not places:
+def _replace_files(bank: Bank, subject: Subject, begun: int) -> list[str]:
+    """Have the account's files without the messages; those that were written or removed.
+
+    No line of the account counts differently after it, so it is no restore of the account: its files stay what the
+    journal's lines make up, for those of the messages tell of empty positions from now on.
+    """
+    bank.render()  # what waits is in no file yet, or in one that is made anew below
+    found = forgotten.Without(bank, subject)
+    if not found.changes:
         return []
-    taken_out = {"take": [], "drop": sorted(edit.dropped)}
-    fields = {"accounts": {account: bank.end.seq}, "edits": {account: taken_out}}
-    with replacing(bank, REASON, False, **fields) as act:
-        for one in _files_without(bank, subject, min(places.values())):
+    with replacing(bank, REASON, False, subject=subject.account, forgets=begun, **found.fields()) as act:
+        for one in _files_without(bank, found):
             _put(bank, act, one)
         done = act.carry_out()
     return sorted([*done.restored, *done.removed])
 
 
-def _files_without(bank: Bank, subject: Subject, first: int) -> Iterator[Replacement]:
-    given, mode = set(), bank.modes[0]
-    for one in forgotten.without(bank, subject, first):
-        given.add(one.path)
+def _files_without(bank: Bank, found: forgotten.Without) -> Iterator[Replacement]:
+    stay, mode = found.others(), bank.modes[0]
+    for one in found.files():
+        stay.add(one.path)
         yield Replacement(one.path, one.data, mode, None, one.kind)
-    for path in _files_of(bank, subject.account):
-        if path not in given and is_rendered(path):
+    if not found.history.segments:
+        stay.discard(layout.history_index(found.subject.account))
+    for path in _files_of(bank, found.subject.account):
+        if path not in stay and is_rendered(path):
             yield Replacement(path, None)
 
 

@@ -256,7 +256,7 @@ class Intake:
             self._accounts = set(self.target.accounts())
         self.tally.accounts.add(item.account)
         if item.account not in self._accounts:
-            self.target.create(item.account)
+            self.target.create(item.account, item.sizes if isinstance(item, AccountItem) else None)
             self._created += 1
         return True
 

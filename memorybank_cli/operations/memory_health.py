@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from memorybank_cli.accounts.conditions import Condition, conditions
+from memorybank_cli.accounts.replay import is_message
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base import clock
-from memorybank_cli.base.exact_json import FlawedJSON, loads
 from memorybank_cli.base.records import Finding, at_least
 from memorybank_cli.base.words import counted
 from memorybank_cli.health.responses import Responses, responses
@@ -19,6 +19,8 @@ from memorybank_cli.operations.accounts import account_ids
 FAILING = "failing"
 ENOUGH = 20
 """Calls of which a share says something."""
+LINES = 2_000
+"""Lines of the journal by which a rate is told."""
 _DAY = timedelta(days=1)
 
 
@@ -88,22 +90,15 @@ def storage(bank: Bank, account: str) -> dict[str, int]:
     return found
 
 
-def messages_per_day(bank: Bank, account: str) -> float:
-    """How many messages came within the last day; where the windows hold fewer, as many as their rate gives."""
-    times: list[datetime] = []
-    last = 0
-    for tier in ("mid_term", "short_term"):
-        try:
-            messages = loads(bank.root.content(layout.account_file(account, tier)) or b"")["messages"]
-            times += [clock.parse(one["timestamp"]) for one in messages]
-            last = max(last, *(int(one["seq"]) for one in messages)) if messages else last
-        except (FlawedJSON, KeyError, TypeError, ValueError):
-            continue  # its own rule says that
+def messages_per_day(bank: Bank) -> float:
+    """How many messages were stored within the last day; at a high rate by the newest lines of the journal."""
+    first = max(0, bank.end.seq - LINES)
+    stored = filter(is_message, bank.journal.lines(first, (b'"kind":"message"',)))
+    times = [clock.parse(str(line.core["ts"])) for line in stored]
     now = datetime.now(UTC)
-    recent = [one for one in times if now - _DAY <= one <= now]
-    is_all = len(recent) < len(times) or len(times) == last
-    span = max(recent) - min(recent) if recent else timedelta(0)
-    return len(recent) if is_all or not span else min(len(recent) * (_DAY / span), last)
+    recent = [one for one in times if now - _DAY <= one]
+    span = now - recent[0] if recent else _DAY
+    return len(recent) * (_DAY / span) if first and len(recent) == len(times) and span else len(recent)
 
 
 # Samples
@@ -118,7 +113,7 @@ def _totals(bank: Bank, accounts: Iterable[str], parts: list[Part]) -> dict[str,
         "accounts": len(listed),
         "messages": sum(one.message_count or 0 for one in histories),
         "account_storage_bytes": sum(one.storage_bytes for one in parts),
-        "messages_per_day": round(sum(messages_per_day(bank, one) for one in listed), 1),
+        "messages_per_day": round(messages_per_day(bank), 1),
         "failing_components": sum(one.status == FAILING for one in parts),
     }
 

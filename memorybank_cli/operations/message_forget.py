@@ -77,8 +77,9 @@ def forget(
     """Forget messages for good.
 
     They leave the account's files, the journal's data, the quarantine, and the summaries that quote them.
-    The journal keeps that there was a message of this id, when, and its digest, so its chain still holds.
-    Snapshots stay as they are: those that hold it are listed. A rollback to one of them brings it back.
+    Their positions stay empty. The journal keeps that there was a message of this id, when, and its digest, so
+    its chain still holds.
+    Snapshots stay as they are: those that hold them are listed. No rollback brings them back.
 
     Exit codes:
         0   forgotten, now or before

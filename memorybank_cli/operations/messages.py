@@ -100,7 +100,7 @@ def store(bank: Bank, account: str, messages: list[Message]) -> AddedMessages:
         total, capacity = known.total, known.capacity
     if what is not None:
         bank.durable(what)
-    if bank.waiting >= MOST and bank.nudge is None:
+    if bank.much_waits and bank.nudge is None:
         bank.render()  # what waits is read again by each who comes, so it must not grow
     ids, twice = _sorted_out(entries, lines)
     before = total - len(ids) + len(twice)
@@ -111,7 +111,9 @@ def store(bank: Bank, account: str, messages: list[Message]) -> AddedMessages:
 
 def _sorted_out(entries: list[Entry], lines: list[Line]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The ids of all messages in the order given, and of those that were left out."""
-    ids = tuple(str(entry.fields["record"]) for entry in entries)
+    ids = tuple(entry.fields["record"] for entry in entries)
+    if len(lines) == len(ids):
+        return ids, ()
     stored = [str(line.core["record"]) for line in lines]
     twice, at = [], 0
     for one in ids:

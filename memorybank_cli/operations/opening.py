@@ -14,6 +14,7 @@ from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import NotOurs, from_os_error
 from memorybank_cli.base.names import escape
 from memorybank_cli.migrations.steps import BEGIN
+from memorybank_cli.operations.compacting import Upkeep
 from memorybank_cli.operations.finding import find_bank
 
 GATES: tuple[Gate, ...] = (size_gate,)
@@ -24,6 +25,9 @@ def appliers() -> list[Applier]:
     from memorybank_cli.accounts.applier import AccountApplier
 
     return [AccountApplier()]
+
+
+COMPACTION = "compaction"
 
 
 def open_bank(context: Context, must_exist: bool = True, path: str | None = None, writes: int = layout.FORMAT) -> Bank:
@@ -48,6 +52,7 @@ def open_bank(context: Context, must_exist: bool = True, path: str | None = None
     except BaseException:
         bank.abandon()
         raise
+    bank.afterwards[COMPACTION] = Upkeep(bank)
     return bank
 
 
@@ -56,10 +61,21 @@ def keep_rendered(bank: Bank) -> None:
     from memorybank_cli.bank.renderer import Renderer
 
     if bank.nudge is None:
-        bank.another = lambda: Bank(bank.root.path, bank.context, appliers(), GATES, writes=bank.writes)
-        renderer = Renderer(bank.another, bank.context.progress)
-        bank.nudge = renderer.nudge
+
+        def another() -> Bank:
+            return Bank(bank.root.path, bank.context, appliers(), GATES, writes=bank.writes)
+
+        bank.another = another
+        renderer = Renderer(another, bank.context.progress)
+        bank.afterwards[COMPACTION] = upkeep = Upkeep(bank)
+
+        def nudge() -> None:
+            renderer.nudge()
+            upkeep.noticed(another)
+
+        bank.nudge = nudge
         bank.before_close.callback(renderer.close)
+        bank.before_close.callback(upkeep.close)
 
 
 def _undo_step(bank: Bank, act: str, begun: list[Line]) -> None:

@@ -1,6 +1,7 @@
 """The Python interface: one open bank that threads and tasks of a process share, and its accounts.
 
-Every method runs an operation of this package: those that read one at a time for each bank, those that store together.
+Every method runs an operation of this package: those that read one at a time for each bank, those that store together,
+and what may take long (a search, a refresh of the context) in another opening of the bank, so that nobody waits for it.
 The twin of a method for asyncio has its name with an `a` before it and runs it in a thread, so that a disk never stops
 the event loop.
 """
@@ -11,10 +12,11 @@ import os
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NotRequired, ParamSpec, Self, TypedDict, TypeVar, cast
+from weakref import WeakSet
 
 from memorybank_cli.accounts.messages import Message, parse
 from memorybank_cli.bank import bank as core
@@ -50,6 +52,8 @@ class StoredMessage(TypedDict):
     timestamp: str
     """RFC 3339, UTC, microseconds."""
     metadata: dict[str, Any]
+    late: NotRequired[bool]
+    """True where its own time lies before that of an earlier message; else it is not there."""
 
 
 def open_bank(
@@ -76,10 +80,16 @@ class Bank:
 
     def __init__(self, opened: core.Bank) -> None:
         self._opened: core.Bank | None = opened
+        self._search = threading.Lock()
+        self._searching: core.Bank | None = None
+        self._why = ""
+        """Why it cannot be used any more."""
         self._calls = threading.Condition()
-        self._running = 0
+        self._running: list[int] = []
+        """The threads that are in a call."""
         self.path = opened.root.path
         self.id = opened.bank_id
+        _ALL.add(self)
 
     def __repr__(self) -> str:
         return f"Bank({self.path!r})"
@@ -107,11 +117,20 @@ class Bank:
         Calls that are under way in other threads are waited for. May be repeated.
         """
         with self._calls:
-            bank, self._opened = self._opened, None
-            self._calls.wait_for(lambda: not self._running)
-        if bank is not None:
-            with _in_words(bank):
-                bank.close()
+            if threading.get_ident() in self._running:
+                raise UsageError("a bank cannot be closed by a call that uses it", hint="close it after the with block")
+            bank, self._opened, self._why = self._opened, None, self._why or "was closed"
+            try:
+                self._calls.wait_for(lambda: not self._running)
+            except BaseException:  # somebody was tired of waiting
+                self._opened = bank
+                raise
+        with ExitStack() as stack:
+            if bank is not None:
+                stack.enter_context(_in_words(bank))
+                stack.callback(bank.close)
+            if self._searching is not None:
+                stack.callback(self._searching.abandon)
 
     async def aclose(self) -> None:
         """`close` for asyncio."""
@@ -139,20 +158,66 @@ class Bank:
             yield bank
 
     @contextmanager
+    def searching(self) -> Iterator[core.Bank]:
+        """Another opening of the bank, for what may read all of it: only those who search wait for each other."""
+        with self.sharing() as bank, self._search:
+            if self._searching is None:
+                self._searching = _another(bank)
+            yield self._searching
+
+    @contextmanager
+    def aside(self) -> Iterator[core.Bank]:
+        """Another opening of the bank, for one call that takes long and writes."""
+        with self.sharing() as bank:
+            other = _another(bank)
+            try:
+                other.refresh()
+                yield other
+            finally:
+                other.close()
+
+    @contextmanager
     def sharing(self) -> Iterator[core.Bank]:
         """The bank for what takes its locks itself: threads that store at the same time share one wait for the disk."""
+        me = threading.get_ident()
         with self._calls:
             bank = self._opened
             if bank is None:
-                raise UsageError(f"the bank at {self.path} was closed", hint="open_bank(path) opens it again")
-            self._running += 1
+                raise UsageError(f"the bank at {self.path} {self._why}", hint="open_bank(path) opens it again")
+            self._running.append(me)
         try:
             with _in_words(bank):
                 yield bank
         finally:
             with self._calls:
-                self._running -= 1
+                self._running.remove(me)
                 self._calls.notify_all()
+
+    def _leave(self) -> None:
+        """In a forked child: what was open stays as it is, since SQLite and the locks are the parent's."""
+        _LEFT.extend(one for one in (self._opened, self._searching) if one is not None)
+        self._why = self._why or "was opened before this process was forked"
+        self._opened = self._searching = None
+        self._calls, self._search = threading.Condition(), threading.Lock()
+        self._running = [one for one in self._running if one == threading.get_ident()]
+
+
+_ALL: WeakSet[Bank] = WeakSet()
+_LEFT: list[core.Bank] = []
+"""Never closed and never collected, which would close them, too."""
+
+
+def _leave_all() -> None:
+    for bank in list(_ALL):
+        bank._leave()  # noqa: SLF001 - of this module
+
+
+os.register_at_fork(after_in_child=_leave_all)
+
+
+def _another(bank: core.Bank) -> core.Bank:
+    assert bank.another is not None  # `keep_rendered` set it
+    return bank.another()
 
 
 @contextmanager
@@ -225,20 +290,13 @@ class Account:
         role: str | None,
         grep: str | None,
     ) -> Iterator[list[StoredMessage]]:
-        with self._bank.using() as bank:
+        entered = self._bank.searching if since or until or role or grep else self._bank.using
+        with entered() as bank:
             bank.refresh()
             found = messages.list_(
                 bank, account=self.id, last=last, since=_moment(since), until=_moment(until), role=role, grep=grep
             )
-        return self._paged(found)
-
-    def _paged(self, found: Iterator[dict[str, Any]]) -> Iterator[list[StoredMessage]]:
-        while True:
-            with self._bank.using():
-                page = [_stored(one) for one in islice(found, AT_ONCE)]
-            if not page:
-                return
-            yield page
+        return _paged(found, entered)
 
     def context(self) -> HistoryContext:
         """The analysed summaries of the account, as they were made last."""
@@ -255,7 +313,7 @@ class Account:
         """
         from memorybank_cli.operations import contexts
 
-        with self._bank.using() as bank:
+        with self._bank.aside() as bank:
             return contexts.refresh(bank, account=self.id, all=all)
 
     # For asyncio
@@ -299,6 +357,17 @@ class Account:
     async def arefresh_context(self, *, all: bool = False) -> RefreshReport:
         """`refresh_context` for asyncio."""
         return await _in_thread(self.refresh_context, all=all)
+
+
+def _paged(
+    found: Iterator[dict[str, Any]], entered: Callable[[], AbstractContextManager[core.Bank]]
+) -> Iterator[list[StoredMessage]]:
+    while True:
+        with entered():
+            page = [_stored(one) for one in islice(found, AT_ONCE)]
+        if not page:
+            return
+        yield page
 
 
 def _message(given: Mapping[str, Any], where: str) -> Message:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
+from memorybank_cli.accounts.shelf import packed, unpacked
 from memorybank_cli.bank.examine import Changing
-from memorybank_cli.bank.rows import Seen
+from memorybank_cli.bank.layout import history_first
+from memorybank_cli.bank.rows import Row, Seen
+from memorybank_cli.base import digests
+from memorybank_cli.base.errors import OperationFailed
 from memorybank_cli.base.names import unescape
 from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.base.walk import READ, READ_SIZE, Entry, Listing, Root, entry_of, read_all
@@ -18,7 +22,7 @@ def reader(root: Root, listing: Listing, held: Held | None) -> Callable[[str], b
     """Reads files of a directory by name."""
     if held is not None:
         prefix = f"{listing.path}/" if listing.path else ""
-        return lambda name: held.read(name) if name in held.contents else root.read(prefix + name)
+        return lambda name: held.read(name) if name in held.contents else sealed(root, prefix + name, held.rows)
     directory = listing.fd
 
     def read(name: str) -> bytes:
@@ -31,6 +35,31 @@ def reader(root: Root, listing: Listing, held: Held | None) -> Callable[[str], b
             os.close(fd)
 
     return read
+
+
+def sealed(root: Root, path: str, rows: Mapping[str, Row]) -> bytes:
+    """A file of an account that is not held, for it never changes; also where it was archived, or put back, meanwhile.
+
+    `rows` is what was recorded when the account was held. Raises OSError; OperationFailed where the file went with its
+    account, which was renamed, rolled back or forgotten: what else is held of it is no whole account any more.
+    """
+    try:
+        return root.read(path)
+    except FileNotFoundError:
+        expected = rows.get(path.rpartition("/")[2], Row(None, None)).expected
+        if expected is None or history_first(path) is None:
+            raise
+    try:
+        data = unpacked(root.read(f"{path}.zst")) if path.endswith(".json") else packed(root.read(path[:-4]))
+    except FileNotFoundError:
+        data = None
+    if data is None or digests.of(data) != expected.sha:
+        raise OperationFailed(
+            f"{path} has gone while the account was being saved: it was renamed, rolled back or forgotten meanwhile",
+            path=path,
+            hint="nothing was saved; run the backup again",
+        )
+    return data
 
 
 def pieces(root: Root, path: str) -> Iterator[bytes]:

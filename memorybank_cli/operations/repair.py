@@ -140,6 +140,9 @@ def cure(
     if automatic:
         plans = [plan for plan in plans if _is_lossless(bank, plan)]
     cures = [plan.cure for plan in plans] if dry_run else _carry_out(bank, plans, **fields)
+    if journal and cures and incurable and not dry_run:  # of what lost lines told the rest may be known now
+        rest = cure(bank, paths, reinitialise=reinitialise, repo=repo, automatic=automatic)
+        cures, incurable = [*cures, *rest.repaired], list(rest.unrepaired)
     return RepairReport((*journal, *cures), tuple(incurable), dry_run)
 
 
@@ -171,6 +174,7 @@ def _cure_journal(bank: Bank, dry_run: bool) -> list[Cure]:
         outlived = outliving_accounts(bank)
         bank.record_gap({"reason": "; ".join(reasons)})
         keep(bank, outlived)
+        bank.render()  # the line that told of a rendering may be one of those that are gone
         baseline.establish(bank, bank.context.progress)
     return cures
 

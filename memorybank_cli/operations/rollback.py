@@ -53,6 +53,8 @@ class RollbackReport:
     kept: dict[str, str] = field(default_factory=dict)
     left: tuple[str, ...] = ()
     """Of an undo: what was changed since the rollback, and stays."""
+    forgotten: tuple[str, ...] = ()
+    """Accounts that forgot messages since, or were forgotten: those do not come back."""
 
     def as_dict(self) -> dict[str, Any]:
         """The contract's fields."""
@@ -68,6 +70,7 @@ class RollbackReport:
             "more_changes": self.more_changes,
             "kept": [{"path": path, "place": place} for path, place in sorted(self.kept.items())],
             "left": list(self.left),
+            "forgotten": list(self.forgotten),
         }
 
     def exit_code(self) -> int:
@@ -76,8 +79,9 @@ class RollbackReport:
 
     def summary(self) -> str:
         """How many, from where, and how to undo it."""
+        still = f"; what was forgotten since of {', '.join(self.forgotten)} stays forgotten" if self.forgotten else ""
         if not self.restored and not self.removed:
-            return f"Nothing differs from {self.title}."
+            return f"Nothing differs from {self.title}{still}."
         verb = "would be " if self.dry_run else ""
         older = sum(not one.exact for one in self.versions.values())
         nearest = f", {older} of them in an earlier version" if older else ""
@@ -85,7 +89,7 @@ class RollbackReport:
         gone = f"{len(self.removed):,}" if restored else counted(len(self.removed), "file")
         removed = [f"{gone} {verb}removed"] if self.removed else []
         undo = "" if self.dry_run else "; to undo: memorybank rollback --undo"
-        return f"{', '.join(restored + removed)}, as in {self.title}{undo}"
+        return f"{', '.join(restored + removed)}, as in {self.title}{still}{undo}"
 
 
 def rollback(
@@ -105,7 +109,7 @@ def rollback(
     """Put the bank, or a part of it, back in place.
 
     What is replaced is put into a snapshot first, and --undo puts it back. Files that were not there
-    are removed from the part that is rolled back.
+    are removed from the part that is rolled back. What was forgotten since stays forgotten.
 
     Exit codes:
         0   done
@@ -161,7 +165,8 @@ def _target(
         if repository is None:
             open_repository(bank, repo).close()  # says why there is none
             raise SnapshotNotFound("there is no repository")
-        return SnapshotTarget(bank, contents.snapshots.blobs, own_one(bank, repository, snapshot or documents.LATEST))
+        document = own_one(bank, repository, snapshot or documents.LATEST)
+        return SnapshotTarget(bank, contents.snapshots.blobs, document, contents)
     limit = clock.show(clock.parse_since(at)) if at is not None else ""
     found = line_at(bank, limit) if seq is None else seq
     first = next(iter(bank.journal.segments()), 0)
@@ -200,7 +205,7 @@ def _snapshot_before(bank: Bank, contents: Contents, seq: int, time: str) -> Tar
     if not older:
         raise SnapshotNotFound(f"the journal does not reach back so far, and no good snapshot is from {when} or before")
     bank.context.progress.note(f"the journal does not reach back so far; a snapshot of {when} or before is taken")
-    return SnapshotTarget(bank, contents.snapshots.blobs, older[-1])
+    return SnapshotTarget(bank, contents.snapshots.blobs, older[-1], contents)
 
 
 def _carry_out(
@@ -265,6 +270,7 @@ def _report(
         changes.more,
         done.kept,
         tuple(sorted(target.left)) if isinstance(target, UndoTarget) else (),
+        tuple(sorted(target.forgotten)),
     )
 
 

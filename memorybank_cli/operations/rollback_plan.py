@@ -81,6 +81,9 @@ class Target(Protocol):
     unknown: list[str]
     """Paths, and directories with a slash, of which it cannot say what stood there."""
 
+    bank: Bank
+    forgotten: set[str]
+    """Accounts that forgot something since; it does not come back."""
     only: set[str] | None
     """The only paths that it says anything of; None: all of the bank."""
 
@@ -166,6 +169,9 @@ class Plan:
     def _check_scope(self, known: set[str]) -> None:
         for one in self.scope:
             inside = any(path == one or path.startswith(f"{one}/") for path in known)
+            if not inside and layout.account_of(one.partition("/")[0]) in self.target.forgotten:
+                hint = "memorybank snapshot restore ID --to DIR gives what a snapshot still holds"
+                raise SnapshotNotFound(f"{one} was forgotten after {self.target.title}: it stays so", path=one, hint=hint)
             if not inside and not self._is_unknown(f"{one}/"):
                 hint = did_you_mean(one, beside(self.bank, one), find_hint(one))
                 raise SnapshotNotFound(f"{one} is not in {self.target.title}", path=one, hint=hint)

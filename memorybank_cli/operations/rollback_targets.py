@@ -12,6 +12,7 @@ from memorybank_cli.accounts.replay import CREATED
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.catalog import FILE_OPS
+from memorybank_cli.bank.forgetting import Forgotten
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.replacing import BEGIN
 from memorybank_cli.bank.rows import FileRow, is_good
@@ -20,7 +21,7 @@ from memorybank_cli.base.errors import AccountDamaged, MemorybankError
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 from memorybank_cli.base.records import Finding
 from memorybank_cli.operations.contents import Contents, Found
-from memorybank_cli.operations.rollback_plan import LOST, AccountState, Told, Version, is_rendered
+from memorybank_cli.operations.rollback_plan import LOST, AccountState, Target, Told, Version, is_rendered
 from memorybank_cli.snapshots import trees
 from memorybank_cli.snapshots.blobs import Blobs
 from memorybank_cli.snapshots.documents import Document
@@ -32,7 +33,7 @@ Wanted = Callable[[str], bool]
 class SnapshotTarget:
     """The state that a snapshot holds."""
 
-    def __init__(self, bank: Bank, blobs: Blobs, document: Document) -> None:
+    def __init__(self, bank: Bank, blobs: Blobs, document: Document, contents: Contents | None = None) -> None:
         self.bank, self.blobs, self.document = bank, blobs, document
         self.title = f"snapshot {document.id}"
         self.findings: list[Finding] = []
@@ -41,11 +42,13 @@ class SnapshotTarget:
         self.unknown = [path for one in document.excluded for path in (one, f"{one}/")]
         self.only: set[str] | None = None
         self._heads: dict[str, int] = {}
+        self._still = StillForgotten(self, contents, document.seq, document.time)
+        self.forgotten = self._still.accounts
 
     def versions(self, wanted: Wanted) -> Iterator[Version]:
         """Every file of the snapshot that is wanted."""
         for one in trees.files(self.blobs, self.document.root, partial(self._lost, wanted)):
-            if not wanted(one.path):
+            if not wanted(one.path) or self._still.holds_back(one.path):
                 continue
             if one.good is None and one.found is not None:
                 self.findings.append(Finding(one.rule, "no good version of this file was ever recorded", one.path))
@@ -88,9 +91,8 @@ class SnapshotTarget:
         self._heads[account] = max(seq, known)
 
     def accounts(self, wanted: Wanted) -> list[AccountState]:
-        """None: their files are among the others."""
-        del wanted
-        return []
+        """Those that forgot something since; the files of the others are among the versions."""
+        return self._still.states(wanted)
 
     def lines(self, restored: list[Version], removed: list[str]) -> dict[str, int]:
         """The line as of which each is in the snapshot; 0 for an account that is not in it."""
@@ -105,6 +107,35 @@ class SnapshotTarget:
     def fields(self) -> dict[str, Any]:
         """Which snapshot it is."""
         return {"snapshot": self.document.id}
+
+
+class StillForgotten:
+    """What accounts forgot after a line: it does not come back, they are made as of the line from the journal.
+
+    An account that was itself forgotten since does not come back at all.
+    """
+
+    def __init__(self, target: Target, contents: Contents | None, seq: int, time: str) -> None:
+        self.accounts: set[str] = set()
+        """Those of which something would have come back."""
+        self._seq, self._gone = seq, Forgotten(target.bank, seq)
+        self._journal = None if contents is None else JournalTarget(target.bank, contents, seq, time)
+        if self._journal is not None:
+            self._journal.findings, self._journal.unknown = target.findings, target.unknown
+
+    def holds_back(self, path: str) -> bool:
+        """Whether a file may not be put back as it was."""
+        name = layout.account_of(path.partition("/")[0])
+        if not name or self._journal is None or not self._gone.since((name,), self._seq):
+            return False
+        found = is_rendered(path) or self._gone.is_whole_since((name,), self._seq)
+        self.accounts |= {name} if found else set()
+        return found
+
+    def states(self, wanted: Wanted) -> list[AccountState]:
+        """The accounts without what they forgot; after every path was asked for."""
+        found = [self._journal.account(name, wanted) for name in sorted(self.accounts) if self._journal is not None]
+        return [one for one in found if one is not None]
 
 
 def heads_in(paths: Iterable[str]) -> list[str]:
@@ -137,6 +168,7 @@ class JournalTarget:
         self.told: dict[str, Told] = {}
         self.unknown: list[str] = []
         self.only: set[str] | None = None
+        self.forgotten: set[str] = set()
         self._known: dict[str, Recorded] = {}
         self._created: set[str] = set()
 
@@ -232,7 +264,11 @@ class JournalTarget:
         return found
 
     def account(self, name: str, wanted: Wanted) -> AccountState | None:
-        """One account as it was; None, and a finding, where it cannot be had."""
+        """One account as it was; None where it was forgotten since, and, with a finding, where it cannot be had."""
+        gone = Forgotten(self.bank, self.seq)
+        self.forgotten |= {name} if gone.since((name,), self.seq) else set()
+        if gone.is_whole_since((name,), self.seq):
+            return None
         for way in past.ways(self.bank, name, self.seq, partial(self._heads, name), self.contents.find_bytes):
             try:
                 files = {one.path: digests.of(one.data) for one in way.files() if wanted(one.path)}

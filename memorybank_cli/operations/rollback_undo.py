@@ -16,6 +16,7 @@ from memorybank_cli.base.errors import NotFound
 from memorybank_cli.base.records import Finding
 from memorybank_cli.operations.contents import Contents, Found, Read, pieces
 from memorybank_cli.operations.rollback_plan import LOST, AccountState, Told, Version
+from memorybank_cli.operations.rollback_targets import StillForgotten
 from memorybank_cli.snapshots import trees
 from memorybank_cli.snapshots.sealing import Damaged
 
@@ -70,6 +71,8 @@ class UndoTarget:
         self.unknown: list[str] = []
         self.left = self._left()
         """Paths that were changed since, or belong to an account that was."""
+        self._still = StillForgotten(self, contents, act.begin - 1, act.time)
+        self.forgotten = self._still.accounts
         self.only: set[str] | None = {row.path for row in act.rows} - self.left
 
     def _left(self) -> set[str]:
@@ -82,7 +85,7 @@ class UndoTarget:
         """What stood at each path, where something did."""
         modes = self._modes({row.path for row in self.act.rows if wanted(row.path)})
         for row in self.act.rows:
-            if not wanted(row.path):
+            if not wanted(row.path) or self._still.holds_back(row.path):
                 continue
             kept = self._kept(row.path)
             if kept is not None:
@@ -133,9 +136,8 @@ class UndoTarget:
             self.findings.append(Finding(LOST, message, one.path, "memorybank snapshot list shows what there is"))
 
     def accounts(self, wanted: Wanted) -> list[AccountState]:
-        """None: their files are among the others."""
-        del wanted
-        return []
+        """Those that forgot something since; the files of the others are among the versions."""
+        return self._still.states(wanted)
 
     def lines(self, restored: list[Version], removed: list[str]) -> dict[str, int]:
         """The line before the rollback, for each account that it changed."""

@@ -28,7 +28,7 @@ from memorybank_cli.operations.kept_trees import Unchanged
 from memorybank_cli.operations.last_good import LastGood
 from memorybank_cli.operations.looks import Looks, Sorted, excluded, sort_out
 from memorybank_cli.operations.loss import Amount, amounts
-from memorybank_cli.operations.reading import entry_now, is_same, pieces, reader
+from memorybank_cli.operations.reading import entry_now, is_same, pieces, reader, sealed
 from memorybank_cli.operations.repositories import Snapshots
 from memorybank_cli.snapshots.index import Index
 from memorybank_cli.snapshots.packs import FILE_BLOB_SIZE
@@ -307,8 +307,11 @@ class Source:
             return self.examiner.file(unescape(entry.name), listing.fd, where)
         if entry.name in held.contents:
             return self.examiner.memory(held.read(entry.name), where)
-        with self.bank.root.directory(listing.path) as fd:
-            return self.examiner.file(unescape(entry.name), fd, where)
+        try:
+            with self.bank.root.directory(listing.path) as fd:
+                return self.examiner.file(unescape(entry.name), fd, where)
+        except FileNotFoundError:
+            return self.examiner.memory(sealed(self.bank.root, path, held.rows), where)
 
     def _content(self, path: str, seen: Seen, read: Callable[[], bytes]) -> bytes:
         """The file's bytes; where they changed since they were looked at, the new ones must be good too."""

@@ -29,6 +29,10 @@ from memorybank_cli.operations.present import Kept, Once, There
 BATCH = 10_000  # messages that are admitted and written together
 
 
+Sizes = tuple[int, int] | None
+"""How many messages the windows of an account are to hold; None: as the settings say."""
+
+
 class Given(NamedTuple):
     """One file as it is to stand in the bank; `seen` is a look at its bytes, None for one too large for that."""
 
@@ -57,8 +61,8 @@ class Target(Protocol):
     def accounts(self) -> list[str]:
         """Ids of the accounts that exist."""
 
-    def create(self, account: str) -> None:
-        """Have an account that does not exist yet."""
+    def create(self, account: str, sizes: Sizes) -> None:
+        """Have an account that does not exist yet, with windows of these sizes, None for the usual ones."""
 
     def add(self, entries: list[Entry]) -> int:
         """Take messages; how many of them are new, as far as that is known before `finish`."""
@@ -92,8 +96,9 @@ class Rehearsal:
         """Ids of the accounts that exist."""
         return [] if self.bank is None else account_ids(self.bank)
 
-    def create(self, account: str) -> None:
+    def create(self, account: str, sizes: Sizes) -> None:
         """Only noted."""
+        del sizes
         self._once.fresh.add(account)
 
     def add(self, entries: list[Entry]) -> int:
@@ -141,10 +146,10 @@ class Standing:
         """Ids of the accounts that exist."""
         return account_ids(self.bank)
 
-    def create(self, account: str) -> None:
+    def create(self, account: str, sizes: Sizes) -> None:
         """Put its creation beside the beginning of the act."""
         self._once.fresh.add(account)
-        self.act.add(creation(self.bank, account))
+        self.act.add(creation(self.bank, account, *sizes or ()))
 
     def add(self, entries: list[Entry]) -> int:
         """Put messages beside the beginning of the act; those that the bank holds are left out."""
@@ -263,9 +268,9 @@ class Aside:
         """A new bank has none."""
         return []
 
-    def create(self, account: str) -> None:
+    def create(self, account: str, sizes: Sizes) -> None:
         """Wait for the baseline."""
-        self._entries.add(creation(self.bank, account))
+        self._entries.add(creation(self.bank, account, *sizes or ()))
 
     def add(self, entries: list[Entry]) -> int:
         """Wait for the baseline; which are new is found then."""

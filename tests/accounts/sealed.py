@@ -15,6 +15,7 @@ from memorybank_cli.accounts import history as history_module
 from memorybank_cli.accounts import segments as segments_module
 from memorybank_cli.accounts.messages import Message
 from memorybank_cli.accounts.segments import parse_index, parse_segment
+from memorybank_cli.bank import ledger as ledger_module
 from memorybank_cli.bank import rendering
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base import digests
@@ -35,6 +36,7 @@ def small_segments(patch: pytest.MonkeyPatch, most: int = 10, largest: int = 4_0
         patch.setattr(module, "MOST", most)
         patch.setattr(module, "LARGEST", largest)
     patch.setattr(messages_module, "MOST", most)
+    patch.setattr(ledger_module, "RENDERED_LINES", most)
 
 
 def texts(*numbers: int) -> list[Message]:

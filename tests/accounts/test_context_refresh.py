@@ -13,6 +13,8 @@ from memorybank_cli.accounts.contexts import State
 from memorybank_cli.accounts.sources import read_history
 from memorybank_cli.base.context import Context
 from memorybank_cli.operations.accounts import create
+from memorybank_cli.operations.contexts import refresh as refresh_context
+from memorybank_cli.operations.message_forget import forget
 from memorybank_cli.operations.opening import open_bank
 from memorybank_cli.operations.rollback import rollback
 from tests.accounts.conversations import GARDEN, GAS, TRAVEL, conversation, said, state
@@ -50,10 +52,10 @@ def test_an_account_without_messages(path: Path) -> None:
 
 def test_the_newest_topic_is_told_anew_while_it_grows(path: Path) -> None:
     said(path, ALL[:12])
-    assert refreshed(path) == Done(2, 12, finished=True)
+    assert refreshed(path) == Done(2, 12, finished=True, upto=12)
     assert spans(state(path)) == [(1, 8), (9, 12)]
     said(path, ALL[12:])
-    assert refreshed(path, "messages") == Done(2, 16, finished=True)
+    assert refreshed(path, "messages") == Done(2, 16, finished=True, upto=24)
     assert spans(state(path)) == [(1, 8), (9, 16), (17, 24)]
     assert state(path).reason == "messages"
     assert refreshed(path) == Done(0, 0, finished=True)
@@ -164,3 +166,82 @@ def test_who_comes_second_leaves_what_the_first_wrote(path: Path, monkeypatch: p
     monkeypatch.setattr(context_refresh, "summarised", overtaken)
     assert refreshed(path, "request") == Done(0, 0, finished=False)
     assert state(path).reason == "age"
+
+
+def test_of_many_messages_few_summaries_are_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told in half as many at once is not written before."""
+    monkeypatch.setattr(context_summaries, "MOST_SUMMARIES", 8)
+    monkeypatch.setattr(context_refresh, "AT_ONCE", 24)
+    said(path, conversation(*[GAS, GARDEN, TRAVEL] * 6))
+    done = refreshed(path)
+    assert (done.messages, done.finished) == (144, True)
+    stored = [core["record"] for core in journal(path) if core["op"] == "record.stored" and core["kind"] == "summary"]
+    assert stored == [one["id"] for one in state(path).summaries]
+    assert done.summaries == len(stored) <= 8
+
+
+def test_what_was_told_is_stored_now_and_then(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context_refresh, "AT_ONCE", 24)
+    monkeypatch.setattr(context_refresh, "DURABLE", 40)
+    said(path, conversation(*[GAS, GARDEN, TRAVEL] * 6))
+    summarised, calls = context_summaries.summarised, iter(range(100))
+
+    def killed(*arguments: Any) -> Any:
+        if next(calls) == 4:
+            raise KeyboardInterrupt
+        return summarised(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(context_refresh, "summarised", killed)
+        with pytest.raises(KeyboardInterrupt):
+            refreshed(path)
+    assert 40 <= state(path).upto < 144
+    assert refreshed(path).finished
+    found = state(path)
+    assert found.upto == found.covered == 144
+    assert rules(path) == {}
+
+
+def test_telling_everything_goes_on_where_others_summarise_meanwhile(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context_refresh, "AT_ONCE", 24)
+    monkeypatch.setattr(context_refresh, "DURABLE", 24)
+    said(path, conversation(*[GAS, GARDEN, TRAVEL] * 4))
+    summarised, firsts = context_summaries.summarised, list[int]()
+
+    def beside(messages: Any, *arguments: Any) -> Any:
+        firsts.append(messages[0]["seq"])
+        if len(firsts) in (3, 5):
+            with monkeypatch.context() as patched:
+                patched.setattr(context_refresh, "summarised", summarised)
+                said(path, [{**one, "id": f"{len(firsts)}-{one['id']}"} for one in ALL[:8]])
+                assert refreshed(path, "messages").finished
+        return summarised(messages, *arguments)
+
+    monkeypatch.setattr(context_refresh, "summarised", beside)
+    with opened(path) as bank:
+        done = refresh_context(bank, account="a", all=True)
+    assert (done.messages, done.summarised, done.pending) == (112, 112, False)
+    assert firsts.count(1) == 1  # nothing is told twice from the beginning
+    assert rules(path) == {}
+
+
+def test_what_is_forgotten_meanwhile_is_not_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said(path, ALL)
+    summarised = context_summaries.summarised
+
+    def forgotten(*arguments: Any) -> Any:
+        found = summarised(*arguments)
+        monkeypatch.setattr(context_refresh, "summarised", summarised)
+        with opened(path) as bank:
+            forget(bank, "m3", account="a", yes=True)
+        return found
+
+    monkeypatch.setattr(context_refresh, "summarised", forgotten)
+    assert not refreshed(path).finished
+    assert state(path).summaries == ()
+    assert refreshed(path).finished
+    assert not any("m3" in one["messages"] for one in state(path).summaries)
+    files = [one.read_bytes() for one in path.rglob("*") if one.is_file()]
+    assert not any(ALL[2]["content"].encode() in data for data in files)

@@ -17,7 +17,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from memorybank_cli.accounts.auditing import Audit
 from memorybank_cli.accounts.messages import Message
 from memorybank_cli.accounts.segments import parse_index, parse_segment
 from memorybank_cli.accounts.shelf import unpacked
@@ -26,10 +25,12 @@ from memorybank_cli.base import digests
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.exact_json import loads
 from memorybank_cli.operations.account_archive import archive
+from memorybank_cli.operations.account_check import check
 from memorybank_cli.operations.account_rename import rename
-from memorybank_cli.operations.accounts import create
+from memorybank_cli.operations.accounts import account_ids, create
 from memorybank_cli.operations.messages import list_, store
 from memorybank_cli.operations.opening import open_bank
+from memorybank_cli.operations.rollback import rollback
 from tests.accounts.sealed import leave, small_segments
 from tests.conftest import MakeBank
 from tests.operations.banks import opened
@@ -90,6 +91,8 @@ class Lifecycle(RuleBasedStateMachine):
         super().__init__()
         self.name, self.capacity = NAMES[0], (50, 200)
         self.expected: list[str] = []
+        self.gone: list[str] = []
+        self.points: list[tuple[int, str, tuple[int, int], list[str]]] = []
         self.bank: Bank | None = None
         self.number = 0
 
@@ -147,9 +150,31 @@ class Lifecycle(RuleBasedStateMachine):
         archive(self.opened(), self.name, keep_mib=None if undo else 0, undo=undo)
 
     @rule()
+    def note(self) -> None:
+        self.points.append((self.opened().end.seq, self.name, self.capacity, list(self.expected)))
+
+    @precondition(lambda self: self.points)
+    @rule(data=st.data())
+    def roll_back(self, data: Any) -> None:
+        line, self.name, self.capacity, expected = data.draw(st.sampled_from(self.points))
+        self.gone += [one for one in self.expected if one not in expected]
+        rollback(self.opened(), seq=line, yes=True)
+        self.expected = list(expected)
+        assert account_ids(self.opened()) == [self.name]
+
+    @precondition(lambda self: self.gone)
+    @rule(count=st.integers(1, 15))
+    def say_again_what_was_rolled_back(self, count: int) -> None:
+        fresh = [one for one in dict.fromkeys(self.gone) if one not in self.expected][:count]
+        done = store(self.opened(), self.name, [Message("user", "again", one, MOMENT.format(0)) for one in fresh])
+        assert (done.added, done.duplicates) == (len(fresh), 0)
+        self.expected += fresh
+
+    @rule()
     def audit(self) -> None:
-        found = Audit(self.opened(), self.name)
-        assert (list(found.findings()), found.messages) == ([], len(self.expected))
+        self.opened().render()
+        done = check(self.opened(), self.name)
+        assert (done.findings, done.accounts[0]["messages"]) == ((), len(self.expected))
 
     @rule(last=st.integers(0, 60))
     def newest(self, last: int) -> None:

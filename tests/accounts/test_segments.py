@@ -62,7 +62,7 @@ def test_what_comes_later_does_not_move_a_cut(sizes: list[int], later: list[int]
 
 def test_a_segment_and_its_index_read_back() -> None:
     messages = [message(7), message(8, metadata={"wei": 10**30}), message(9, content="line\nbreak \u2028")]
-    segment, data = seal("a", messages, texts(messages))
+    segment, data = seal("a", texts(messages), messages[0], messages[-1])
     assert (segment.first, segment.length, segment.last, segment.first_id, segment.last_id) == (7, 3, 9, "m7", "m9")
     assert segment.sha256 == digests.of(data)
     assert parse_segment(data) == (segment, messages)
@@ -106,7 +106,7 @@ def test_a_segment_whose_order_is_broken(seqs: tuple[int, int]) -> None:
     ],
 )
 def test_what_is_no_index(change: dict[str, Any]) -> None:
-    segment, _ = seal("a", [message(1)], texts([message(1)]))
+    segment, _ = seal("a", texts([message(1)]), message(1), message(1))
     (row,) = loads(index_text("a", [segment]))["segments"]
     with pytest.raises(ValueError, match="no index"):
         parse_index(dumps({"segments": [{**row, **change}]}))

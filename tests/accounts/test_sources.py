@@ -99,7 +99,7 @@ def test_a_line_that_says_it_wrong(path: Path, shown: Any) -> None:
 
 @pytest.mark.parametrize("base", [None, [], {"line": 1}, {"line": "1", "sealed": 1, "digest": "", "created_at": ""}])
 def test_a_rendering_that_remembers_it_wrong(path: Path, base: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memorybank_cli.accounts.sources._remembered", lambda _: base)
+    monkeypatch.setattr("memorybank_cli.accounts.sources.remembered", lambda _: base)
     say(path, 25)
     with opened(path) as bank:
         record = record_of(bank, "a")

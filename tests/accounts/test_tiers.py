@@ -35,7 +35,7 @@ def history(count: int, **fields: Any) -> History:
     made = History("a", MADE)
     for number in range(1, count + 1):
         record = {"id": f"m{number}", "role": "user", "content": f"text {number}", "timestamp": MADE, "metadata": {}}
-        made.add({**record, **fields}, number + 1, f"2026-11-20T14:00:{number % 60:02d}.000000Z")
+        made.add_again({**record, **fields}, number + 1, f"2026-11-20T14:00:{number % 60:02d}.000000Z")
     return made
 
 
@@ -111,7 +111,7 @@ def test_whether_it_exists() -> None:
 def test_any_sequence_of_messages(records: list[dict[str, Any]], before: int) -> None:
     made = history(before)
     for number, record in enumerate(records):
-        made.add({"id": f"own{number}", **record}, before + number + 2, MADE)
+        made.add_again({"id": f"own{number}", **record}, before + number + 2, MADE)
     found = files(made)
     whole = found["whole_history"]["messages"]
     assert [one["seq"] for one in whole] == list(range(1, before + len(records) + 1))

@@ -189,7 +189,7 @@ def forge(path: Path, **core: object) -> None:
     found = unframe(path.read_bytes().splitlines(keepends=True)[-1])
     assert found is not None
     last = found[0]
-    text, _ = frame(last.hash, {"seq": last.seq + 1, "ts": last.core["ts"], "actor": "x", "key": None, **core}, None)
+    text, _ = frame(last.hash, {"seq": last.seq + 1, "ts": last.core["ts"], "actor": "x", **core})
     with path.open("ab") as file:
         file.write(text)
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +241,7 @@ def test_gates_come_before_the_lock_and_appliers_under_it(make: Open) -> None:
         if entry.op == "bad":
             raise OperationFailed("no")
         with locks.hold(bank.root, layout.LOCK, timeout=0):
-            return entry._replace(fields={**entry.fields, "gated": True})
+            return replace(entry, fields={**entry.fields, "gated": True})
 
     bank = make(appliers=[Counting()], gates=[gate])
     files.make_dirs(bank.root, layout.PRIVATE)

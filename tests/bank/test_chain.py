@@ -14,6 +14,7 @@ from memorybank_cli.bank.chain import CHECKPOINT, GAP, START, Break, Position, R
 from memorybank_cli.bank.framing import GENESIS, Line, frame
 from memorybank_cli.bank.journal import Entry, Journal
 from memorybank_cli.base import files
+from memorybank_cli.base.exact_json import dumps
 from memorybank_cli.base.walk import Root
 
 NO_MARK = (0, "")
@@ -44,7 +45,7 @@ class Writer:
 
     def line(self, op: str = "x", value: Any = None, **fields: Any) -> bytes:
         self.seq = fields.pop("seq", self.seq + 1)
-        raw, line = frame(self.digest, {"seq": self.seq, "op": op, **fields}, value)
+        raw, line = frame(self.digest, {"seq": self.seq, "op": op, **fields}, None if value is None else dumps(value))
         self.digest = line.hash
         self.lines.append(line)
         return raw

@@ -17,6 +17,7 @@ from memorybank_cli.bank.journal import Entry
 from memorybank_cli.base import digests
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import OperationFailed
+from memorybank_cli.base.exact_json import dumps
 from memorybank_cli.operations.opening import open_bank
 from tests.conftest import MakeBank
 
@@ -26,7 +27,7 @@ ALL = Subject("a", {"a": 50, "old": 20})
 
 def line(op: str = "record.stored", seq: int = 7, value: Any = None, **fields: Any) -> bytes:
     core = {"seq": seq, "op": op, **fields}
-    return frame(GENESIS, core, {"content": "x"} if value is None else value)[0]
+    return frame(GENESIS, core, dumps({"content": "x"} if value is None else value))[0]
 
 
 def version(path: str, content: bytes, seq: int = 7) -> bytes:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memorybank_cli.bank.framing import GENESIS, Line, frame, link, unframe
+from memorybank_cli.base.exact_json import dumps
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.text(max_size=8),
@@ -29,19 +30,19 @@ DIGESTS = st.binary(min_size=1, max_size=4).map(lambda data: sha256(data).hexdig
 
 @given(DIGESTS, CORES, JSON)
 def test_a_line_is_read_as_it_was_written(previous: str, core: dict[str, Any], value: Any) -> None:
-    raw, line = frame(previous, core, value)
+    raw, line = frame(previous, {**core}, None if value is None else dumps(value))
     assert raw.count(b"\n") == 1
     found = unframe(raw)
     assert found is not None
     assert found[0] == line
     assert found[0].value == value
-    assert {name: one for name, one in line.core.items() if name != "commit"} == core
+    assert {name: one for name, one in line.core.items() if name != "commit"} == {**core, "key": None}
     assert link(previous, found[1]) == line.hash
     assert link(previous + "0", found[1]) != line.hash
 
 
 def test_a_line_is_json_of_the_documented_shape() -> None:
-    raw, line = frame(GENESIS, {"seq": 1, "op": "a.b"}, {"c": 1})
+    raw, line = frame(GENESIS, {"seq": 1, "op": "a.b"}, b'{"c":1}')
     value = json.loads(raw)
     assert list(value) == ["core", "hash", "data", "salt"]
     literal = raw[raw.index(b'{"seq"') : raw.index(b',"hash"')]
@@ -54,13 +55,13 @@ def test_a_line_is_json_of_the_documented_shape() -> None:
 
 
 def test_the_same_data_commits_to_something_else_each_time() -> None:
-    one, two = (frame(GENESIS, {"seq": 1, "op": "x"}, "guess me")[1].core["commit"] for _ in "ab")
+    one, two = (frame(GENESIS, {"seq": 1, "op": "x"}, b'"guess me"')[1].core["commit"] for _ in "ab")
     assert one != two
 
 
 @given(CORES, JSON.filter(lambda value: value is not None))
 def test_data_and_salt_can_be_dropped_and_the_chain_still_holds(core: dict[str, Any], value: Any) -> None:
-    raw, line = frame(GENESIS, core, value)
+    raw, line = frame(GENESIS, core, None if value is None else dumps(value))
     bare = raw[: raw.index(b',"data":', len(b'{"core":') + raw.index(line.hash.encode()) - len(b'{"core":'))] + b"}\n"
     found = unframe(bare)
     assert found is not None
@@ -71,7 +72,7 @@ def test_data_and_salt_can_be_dropped_and_the_chain_still_holds(core: dict[str, 
 
 def test_nested_names_do_not_confuse_the_reader() -> None:
     core = {"seq": 1, "op": "x", "note": '},"hash":"', "notes": [{"data": ',"salt":"'}]}
-    raw, line = frame(GENESIS, core, {"a": ',"salt":"', "salt": "1", "hash": {"b": {}}})
+    raw, line = frame(GENESIS, core, dumps({"a": ',"salt":"', "salt": "1", "hash": {"b": {}}}))
     assert unframe(raw) == (line, raw[len(b'{"core":') : raw.index(b',"hash":"' + line.hash.encode())])
 
 
@@ -102,7 +103,7 @@ def test_a_core_that_no_reader_could_delimit_is_not_written() -> None:
         assert found[0] == line
 
 
-GOOD = frame(GENESIS, {"seq": 7, "op": "x"}, [1])[0]
+GOOD = frame(GENESIS, {"seq": 7, "op": "x"}, b"[1]")[0]
 
 
 @pytest.mark.parametrize(

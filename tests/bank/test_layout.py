@@ -138,7 +138,7 @@ def test_a_segment_is_named_by_its_first_line(first: int) -> None:
     assert layout.segment_first(path.rpartition("/")[2]) == first
 
 
-@pytest.mark.parametrize("name", ["1.jsonl", "000000000001.json", "x00000000001.jsonl", "000000000001.jsonl.zst", ""])
+@pytest.mark.parametrize("name", ["1.jsonl", "000000000001.json", "x00000000001.jsonl", "000000000001.jsonl.gz", ""])
 def test_other_files_are_no_segments(name: str) -> None:
     assert layout.segment_first(name) is None
 

@@ -89,6 +89,24 @@ def test_who_renders_already_is_left_to_it(path: Path) -> None:
     bank.close()
 
 
+def test_it_ends_also_where_it_was_about_to_render(path: Path) -> None:
+    """Its end is told, and its news taken away, between its look for the end and its rendering."""
+    bank = open_bank(Context(bank=str(path)))
+    renderer = Renderer(lambda: open_bank(Context(bank=str(path))), Progress())
+    clear = renderer._news.clear
+
+    def ended_just_before() -> None:
+        renderer._end.set()
+        renderer._news.set()
+        clear()
+
+    renderer._news.clear = ended_just_before  # type: ignore[method-assign]
+    renderer.nudge()
+    renderer._thread.join(30)
+    assert not renderer._thread.is_alive()
+    bank.close()
+
+
 class Notes(Progress):
     def __init__(self) -> None:
         self.said: list[str] = []

@@ -14,6 +14,7 @@ from memorybank_cli.bank.framing import GENESIS, Line, frame
 from memorybank_cli.bank.journal import Entry, Journal
 from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.base import digests
+from memorybank_cli.base.exact_json import dumps
 from memorybank_cli.base.walk import Root
 
 
@@ -29,7 +30,7 @@ def rows(contents: dict[str, bytes]) -> list[list[Any]]:
 
 
 def recorded(contents: dict[str, bytes], kept: list[bytes | None]) -> Line:
-    return frame(GENESIS, {"seq": 1, "op": "file.adopted", "files": rows(contents)}, versions.pack(kept))[1]
+    return frame(GENESIS, {"seq": 1, "op": "file.adopted", "files": rows(contents)}, dumps(versions.pack(kept)))[1]
 
 
 @given(st.lists(st.tuples(st.binary(max_size=200), st.booleans()), max_size=6))
@@ -54,8 +55,8 @@ def test_what_does_not_have_the_recorded_digest_is_left_out() -> None:
 def test_lines_without_versions() -> None:
     bare = frame(GENESIS, {"seq": 1, "op": "x", "files": []})[1]
     assert versions.unpack(bare) == {}
-    assert versions.unpack(frame(GENESIS, {"seq": 1, "op": "x"}, ["data"])[1]) == {}
-    assert versions.unpack(frame(GENESIS, {"seq": 1, "op": "x"}, {"other": 1})[1]) == {}
+    assert versions.unpack(frame(GENESIS, {"seq": 1, "op": "x"}, b'["data"]')[1]) == {}
+    assert versions.unpack(frame(GENESIS, {"seq": 1, "op": "x"}, b'{"other":1}')[1]) == {}
     line = recorded({"a": b"1"}, [b"1"])
     assert versions.unpack(line._replace(data=None)) == {}
 

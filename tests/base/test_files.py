@@ -4,7 +4,10 @@ import errno
 import fcntl
 import grp
 import os
+import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -142,7 +145,7 @@ def test_truncate(root: Root) -> None:
     with broken() as calls:
         files.truncate(fd, 3)
     os.close(fd)
-    assert calls.calls == ["ftruncate", "fsync"]
+    assert calls.calls == ["ftruncate"]
     assert tree(root) == {"a": OLD[:3]}
 
 
@@ -170,6 +173,36 @@ def test_open_for_append_makes_the_file_once(root: Root) -> None:
     (Path(root.path) / "link").symlink_to("a")
     with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
         files.open_for_append(root, "link")
+
+
+def test_a_database_is_made_and_never_opened_again(root: Root) -> None:
+    files.make_database(root, "a")
+    assert mode(root, "a") == 0o600
+    with broken() as calls:
+        files.make_database(root, "a")
+    assert calls.calls == ["open"]  # which fails: it is there
+    (Path(root.path) / "link").symlink_to("a")
+    (Path(root.path) / "directory").mkdir()
+    for name in ("link", "directory"):
+        with pytest.raises(PermissionError):
+            files.make_database(root, name)
+    with pytest.raises(FileNotFoundError):
+        files.make_database(root, "nowhere/a")
+
+
+def test_the_locks_of_sqlite_outlive_the_next_opening(root: Root) -> None:
+    place = root.absolute("a")
+    files.make_database(root, "a")
+    with closing(sqlite3.connect(place, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        files.make_database(root, "a")
+        other = (
+            "import sqlite3, sys\n"
+            "db = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None)\n"
+            "db.execute('BEGIN IMMEDIATE')"
+        )
+        ran = subprocess.run([sys.executable, "-c", other, place], capture_output=True, check=False)
+    assert b"database is locked" in ran.stderr
 
 
 def test_directories_are_made_with_their_parents(root: Root) -> None:

@@ -96,6 +96,28 @@ def test_a_killed_process_leaves_none(root: Root, tmp_path: Path) -> None:
         pass
 
 
+def test_a_forked_child_keeps_no_lock_of_its_parent(root: Root, tmp_path: Path) -> None:
+    """The child lives on: neither does it give back what its parent holds, nor keep it when that gave it back."""
+    held = locks.Lock(root, "lock")
+    held.acquire(0)
+    forked, ended = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(forked[1], b"%d" % (held.fd < 0))
+        os.close(ended[1])
+        os.read(ended[0], 1)
+        os._exit(0)
+    assert os.read(forked[0], 1) == b"1"
+    with pytest.raises(Locked), locks.hold(root, "lock", timeout=0):
+        pass
+    held.close()  # as the kernel does where the parent is killed
+    with locks.hold(root, "lock", timeout=0):
+        pass
+    for fd in (*forked, *ended):
+        os.close(fd)
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def test_what_is_no_busy_lock_is_raised(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(*_: Any) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))

@@ -1,4 +1,4 @@
-"""Accounts under fire: one message, an overflow that is sealed, a context, compaction, archive, rename, forgetting.
+"""Accounts under fire: a message, a batch, an overflow, a seal, a context, compaction, archive, rename, forgetting.
 
 After each fault the account holds every acknowledged message once, in order, in files that agree; what was to be
 forgotten stands there wholly or nowhere, and nowhere once the command was run again.
@@ -18,6 +18,7 @@ SECRETS = frozenset({5, 1_005})
 """Messages that say it: one is sealed, one stands in the head."""
 SHORT_SEGMENT = 300  # lines of a segment of the journal while an account is prepared
 MANY = 1_010
+ADD = ("message", "add", "--stdin", "--account", "a")
 
 
 def line(number: int, secrets: Iterable[int] = ()) -> dict[str, str]:
@@ -49,8 +50,7 @@ def accounts(lab: Lab) -> list[str]:
 
 def add(lab: Lab, first: int, last: int, secrets: Iterable[int] = ()) -> int:
     """Store these; how many were not there already."""
-    words = ("message", "add", "--stdin", "--account", "a", "--json")
-    return int(json.loads(lab.run(*words, stdin=lines(first, last, secrets)))["added"])
+    return int(json.loads(lab.run(*ADD, "--json", stdin=lines(first, last, secrets)))["added"])
 
 
 def in_files(lab: Lab, account: str = "a") -> list[str]:
@@ -88,27 +88,20 @@ def told_by(lab: Lab) -> list[str]:
 # How each begins, and what must hold after it
 
 
-def _account(lab: Lab) -> None:
-    lab.run("init", "--account", "a")
-    add(lab, 0, 1)
+def _growing(name: str, before: int, after: int) -> Story:
+    """An account that holds so many messages gets more in one batch: all of them or none."""
 
+    def prepare(lab: Lab) -> None:
+        lab.run("init", "--account", "a")
+        add(lab, 0, before)
 
-def _is_added(lab: Lab) -> None:
-    assert listed(lab) in (named(0, 1), named(0, 2))
-    add(lab, 1, 2)
-    assert listed(lab) == in_files(lab) == named(0, 2)
+    def check(lab: Lab) -> None:
+        assert listed(lab) in (named(0, before), named(0, after))
+        add(lab, before, after)
+        assert listed(lab) == in_files(lab) == named(0, after)
+        assert not (lab.bank / ".memorybank/quarantine").exists()
 
-
-def _nearly_full(lab: Lab) -> None:
-    lab.run("init", "--account", "a")
-    add(lab, 0, 990)
-
-
-def _is_sealed(lab: Lab) -> None:
-    assert listed(lab) in (named(0, 990), named(0, 1_020))
-    add(lab, 990, 1_020)
-    assert listed(lab) == in_files(lab) == named(0, 1_020)
-    assert not (lab.bank / ".memorybank/quarantine").exists()
+    return Story(name, prepare, ADD, lines(before, after), check, lambda lab: listed(lab) == named(0, after))
 
 
 def _talked(lab: Lab) -> None:
@@ -204,10 +197,11 @@ def _is_no_more(lab: Lab) -> None:
     assert listed(lab, "b") == in_files(lab, "b") == ["kept"]
 
 
-ADD = ("message", "add", "--stdin", "--account", "a")
 STORIES = (
-    Story("add", _account, ADD, lines(1, 2), _is_added, lambda lab: listed(lab) == named(0, 2)),
-    Story("seal", _nearly_full, ADD, lines(990, 1_020), _is_sealed, lambda lab: listed(lab) == named(0, 1_020)),
+    _growing("add", 1, 2),
+    _growing("batch", 2, 40),
+    _growing("overflow", 45, 300),
+    _growing("seal", 990, 1_020),
     Story("context", _talked, ("context", "refresh", "--account", "a"), b"", _is_summarised, _has_summaries),
     Story("compact", _old, ("account", "compact"), b"", _is_compact, _holds_all),
     Story("archive", _long, ("account", "archive", "a", "--keep-mib", "0"), b"", _is_archived, _holds_all),

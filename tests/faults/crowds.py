@@ -16,11 +16,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
 from memorybank_cli.accounts.messages import Message
+from memorybank_cli.base import files
 from memorybank_cli.base.context import Context
 from memorybank_cli.operations.messages import list_, store
 from memorybank_cli.operations.opening import open_bank
@@ -32,6 +34,8 @@ GROUPS = (1, 1, 1, 1, 1, 2, 7, 60)
 """How many messages a writer sends at once, as often as they stand here."""
 PATIENCE = 120.0
 """Seconds that a writer waits for a lock: nobody may fail for the others' sake."""
+SLOW = 0.03
+"""Seconds of a sync on a slow disk."""
 SLOT = struct.Struct("q")
 
 
@@ -177,6 +181,31 @@ def at_once(lab: Lab, crowd: Crowd, seed: int) -> Outcome:
     seconds = time.monotonic() - begun
     check(lab, [crowd.each] * crowd.writers)
     return Outcome(run.killed, run.stopped, seconds)
+
+
+def syncs_of(lab: Lab, writers: int, each: int) -> int:
+    """How often the journal is synced where so many write one message after the other, and a sync takes a while."""
+    counts = mmap.mmap(-1, SLOT.size * writers)
+    processes = [_forked(lab, partial(_write_slowly, lab, counts, number, each)) for number in range(writers)]
+    codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
+    assert not any(codes), codes
+    check(lab, [each] * writers)
+    return sum(SLOT.unpack_from(counts, number * SLOT.size)[0] for number in range(writers))
+
+
+def _write_slowly(lab: Lab, counts: mmap.mmap, number: int, each: int) -> None:
+    synced = 0
+
+    def slow(_fd: int) -> None:
+        nonlocal synced
+        synced += 1
+        time.sleep(SLOW)
+
+    with closing(open_bank(Context(bank=str(lab.bank), lock_timeout=PATIENCE))) as bank:
+        with mock.patch.object(files, "sync_data", slow):
+            for one in range(each):
+                store(bank, "a", [Message("user", f"text {one}", id=f"{number}-{one}")])
+        SLOT.pack_into(counts, number * SLOT.size, synced)
 
 
 def check(lab: Lab, counts: Sequence[int]) -> None:

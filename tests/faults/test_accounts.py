@@ -51,8 +51,13 @@ def test_writers_that_are_killed_lose_nothing_and_double_nothing() -> None:
     seed = random.randrange(1 << 30)
     print("seed", seed)
     with prepared(crowds.CROWD, 2) as scene:
-        found = crowds.at_once(scene.lab, crowds.Crowd(writers=8, each=60, kills=40), seed)
+        found = crowds.at_once(scene.lab, crowds.Crowd(crowds.WRITERS, each=20, kills=40), seed)
     assert found.killed > 0
+
+
+def test_writers_share_syncs() -> None:
+    with prepared(crowds.CROWD, 2) as scene:
+        assert crowds.syncs_of(scene.lab, writers=16, each=6) <= 16 * 6 / 2
 
 
 def test_one_file_that_rots_loses_no_message() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from memorybank_cli.bank import readme
 from memorybank_cli.base.context import Context
@@ -166,6 +168,37 @@ def test_a_segment_that_vanishes_is_told(make_source: Make) -> None:
     found = items(source)
     assert contents(found) == ["4", "5", "6", "7"]
     assert any("changed or vanished" in one for one in rejected(found))
+
+
+def test_archived_segments_come_in_too(make_source: Make) -> None:
+    files = account((1, 3), (4, 2), (6, 2), head=8)
+    for first in (1, 6):
+        text = files[f"account_a/history/{first:012d}.json"].encode()
+        files[f"account_a/history/{first:012d}.json.zst"] = zstandard.compress(text)
+    del files["account_a/history/000000000001.json"]
+    source = make_source(files)
+    found = items(source)
+    assert contents(found) == [str(number) for number in range(1, 12)]
+    assert rejected(found) == []
+    assert not any(isinstance(item, FileItem) for item in found)
+    assert ("account_a/history/000000000006.json.zst", "its plain form was taken") in source.skipped
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda _: b"no frame", "its compressed content is damaged"),
+        (lambda data: data[:-3], "its compressed content is cut short"),
+        (lambda _: zstandard.compress(b" " * (65 << 20)), "larger than 64 MiB"),
+    ],
+)
+def test_a_damaged_archive_is_told(make_source: Make, change: Callable[[bytes], bytes], says: str) -> None:
+    files = account((1, 3), head=4)
+    packed = zstandard.compress(files.pop("account_a/history/000000000001.json").encode())
+    files["account_a/history/000000000001.json.zst"] = change(packed)
+    found = items(make_source(files))
+    assert contents(found)[-4:] == ["4", "5", "6", "7"]
+    assert any(says in one for one in rejected(found))
 
 
 def test_an_account_of_segments_only(make_source: Make) -> None:

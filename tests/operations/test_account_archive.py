@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from memorybank_cli.accounts.messages import Message
 from memorybank_cli.accounts.shelf import FileShelf, unpacked
 from memorybank_cli.accounts.sources import read_history
 from memorybank_cli.base.errors import UsageError
+from memorybank_cli.operations import account_archive
 from memorybank_cli.operations.account_archive import archive
 from memorybank_cli.operations.messages import store
 from memorybank_cli.operations.rollback import rollback
@@ -130,6 +132,48 @@ def test_a_rollback_before_it_and_a_rollback_that_leaves_it(aged: Path) -> None:
         name: data for name, data in before.items() if "account_a" in name
     }
     assert rules(aged) == {}
+
+
+def test_a_damaged_one_is_told_and_not_accepted(run: Run, aged: Path) -> None:
+    with opened(aged) as bank:
+        archive(bank, "a", keep_mib=0)
+    good = (aged / packed(11)).read_bytes()
+    for data in (good[:-3], b"no frame", (aged / packed(1)).read_bytes()):
+        (aged / packed(11)).write_bytes(data)
+        assert rules(aged) == {packed(11): "MB110"}
+        shown = run("account", "show", "a", "--bank", aged, "--json").json["components"][2]
+        assert (shown["status"], shown["issues"]) == ("failing", [f"{packed(11)} is not what was recorded"])
+        done = run("accept", packed(11), "--bank", aged, "--json")
+        assert (done.returncode, done.error["path"]) == (13, packed(11))
+        assert run("accept", "account_a", "--bank", aged, "--json").json["skipped"] == [packed(11)]
+    (aged / packed(11)).unlink()
+    shown = run("account", "show", "a", "--bank", aged, "--json").json["components"][2]
+    assert shown["issues"] == [f"{packed(11)} is missing"]
+    repaired(aged)
+    assert (aged / packed(11)).read_bytes() == good
+    assert run("account", "show", "a", "--bank", aged, "--json").json["components"][2]["status"] == "active"
+    plain = unpacked(good)
+    assert plain is not None
+    (aged / packed(11)).write_bytes(zstandard.compress(plain, 19))  # the same segment, compressed by somebody else
+    assert run("accept", packed(11), "--bank", aged).returncode == 0
+    assert rules(aged) == {}
+    assert run("account", "check", "a", "--bank", aged).returncode == 0
+
+
+def test_many_segments_are_several_acts(aged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account_archive, "AT_ONCE", 1)
+    before = contents(aged)
+    with opened(aged) as bank:
+        done = archive(bank, "a", older_than="2026-03-01")
+        assert (done.segments, done.messages, done.archived) == (2, 20, 20)
+        assert sealed_files(aged) == {packed(1), packed(11), segment(21), segment(31)}
+        done = archive(bank, "a", keep_mib=0)
+        assert (done.segments, done.messages, done.archived) == (2, 20, 40)
+        done = archive(bank, "a", undo=True)
+        assert (done.segments, done.messages, done.archived) == (4, 40, 0)
+        assert done.bytes_after == sum(len(before[name]) for name in sealed_files(aged))
+    assert contents(aged) == before
+    assert [core["reason"] for core in journal(aged) if core["op"] == "restore.end"] == ["archive"] * 8
 
 
 def test_a_snapshot_of_it_is_good_and_comes_back(run: Run, aged: Path, tmp_path: Path) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from memorybank_cli.accounts.auditing import Audit
 from memorybank_cli.accounts.conditions import conditions
+from memorybank_cli.accounts.identities import NAME
 from memorybank_cli.accounts.messages import Message
 from memorybank_cli.base.exact_json import dumps, loads
 from memorybank_cli.operations.account_archive import archive
 from memorybank_cli.operations.account_check import check
 from memorybank_cli.operations.accounts import create
-from memorybank_cli.operations.messages import store
+from memorybank_cli.operations.messages import list_, store
+from memorybank_cli.operations.rollback import rollback
 from tests.accounts.conftest import long, path
 from tests.accounts.sealed import MID, SHORT, WHOLE, adopted, say, say_and_die, segment
 from tests.conftest import Run
@@ -147,3 +151,76 @@ def test_it_waits_for_no_rendering(path: Path) -> None:
         store(bank, "a", [Message("user", "waits", "w")])
         audit = Audit(bank, "a")
         assert (list(audit.findings()), audit.messages) == ([], 16)
+
+
+# The table of identities
+
+
+def altered(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path / NAME, isolation_level=None)) as db:
+        db.execute(statement)
+
+
+def told(path: Path) -> list[tuple[str, str]]:
+    with opened(path) as bank:
+        return [(one.rule, one.severity) for one in check(bank, "a").findings]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE known SET identity=zeroblob(16) WHERE identity=(SELECT min(identity) FROM known)",
+        "UPDATE known SET identity=7 WHERE identity=(SELECT min(identity) FROM known)",
+        "DELETE FROM known WHERE identity=(SELECT min(identity) FROM known)",
+        "INSERT INTO known VALUES (1, zeroblob(16))",
+    ],
+)
+def test_a_table_of_other_ids_is_made_again(long: Path, statement: str) -> None:
+    messages = [Message("user", f"text {one}", f"m{one}") for one in range(25)]
+    with opened(long) as bank:
+        assert store(bank, "a", messages).duplicates == 25
+    assert told(long) == []
+    say_and_die(long, 25, 30)
+    altered(long, statement)
+    assert told(long) == [("MB122", "warning")]
+    assert told(long) == []
+    with opened(long) as bank:
+        assert store(bank, "a", messages).duplicates == 25
+
+
+def test_a_table_that_cannot_be_read_is_made_again(long: Path) -> None:
+    (long / NAME).write_bytes(b"SQLite format 3\0" + b"\xff" * 9_000)
+    assert told(long) == [("MB122", "warning")]
+    say(long, 3, 26)
+    assert told(long) == []
+    with opened(long) as bank:
+        assert len(list(list_(bank, account="a"))) == 26
+
+
+def test_a_table_that_is_to_be_made_anew_is_no_finding(long: Path) -> None:
+    with opened(long) as bank:
+        line = bank.end.seq
+        store(bank, "a", [Message("user", "text", "more")])
+        archive(bank, "a", keep_mib=0)
+    assert told(long) == []
+    altered(long, "DELETE FROM known")
+    with opened(long) as bank:
+        rollback(bank, seq=line, account="a", yes=True)
+    assert told(long) == []  # the next message reads the history anew
+    with opened(long) as bank:
+        assert store(bank, "a", [Message("user", "text", "m3")]).duplicates == 1
+    altered(long, "UPDATE meta SET seq=seq+1000")
+    assert told(long) == []
+    altered(long, "UPDATE meta SET seq=seq-1001")
+    assert told(long) == []
+    (long / NAME).unlink()
+    assert told(long) == []
+
+
+def test_while_others_write_the_table_is_left_alone(long: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    say(long, 25, 30)
+    altered(long, "DELETE FROM known")
+    monkeypatch.setenv("MEMORYBANK_LOCK_TIMEOUT", "0.01")
+    with opened(long) as holder, holder.locked(), opened(long) as bank:
+        [one] = [one for one in check(bank, "a").findings if one.rule == "MB122"]
+    assert "cannot be made again now" in one.message

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from memorybank_cli.base.errors import AccountNotFound
+from memorybank_cli.base.errors import AccountNotFound, SnapshotNotFound
 from memorybank_cli.operations.account_compact import compact
 from memorybank_cli.operations.account_forget import ForgetAccountReport, forget
 from memorybank_cli.operations.accounts import account_ids, create
@@ -17,7 +17,7 @@ from memorybank_cli.operations.journal import prove
 from memorybank_cli.operations.rollback import rollback
 from tests.accounts.sealed import small_segments
 from tests.conftest import MakeBank, Run
-from tests.operations.banks import backed_up, journal, opened, repaired, rules
+from tests.operations.banks import backed_up, journal, opened, put, repaired, rules
 from tests.operations.erased import journal_lines, listed, named, places_of, say, short_segments
 from tests.operations.retained import killed_everywhere
 
@@ -121,20 +121,36 @@ def test_snapshots_that_hold_it_are_told(path: Path, run: Run) -> None:
     assert "1 snapshot still holds it" in done.stdout
     backed_up(path)
     check(path)
-    with opened(path) as bank:
+    with opened(path) as bank, pytest.raises(SnapshotNotFound, match="account_alpha was forgotten after snapshot"):
         rollback(bank, name, account="alpha", yes=True)
-    assert listed(path, "alpha") == named(13)
-    assert run("account", "forget", "alpha", "--bank", path, "--yes", "--json").json["snapshots"][0]["id"] == name
+    with opened(path) as bank:
+        put(path / "account_alpha/notes.txt", {})
+        done = rollback(bank, name, yes=True)
+    assert done.forgotten == ("alpha",)
     check(path)
 
 
 def test_the_journal_does_not_bring_it_back(path: Path) -> None:
-    seqs = [line["seq"] for line in journal(path) if line.get("record") == "m7"]
+    seqs = [line["seq"] for line in journal(path) if line.get("record") == "m12"]
+    forgotten(path)
+    with opened(path) as bank, pytest.raises(SnapshotNotFound, match="account_alpha was forgotten after line"):
+        rollback(bank, seq=seqs[-1], account="alpha", yes=True)
+    with opened(path) as bank:
+        done = rollback(bank, seq=seqs[-1], yes=True)
+    assert (done.forgotten, done.findings) == (("alpha",), ())
+    check(path)
+
+
+def test_one_made_anew_comes_back_to_what_it_was(path: Path) -> None:
     forgotten(path)
     with opened(path) as bank:
-        done = rollback(bank, seq=seqs[-1], account="alpha", yes=True)
-    assert [one.path for one in done.findings] == ["account_alpha/whole_history.json"]
-    check(path)
+        create(bank, "alpha")
+    say(path, "alpha", 100, 104)
+    name = backed_up(path).as_dict()["snapshot"]["id"]
+    say(path, "alpha", 104, 108)
+    with opened(path) as bank:
+        assert rollback(bank, name, account="alpha", yes=True).forgotten == ()
+    assert listed(path, "alpha") == named(100, 104)
 
 
 @pytest.mark.no_cover

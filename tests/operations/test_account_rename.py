@@ -12,6 +12,7 @@ from memorybank_cli.base.errors import AccountDamaged, AccountNotFound, Refused
 from memorybank_cli.operations.account_archive import archive
 from memorybank_cli.operations.account_rename import rename
 from memorybank_cli.operations.accounts import account_ids, create, show
+from memorybank_cli.operations.message_forget import forget
 from memorybank_cli.operations.messages import list_, store
 from memorybank_cli.operations.rollback import rollback
 from tests.accounts.conftest import long, path
@@ -58,6 +59,7 @@ def test_everything_goes_with_it_and_comes_back(long: Path) -> None:
     before = of(long, "a")
     renamed(long, "a", "new")
     assert of(long, "a") == {}
+    assert not (long / "account_a").exists()
     after = of(long, "new")
     assert set(after) == set(before)
     for name in set(after) - {"history/index.json", "whole_history.json"}:  # which name digests
@@ -115,6 +117,7 @@ def test_a_rollback_goes_back_to_the_old_name(long: Path) -> None:
     with opened(long) as bank:
         rollback(bank, seq=line, yes=True)
     assert (of(long, "a"), of(long, "new")) == (before, {})
+    assert not (long / "account_new").exists()
     assert held(long, "a") == named(25)
     assert rules(long) == {}
     with opened(long) as bank:
@@ -155,11 +158,38 @@ def test_what_is_archived_stays_archived(long: Path) -> None:
     assert rules(long) == {}
 
 
+def test_positions_that_were_forgotten_stay_empty(long: Path) -> None:
+    with opened(long) as bank:
+        forget(bank, "m3", account="a", yes=True)
+        forget(bank, "m22", account="a", yes=True)
+    before = {name: of(long, "a")[name] for name in of(long, "a")}
+    renamed(long, "a", "new")
+    assert rules(long) == {}
+    with opened(long) as bank:
+        assert [one["seq"] for one in list_(bank, account="new")] == [
+            one for one in range(1, 26) if one not in (4, 23)
+        ]
+    say(long, "new", 25, 40)
+    for name in of(long, "new"):
+        (long / "account_new" / name).write_bytes(b"{")
+    repaired(long)
+    assert rules(long) == {}
+    assert len(held(long, "new")) == 38
+    with opened(long) as bank:
+        forget(bank, "m5", account="new", yes=True)
+    renamed(long, "new", "a")
+    assert rules(long) == {}
+    assert set(before) <= set(of(long, "a"))
+
+
 def test_what_an_agent_put_beside_it_goes_with_it(long: Path) -> None:
     (long / "account_a/notes.md").write_text("# mine\n")
+    (long / "account_a/deep/er").mkdir(parents=True)
+    (long / "account_a/deep/er/notes.md").write_text("# mine\n")
     renamed(long, "a", "new")
+    assert (long / "account_new/deep/er/notes.md").exists()
+    assert not (long / "account_a").exists()
     assert (long / "account_new/notes.md").read_text() == "# mine\n"
-    assert not (long / "account_a/notes.md").exists()
 
 
 def test_what_is_refused(run: Run, long: Path) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
+from threading import enumerate as enumerate_threads
 from typing import Any
 
 import pytest
@@ -12,12 +16,13 @@ import pytest
 from memorybank_cli.accounts.contexts import State
 from memorybank_cli.accounts.messages import Message
 from memorybank_cli.accounts.sources import read_history
+from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base import clock
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.records import Progress
 from memorybank_cli.operations import context_upkeep
 from memorybank_cli.operations.accounts import create
-from memorybank_cli.operations.context_upkeep import Upkeep, contexts, refresh_due
+from memorybank_cli.operations.context_upkeep import Upkeep, contexts
 from memorybank_cli.operations.contexts import refresh
 from memorybank_cli.operations.messages import AddedMessages, store
 from memorybank_cli.operations.opening import keep_rendered, open_bank
@@ -127,18 +132,6 @@ def test_settings_switch_it_off(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert added(path, long(1, "n")).context_refreshed
 
 
-def test_a_process_that_lives_long_refreshes_when_it_wants(path: Path) -> None:
-    with opened(path) as bank:
-        messages = [Message("user", one["content"], one["id"]) for one in long(120)]
-        assert store(bank, "a", messages[:50]).context_refreshed
-        assert not store(bank, "a", messages[50:51]).context_refreshed  # it is set off already
-        refresh_due(bank)
-        assert read_history(bank, "a").context.upto == 51
-        assert not store(bank, "a", messages[51:60]).context_refreshed
-        assert store(bank, "a", messages[60:]).context_refreshed
-    assert state(path).upto == 120
-
-
 BROKEN = """
 import sys
 sys.modules["sklearn.feature_extraction"] = None
@@ -159,22 +152,100 @@ def test_a_refresh_that_fails_is_said_and_the_messages_stay(path: Path, run: Run
     assert state(path).upto == 61
 
 
-def test_where_a_thread_renders_a_thread_refreshes_too(path: Path) -> None:
-    bank = open_bank(Context(bank=str(path)))
+# In processes that live long
+
+
+@contextmanager
+def living(path: Path, progress: Progress | None = None) -> Iterator[Bank]:
+    bank = open_bank(Context(bank=str(path), progress=progress or Progress()))
     keep_rendered(bank)
-    messages = [Message("user", f"Gas is {number}.", f"m{number}") for number in range(101)]
-    assert store(bank, "a", messages[:50]).context_refreshed
-    upkeep = bank.afterwards["context a"]
-    assert isinstance(upkeep, Upkeep)
-    assert upkeep.thread is not None
-    upkeep.thread.join()
-    with opened(path) as other:
-        assert read_history(other, "a").context.upto == 50
-    assert not store(bank, "a", messages[50:100]).context_refreshed  # not so soon again
-    upkeep.ended = 0
-    assert store(bank, "a", messages[100:]).context_refreshed
-    bank.close()
+    try:
+        yield bank
+    finally:
+        bank.close()
+
+
+def upkeep(bank: Bank) -> Upkeep:
+    """What is remembered, once its thread is through."""
+    found = bank.afterwards["context a"]
+    assert isinstance(found, Upkeep)
+    if found.thread is not None:
+        found.thread.join()
+    return found
+
+
+def put_in(bank: Bank, messages: list[dict[str, Any]]) -> bool:
+    """Whether storing them set off a refresh."""
+    return store(bank, "a", [Message(one["role"], one["content"], one["id"]) for one in messages]).context_refreshed
+
+
+def test_where_a_thread_renders_a_thread_refreshes_too(path: Path) -> None:
+    messages = long(101)
+    with living(path) as bank:
+        assert put_in(bank, messages[:50])
+        upkeep(bank)
+        with opened(path) as other:
+            assert read_history(other, "a").context.upto == 50
+        assert not put_in(bank, messages[50:100])  # not so soon again
+        upkeep(bank).ended = 0
+        assert put_in(bank, messages[100:])
     assert state(path).upto == 101
+
+
+def test_it_is_set_off_once_until_it_is_done(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, release = Event(), Event()
+    look = Upkeep._look
+
+    def slowly(self: Upkeep, bank: Bank, *, closely: bool) -> None:
+        held.set()
+        release.wait(30)
+        look(self, bank, closely=closely)
+
+    monkeypatch.setattr(Upkeep, "_look", slowly)
+    with living(path) as bank:
+        assert put_in(bank, long(50))
+        assert held.wait(30)
+        assert not put_in(bank, long(60, "n"))
+        assert [one.name for one in enumerate_threads()].count("memorybank-context") == 1
+        release.set()
+
+
+def test_a_change_of_topic_is_seen_while_the_process_lives(path: Path) -> None:
+    with living(path) as bank:
+        for at in range(0, 16, 4):
+            assert not put_in(bank, ALL[at : at + 4])  # nobody knows before it was looked at
+            upkeep(bank).ended = 0
+        with opened(path) as other:
+            found = read_history(other, "a").context
+    assert found.reason == "topic"
+    assert found.summaries[0]["last"] == 8
+
+
+def test_a_topic_is_not_looked_for_after_each_message(path: Path) -> None:
+    with living(path) as bank:
+        for one in ALL[:3]:
+            put_in(bank, [one])
+        assert upkeep(bank).thread is None
+        put_in(bank, ALL[3:4])
+        first = upkeep(bank).thread
+        assert first is not None
+        put_in(bank, ALL[4:8])
+        assert upkeep(bank).thread is first
+
+
+def test_a_thread_that_fails_says_so_and_the_next_one_does_it(path: Path) -> None:
+    notes = Notes()
+    with living(path, notes) as bank:
+        another, bank.another = bank.another, lambda: open_bank(Context(bank=str(path / "nowhere")))
+        assert put_in(bank, long(50))
+        failed = upkeep(bank)
+        assert len(notes.said) == 1
+        assert notes.said[0].startswith("the context of a could not be refreshed: ")
+        bank.another, failed.ended = another, 0
+        assert put_in(bank, long(1, "n"))
+        upkeep(bank)
+        with opened(path) as other:
+            assert read_history(other, "a").context.upto == 51
 
 
 class Notes(Progress):
@@ -187,16 +258,18 @@ class Notes(Progress):
         self.said.append(text)
 
 
-def test_what_goes_wrong_is_said_again_until_it_goes_right(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_goes_wrong_at_close_is_said_and_done_by_the_next(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)
     notes = Notes()
     with opened(path, progress=notes) as bank:
-        assert store(bank, "a", [Message("user", f"Gas is {number}.") for number in range(50)]).context_refreshed
-        refresh_due(bank)
-        monkeypatch.undo()
+        assert put_in(bank, long(50))
+        upkeep(bank)()
+        assert not put_in(bank, long(50, "n"))  # not again in this process
+    monkeypatch.undo()
     assert len(notes.said) == 1
     assert notes.said[0].startswith("the context of a could not be refreshed: ")
-    assert state(path).upto == 50
+    assert added(path, long(1, "o")).context_refreshed
+    assert state(path).upto == 101
 
 
 def rules(path: Path) -> list[str]:

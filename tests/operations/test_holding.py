@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.base.errors import OperationFailed
 from memorybank_cli.operations import holding, snapshot_rows
-from memorybank_cli.operations.messages import add
+from memorybank_cli.operations.account_archive import archive
+from memorybank_cli.operations.account_rename import rename
+from memorybank_cli.operations.accounts import create
+from memorybank_cli.operations.messages import add, store
 from memorybank_cli.operations.repositories import Snapshots
 from memorybank_cli.snapshots import trees
 from memorybank_cli.snapshots.saving import Item
+from tests.accounts.sealed import small_segments, texts
 from tests.conftest import MakeBank, Run
 from tests.operations.banks import backed_up, contents, opened, put
 
@@ -150,3 +156,66 @@ def test_held_files_may_be_read_again(bank: Path) -> None:
         for value in values:
             with pytest.raises(OSError, match="Bad file"):
                 os.fstat(value)
+
+
+# Sealed segments, which are not held
+
+
+@pytest.fixture
+def sealed(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An account whose history has two sealed segments."""
+    small_segments(monkeypatch)
+    path = make_bank(0, padded=False)
+    with opened(path) as one:
+        create(one, "a")
+        store(one, "a", texts(25))
+    return path
+
+
+def meanwhile_in(monkeypatch: pytest.MonkeyPatch, act: Callable[[Bank], object]) -> None:
+    """Have somebody act on the bank once its accounts are held."""
+    hold = holding.Holding.hold
+
+    def then(self: Any, *given: Any) -> None:
+        hold(self, *given)
+        with opened(Path(self._bank.root.path)) as other:
+            act(other)
+
+    monkeypatch.setattr(holding.Holding, "hold", then)
+
+
+@pytest.mark.parametrize("undo", [False, True])
+@pytest.mark.parametrize("known", [False, True])
+def test_a_segment_that_is_archived_meanwhile_is_saved_as_it_was(
+    sealed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Run, undo: bool, known: bool
+) -> None:
+    with opened(sealed) as one:
+        archive(one, "a", keep_mib=0)
+        if not undo:
+            archive(one, "a", undo=True)
+        if not known:  # so that it is looked at once more
+            with one.catalog.writing():
+                one.catalog.forget_seen()
+    before = contents(sealed)
+    with monkeypatch.context() as patch:
+        meanwhile_in(patch, lambda other: archive(other, "a", keep_mib=None if undo else 0, undo=undo))
+        assert backed_up(sealed).document is not None
+    assert contents(sealed) != before
+    assert run("snapshot", "restore", "latest", "--to", tmp_path / "out", "--bank", sealed).returncode == 0
+    assert {name: data for name, data in contents(tmp_path / "out").items() if name.startswith("account_a/")} == {
+        name: data for name, data in before.items() if name.startswith("account_a/")
+    }
+
+
+def test_an_account_that_is_renamed_meanwhile_is_saved_by_the_next_run(
+    sealed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        meanwhile_in(patch, lambda other: rename(other, "a", "new"))
+        with pytest.raises(OperationFailed, match="has gone while the account was being saved"):
+            backed_up(sealed)
+    done = backed_up(sealed)
+    assert done.document is not None
+    sections = done.document.sections or {}
+    assert (done.document.status, sections["account_new"][0]) == ("good", 8)
+    assert "account_a" not in sections

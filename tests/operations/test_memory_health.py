@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 
 from memorybank_cli import open_bank
+from memorybank_cli.accounts.messages import Message
+from memorybank_cli.base import clock
 from memorybank_cli.base.settings import BY_NAME
 from memorybank_cli.health.responses import measured
+from memorybank_cli.operations import memory_health
 from memorybank_cli.operations.health import HealthReport, health
 from memorybank_cli.operations.memory_health import ENOUGH, messages_per_day
+from memorybank_cli.operations.messages import store
 from tests.accounts.sealed import say_and_die
 from tests.conftest import MakeBank, Run
 from tests.operations.banks import backed_up, opened, repaired
@@ -179,29 +183,31 @@ def test_files_behind_the_journal(path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert found(path) == {}
 
 
-def test_messages_per_day(path: Path) -> None:
+def test_messages_per_day(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime.now(UTC)
 
-    def rate(account: str, *ages: timedelta) -> float:
-        with open_bank(path) as bank:
-            made = bank.create_account(account)
-            made.add_many({"role": "user", "content": "x", "timestamp": now - age} for age in ages)
+    def rate() -> float:
         with opened(path) as bank:
-            return messages_per_day(bank, account)
+            return messages_per_day(bank)
 
-    hour, day = timedelta(hours=1), timedelta(days=1)
-    assert rate("none") == 0
-    assert rate("old", 3 * day, 2 * day) == 0
-    assert rate("some", 3 * day, 2 * hour, hour) == 2
-    # 2,000 in two days, of which the windows hold the last 250, which came in six hours
-    many = [2 * day - number * 2 * day / 2_000 for number in range(2_000)]
-    assert 995 < rate("many", *many) < 1_010
-    # 300 in six hours: never more than there are
-    assert rate("all", *(6 * hour - number * 6 * hour / 300 for number in range(300))) == 300
-    (path / "account_many/short_term.json").write_bytes(b"[]")
-    (path / "account_many/mid_term.json").write_bytes(b'{"messages": [{}], "first": 1}')
-    with opened(path) as bank:
-        assert messages_per_day(bank, "many") == 0
+    def said(number: int, age: timedelta, first: timedelta = timedelta(0)) -> None:
+        """Messages that came one by one, the last of them so long ago, the first so much before that."""
+        with opened(path) as bank:
+            for one in range(number):
+                moment = now - age - first * (1 - one / number)
+                monkeypatch.setattr(clock, "now", lambda moment=moment: clock.show(moment))
+                store(bank, "b", [Message("user", "x", timestamp="2020-01-01T00:00:00Z", id=f"{age}{one}")])
+        monkeypatch.undo()
+
+    assert rate() == 60  # by when they came, whatever time they say themselves
+    hour = timedelta(hours=1)
+    monkeypatch.setattr(memory_health, "LINES", 0)
+    assert rate() == 0
+    monkeypatch.undo()
+    said(40, 2 * hour, 2 * hour)
+    assert rate() == 100
+    monkeypatch.setattr(memory_health, "LINES", 40)
+    assert rate() == pytest.approx(39 * 6, abs=12)  # about forty in four hours
 
 
 # For people and other programs

@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 
 from memorybank_cli.accounts.messages import Message
+from memorybank_cli.accounts.recorded import record_of
+from memorybank_cli.accounts.sources import ways
 from memorybank_cli.base.errors import MessageNotFound, UsageError
 from memorybank_cli.operations import erasing
+from memorybank_cli.operations.account_archive import archive
 from memorybank_cli.operations.account_compact import compact
 from memorybank_cli.operations.accounts import create
 from memorybank_cli.operations.journal import prove
 from memorybank_cli.operations.message_forget import ForgetMessagesReport, forget
-from memorybank_cli.operations.messages import store
+from memorybank_cli.operations.messages import list_, store
 from memorybank_cli.operations.rollback import rollback
 from tests.accounts.sealed import small_segments
 from tests.conftest import MakeBank, Run
@@ -196,14 +199,109 @@ def test_a_rollback_of_the_journal_does_not_bring_it_back(path: Path) -> None:
     assert rules(path) == {}
 
 
-def test_a_snapshot_brings_it_back_and_it_is_forgotten_again(path: Path) -> None:
+def test_a_snapshot_does_not_bring_it_back(path: Path, run: Run) -> None:
     name = saved(path)
-    forgotten(path, "m4")
+    forgotten(path, "m4", "m22")
+    say(path, "alpha", 25, 28)
     with opened(path) as bank:
-        rollback(bank, name, account="alpha", yes=True)
-    assert listed(path, "alpha") == named(25)
-    forgotten(path, "m4")
+        done = rollback(bank, name, account="alpha", yes=True)
+    assert (done.forgotten, done.findings) == (("alpha",), ())
+    assert "; what was forgotten since of alpha stays forgotten; to undo" in done.summary()
+    assert done.as_dict()["forgotten"] == ["alpha"]
+    check(path, 4, 22)
+    with opened(path) as bank:
+        rollback(bank, undo=True, yes=True)
+    assert listed(path, "alpha") == named(28, without=(4, 22))
+    run("rollback", name, "--record", "m4", "--bank", path, "--yes")
+    assert listed(path, "alpha") == named(28, without=(4, 22))
+    with opened(path) as bank:
+        beside = rollback(bank, name, path=("account_beta",), yes=True)
+    assert beside.forgotten == ()
+
+
+def test_an_undone_rollback_does_not_bring_it_back(path: Path) -> None:
+    """The forgotten message was rolled back before: the state in front of the rollback held it."""
+    [seq] = [line["seq"] for line in journal(path) if line.get("record") == "m20" and line.get("account") == "alpha"]
+    with opened(path) as bank:
+        rollback(bank, seq=seq, account="alpha", yes=True)
+    forgotten(path, "m23")
+    with opened(path) as bank:
+        assert rollback(bank, undo=True, yes=True).forgotten == ("alpha",)
+    check(path, 23)
+
+
+def test_it_stays_forgotten_when_the_journal_has_no_content_any_more(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = saved(path)
+    say(path, "alpha", 25, 37)
+    monkeypatch.setenv("MEMORYBANK_UNDO_BUDGET_MIB", "0")
+    with opened(path) as bank:
+        assert sum(one.lines for one in compact(bank).segments) > 10
+    forgotten(path, "m4", "m13", "m28")
+    with opened(path) as bank:
+        assert rollback(bank, name, account="alpha", yes=True).findings == ()
+    check(path, 4, 13)
+
+
+def test_only_what_holds_it_is_written(path: Path) -> None:
+    before = {one: one.stat().st_mtime_ns for one in (path / "account_alpha/history").iterdir()}
+    done = forgotten(path, "m4")
+    assert done.files == tuple(
+        f"account_alpha/{name}.json"
+        for name in ("history/000000000001", "history/index", "short_term", "whole_history")
+    )
+    after = {one: one.stat().st_mtime_ns for one in (path / "account_alpha/history").iterdir()}
+    changed = sorted(one.name for one in before if before[one] != after[one])
+    assert changed == ["000000000001.json", "index.json"]
+    with opened(path) as bank:
+        positions = {one["id"]: one["seq"] for one in list_(bank, account="alpha")}
+        assert positions == {f"m{number}": number + 1 for number in range(25) if number != 4}
+        record = record_of(bank, "alpha")
+        assert record is not None
+        assert record.base is not None
+        assert (record.base.sealed, record.base.gone, record.proves) == (20, 1, True)
+    for name in ("whole_history", "short_term"):
+        (path / f"account_alpha/{name}.json").unlink()
+    with opened(path) as bank:
+        [way] = [one for one in ways(bank, "alpha", bank.end.seq) if "segments and the journal" in one.why]
+        assert next(line.seq for line in way.lines) > record.base.line
+    repaired(path)
     check(path, 4)
+
+
+def test_the_newest_and_its_time(path: Path) -> None:
+    """A message from the future, forgotten, does not leave every later one marked as late."""
+    with opened(path) as bank:
+        store(bank, "alpha", [Message("user", "alpha says secret-99.", id="m99", timestamp="2990-01-01T00:00:00Z")])
+    forgotten(path, "m99")
+    say(path, "alpha", 25, 26)
+    with opened(path) as bank:
+        *_, newest = list_(bank, account="alpha", last=1)
+    assert (newest["id"], newest["seq"], newest.get("late")) == ("m25", 27, None)
+    assert listed(path, "alpha") == named(26)
+
+
+def test_an_archived_segment_stays_archived(path: Path) -> None:
+    with opened(path) as bank:
+        archive(bank, "alpha", keep_mib=0)
+    forgotten(path, "m4", "m23")
+    check(path, 4, 23)
+    assert sorted(one.name for one in (path / "account_alpha/history").iterdir()) == [
+        "000000000001.json.zst",
+        "000000000011.json.zst",
+        "index.json",
+    ]
+    with opened(path) as bank:
+        archive(bank, "alpha", undo=True)
+    check(path, 4, 23)
+
+
+def test_more_than_can_be_looked_for_one_by_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memorybank_cli.accounts.forgotten.FEW", 1)
+    monkeypatch.setattr("memorybank_cli.bank.forgetting.FEW", 1)
+    forgotten(path, "m3", "m13", "m14", "m24")
+    check(path, 3, 13, 14, 24)
 
 
 def test_in_an_account_whose_journal_is_compacted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,16 +6,30 @@ import asyncio
 import errno
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_type
 
 import pytest
 
 import memorybank_cli
-from memorybank_cli import AccountNotFound, Bank, BankNotFound, Locked, OperationFailed, UsageError, open_bank
+from memorybank_cli import (
+    Account,
+    AccountNotFound,
+    AddedMessages,
+    Bank,
+    BankNotFound,
+    Finding,
+    HistoryContext,
+    Locked,
+    OperationFailed,
+    RefreshReport,
+    StoredMessage,
+    UsageError,
+    open_bank,
+)
 from memorybank_cli.base.errors import NotOurs
 from memorybank_cli.operations import python_api
 from memorybank_cli.operations.messages import list_
@@ -228,6 +242,82 @@ def test_a_closed_bank(path: Path) -> None:
             call()
 
 
+def test_a_bank_is_not_closed_by_a_call_that_uses_it(path: Path) -> None:
+    with open_bank(path) as bank:
+        with bank.using(), pytest.raises(UsageError, match="cannot be closed by a call"):
+            bank.close()
+        assert bank.account("alpha").add(role="user", content="x").total == 1
+
+
+def test_a_close_that_is_interrupted_can_be_repeated(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    bank = open_bank(path)
+    bank.account("alpha").add(role="user", content="x")
+    with monkeypatch.context() as patched:
+        patched.setattr(bank._calls, "wait_for", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            bank.close()
+    bank.close()
+    assert b'"x"' in (path / "account_alpha/short_term.json").read_bytes()
+    assert not [one for one in threading.enumerate() if one.name.startswith("memorybank-")]
+
+
+def in_a_child(work: Callable[[], None]) -> str:
+    """What a forked child raised, '' for nothing."""
+    reads, writes = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - it is told
+            os.write(writes, f"{type(error).__name__}: {error}".encode())
+        os._exit(0)
+    os.close(writes)
+    with open(reads) as told:
+        found = told.read()
+    assert os.waitpid(child, 0)[1] == 0
+    return found
+
+
+def test_a_forked_child_opens_its_own(path: Path) -> None:
+    with open_bank(path) as bank:
+        alpha = bank.account("alpha")
+        alpha.add(role="user", content="1")
+        list(alpha.messages(grep="1"))
+        pages = alpha.messages()
+
+        def inherited() -> None:
+            with open_bank(path) as own:
+                own.account("alpha").add(role="user", content="2")
+            for call in (lambda: alpha.add(role="user", content="x"), lambda: next(pages), bank.account_ids):
+                with pytest.raises(UsageError, match="was opened before this process was forked"):
+                    call()
+            bank.close()
+
+        assert in_a_child(inherited) == ""
+        assert alpha.add(role="user", content="3").total == 3
+    assert contents(path) == ["1", "2", "3"]
+    assert in_a_child(bank.close) == ""
+
+
+def test_a_fork_while_other_threads_are_at_it(path: Path) -> None:
+    with open_bank(path) as bank, ThreadPoolExecutor(4) as threads:
+        alpha = bank.account("alpha")
+        writes = [threads.submit(alpha.add, role="user", content=str(number)) for number in range(60)]
+
+        def inherited() -> None:
+            with bank.using():
+                pass
+
+        for _ in range(5):
+            assert in_a_child(inherited).startswith("UsageError: the bank at ")
+        with bank.using():  # the thread that forks may be in a call itself
+            assert in_a_child(inherited).startswith("UsageError: the bank at ")
+        assert sum(one.result().added for one in writes) == 60
+
+
 def test_the_nearest_bank_is_found_as_by_a_command(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(path / "state")
     with open_bank() as bank:
@@ -354,6 +444,99 @@ def test_the_event_loop_goes_on_while_the_bank_is_held(path: Path) -> None:
         holder.join()
 
 
+def test_nobody_waits_for_what_takes_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message is stored, and the newest are read, while another thread summarises and a third searches."""
+    held, release = threading.Barrier(3, timeout=30), threading.Event()
+
+    def slowly(*_: Any, **__: Any) -> Iterator[Any]:
+        held.wait()
+        release.wait(30)
+        return iter(())
+
+    monkeypatch.setattr("memorybank_cli.operations.contexts.refresh", slowly)
+    with open_bank(path) as bank, ThreadPoolExecutor(2) as threads:
+        alpha = bank.account("alpha")
+        alpha.add(role="user", content="1")
+        real = list_
+
+        def list_slowly(*given: Any, **named: Any) -> Iterator[Any]:
+            return slowly() if named["grep"] else real(*given, **named)
+
+        monkeypatch.setattr("memorybank_cli.operations.messages.list_", list_slowly)
+        threads.submit(alpha.refresh_context)
+        searched = threads.submit(lambda: list(alpha.messages(grep="1")))
+        held.wait()
+        assert alpha.add(role="user", content="2").total == 2
+        assert [one["content"] for one in alpha.messages(last=2)] == ["1", "2"]
+        release.set()
+        assert searched.result() == []
+
+
+class Guarded:
+    """A catalog's database that only the thread which holds the mutex may ask.
+
+    Of one connection all statements share a transaction: what one thread reads makes another's writing fail.
+    """
+
+    def __init__(self, db: Any, mutex: Any) -> None:
+        self.db, self.mutex = db, mutex
+
+    def __getattr__(self, name: str) -> Any:
+        assert self.mutex._is_owned(), "the catalog is asked without the mutex"
+        return getattr(self.db, name)
+
+
+def test_threads_take_turns_at_the_catalog(path: Path) -> None:
+    with open_bank(path) as bank:
+        with bank.using() as opened_one:
+            catalog, mutex = opened_one._catalog, opened_one.mutex
+        real, catalog.db = catalog.db, Guarded(catalog.db, mutex)  # type: ignore[assignment]
+        alpha = bank.account("alpha")
+        for number in range(3):
+            alpha.add(role="user", content="x", id=f"m{number % 2}")
+            alpha.add_many([{"role": "user", "content": "y"}] * 3)
+            assert len(list(alpha.messages())) == len(list(alpha.messages(last=100)))
+            assert len(list(alpha.messages(grep="y"))) == 3 * number + 3
+        assert alpha.context().status == "initializing"
+        bank.create_account("beta").add(role="user", content="z")
+        assert bank.account_ids() == ["alpha", "beta"]
+        catalog.db = real
+
+
+def test_a_search_sees_what_was_added_just_before(path: Path) -> None:
+    with open_bank(path) as bank:
+        alpha = bank.account("alpha")
+        for number in range(5):
+            alpha.add(role="user", content=f"x{number}")
+            assert [one["content"] for one in alpha.messages(grep=f"x{number}", last=1)] == [f"x{number}"]
+            assert len(list(alpha.messages(role="user"))) == number + 1
+
+
+def test_a_task_that_is_cancelled_leaves_the_bank_sound(path: Path) -> None:
+    """Its message is stored or not; the bank waits for the call when it is closed."""
+
+    async def work() -> None:
+        async with open_bank(path) as bank:
+            alpha = bank.account("alpha")
+            with bank.using():  # nobody else gets on meanwhile
+                waiting = [asyncio.create_task(alpha.aadd(role="user", content="x", id=f"m{n}")) for n in range(3)]
+                waiting.append(asyncio.create_task(alpha.acontext()))  # type: ignore[arg-type]
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(alpha.aadd(role="user", content="late", id="late"), 0.05)
+                for one in waiting:
+                    one.cancel()
+            ended = await asyncio.gather(*waiting, return_exceptions=True)
+            assert {type(one) for one in ended} == {asyncio.CancelledError}
+            assert (await alpha.aadd(role="user", content="late", id="late")).total >= 1
+
+    asyncio.run(work())
+    with open_bank(path) as bank:
+        found = [one["id"] for one in bank.account("alpha").messages()]
+        assert len(found) == len(set(found))
+        assert "late" in found
+        assert set(found) <= {"late", "m0", "m1", "m2"}
+
+
 # The public names
 
 
@@ -365,6 +548,7 @@ def test_the_public_names() -> None:
         "AddedMessages",
         "Bank",
         "BankNotFound",
+        "Finding",
         "HistoryContext",
         "Locked",
         "MemorybankError",
@@ -375,6 +559,37 @@ def test_the_public_names() -> None:
         "__version__",
         "open_bank",
     )
+
+
+def test_each_public_name_can_be_had_and_no_other() -> None:
+    for name in memorybank_cli.__all__:
+        assert getattr(memorybank_cli, name)
+        assert name in dir(memorybank_cli)
+    with pytest.raises(AttributeError, match="no attribute 'open_banc'"):
+        memorybank_cli.open_banc  # noqa: B018
+
+
+def test_what_a_type_checker_is_told(path: Path) -> None:
+    with open_bank(path) as bank:
+        alpha = assert_type(bank.account("alpha"), Account)
+        assert_type(alpha.add(role="user", content="x", timestamp=datetime.now(UTC)), AddedMessages)
+        late = assert_type(alpha.add(role="user", content="y", timestamp="2020-01-01T00:00:00Z"), AddedMessages)
+        assert_type(alpha.add_many(alpha.messages()), AddedMessages)
+        found = assert_type(list(alpha.messages(last=2)), list[StoredMessage])
+        assert [one.get("late") for one in found] == [None, True]
+        assert_type(found[0]["metadata"], dict[str, Any])
+        assert_type(alpha.context(), HistoryContext)
+        assert_type(alpha.refresh_context().findings, tuple[Finding, ...])
+        assert_type(bank.account_ids(), list[str])
+        assert assert_type(late.ids, tuple[str, ...])
+
+        async def twins() -> None:
+            assert_type(await alpha.aadd(role="user", content="z"), AddedMessages)
+            assert_type([one async for one in alpha.amessages()], list[StoredMessage])
+            assert_type(await alpha.acontext(), HistoryContext)
+            assert_type(await alpha.arefresh_context(), RefreshReport)
+
+        asyncio.run(twins())
 
 
 def public(kind: type) -> dict[str, Callable[..., Any]]:

@@ -9,9 +9,13 @@ from contextlib import AbstractContextManager, suppress
 from unittest import mock
 
 from memorybank_cli.accounts import history, segments
+from memorybank_cli.accounts.replay import STORED
 from memorybank_cli.bank import journal as journal_module
+from memorybank_cli.bank import layout
 from memorybank_cli.bank import ledger as ledger_module
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.journal import Entry
+from memorybank_cli.bank.writing import Appended
 from memorybank_cli.base import clock, files
 from memorybank_cli.operations import messages as messages_module
 from memorybank_cli.operations.messages import store
@@ -36,10 +40,14 @@ class Messages(BankScenario):
     def act(self, lab: Lab, say: Say) -> None:
         size = -(-len(self.steps) // self.sessions)
         for start in range(0, len(self.steps), size):
-            with opened(lab) as bank:
-                for account, first, last in self.steps[start : start + size]:
-                    store(bank, account, texts(first, last))
-                    say(f"{account}{last}")
+            self.session(lab, say, self.steps[start : start + size])
+
+    def session(self, lab: Lab, say: Say, steps: Sequence[tuple[str, int, int]]) -> None:
+        """Store these while the bank is open once."""
+        with opened(lab) as bank:
+            for account, first, last in steps:
+                store(bank, account, texts(first, last))
+                say(f"{account}{last}")
 
     def check_bank(self, lab: Lab, bank: Bank, said: Sequence[str]) -> None:
         done = len(said)
@@ -93,16 +101,15 @@ class RollOver(Messages):
 
 
 class Checkpoints(Messages):
-    """Two accounts; the renderings of both wait unsynced when the checkpoint of the last session is written."""
+    """The renderings of two accounts wait unsynced when a checkpoint is written."""
 
     name = "checkpoints"
-    steps = tuple(
-        (account, last - 1, last) for number in range(1, 7) for account, last in (("a", 3 + number), ("b", number))
-    )
-    sessions = 6
+    steps = (("a", 3, 4), ("b", 0, 1), ("a", 4, 5))
 
-    def setting(self) -> AbstractContextManager[object]:
-        return patched((ledger_module, "CHECKPOINT_LINES", 5))
+    def act(self, lab: Lab, say: Say) -> None:
+        self.session(lab, say, self.steps[:2])
+        with patched((ledger_module, "CHECKPOINT_LINES", 1)):
+            self.session(lab, say, self.steps[2:])
 
 
 class Unshared(Messages):
@@ -141,13 +148,11 @@ class Refused(Messages):
 
     name = "refused"
 
-    def setting(self) -> AbstractContextManager[object]:
-        return patched((journal_module, "PIECE_BYTES", 1_000))
-
     def act(self, lab: Lab, say: Say) -> None:
-        for first, last in ((3, 4), (3, 9)):
+        for size, first, last in ((1_000, 3, 4), (1, 3, 9)):
+            pieces = mock.patch.object(journal_module, "PIECE_BYTES", size)
             no_sync = mock.patch.object(files, "sync_data", side_effect=OSError(errno.EIO, "no"))
-            with opened(lab) as bank, suppress(OSError), no_sync:
+            with opened(lab) as bank, suppress(OSError), pieces, no_sync:
                 store(bank, "a", texts(first, last))
             say("refused")
 
@@ -155,3 +160,44 @@ class Refused(Messages):
         allowed = ({3, 4, 9}, {3, 9}, {3})[len(said)]  # of a group that is under way nothing was said yet
         assert len(check_files(lab, "a")) in allowed
         can_be_written(lab, bank)
+
+
+class RefusedUnshared(Refused):
+    """The same where each append is synced by itself: what fails is cut off at once, durably."""
+
+    name = "refused unshared"
+
+    def setting(self) -> AbstractContextManager[object]:
+        return mock.patch.object(clock, "boot_id", return_value="")
+
+
+class Unlocked(Messages):
+    """A hand removes `sync.lock` while two processes write: neither takes the other's lines for durable."""
+
+    name = "unlocked"
+
+    def act(self, lab: Lab, say: Say) -> None:
+        with opened(lab) as one:
+            waiting = begun(one, "a", 3)
+            (lab.bank / layout.SYNC_LOCK).unlink()
+            with opened(lab) as other:
+                last = begun(other, "a", 4)
+                one.durable(waiting)
+                say("a4")
+                other.durable(last)
+                say("a5")
+
+    def check_bank(self, lab: Lab, bank: Bank, said: Sequence[str]) -> None:
+        found = check_files(lab, "a")
+        assert found == named(len(found))
+        assert 3 + len(said) <= len(found) <= 5, (len(found), said)
+        can_be_written(lab, bank)
+
+
+def begun(bank: Bank, account: str, number: int) -> Appended:
+    """Append a message; it is not durable yet."""
+    record = texts(number, number + 1)[0].record(bytes.fromhex(str(bank.document["identity_key"])), clock.now())
+    fields = {"account": account, "kind": "message", "record": record["id"]}
+    _, what = bank.begin([Entry(STORED, fields, record)])
+    assert what is not None
+    return what

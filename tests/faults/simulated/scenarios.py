@@ -16,6 +16,8 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
         messages.Checkpoints,
         messages.Foreign,
         messages.Refused,
+        messages.RefusedUnshared,
+        messages.Unlocked,
         messages.Unshared,
         agents.Init,
         agents.NewBank,
