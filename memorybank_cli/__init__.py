@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from memorybank_cli.base.records import Finding
     from memorybank_cli.operations.contexts import HistoryContext, RefreshReport
     from memorybank_cli.operations.messages import AddedMessages
-    from memorybank_cli.operations.python_api import Account, Bank, StoredMessage, open_bank
+    from memorybank_cli.operations.python_api import Account, Bank, open_bank
+    from memorybank_cli.operations.python_messages import StoredMessage
 
 __version__ = "0.1.0"
 __all__ = (
@@ -57,7 +58,7 @@ _HOMES = {
     "MemorybankError": "base.errors",
     "OperationFailed": "base.errors",
     "RefreshReport": "operations.contexts",
-    "StoredMessage": "operations.python_api",
+    "StoredMessage": "operations.python_messages",
     "UsageError": "base.errors",
     "open_bank": "operations.python_api",
 }

@@ -165,6 +165,11 @@ def test_a_page_has_blocks_of_known_languages_only() -> None:
                 assert found in LANGUAGES, f"{page}: ```{found}"
 
 
+def test_every_python_block_is_run() -> None:
+    unnamed = [f"{page}:{line}" for page in PAGES for line, text in blocks(page, "python") if not _FILE.match(text)]
+    assert not unnamed, "begin them with a comment that names the file, and run it in a console block"
+
+
 def test_every_fixture_is_there() -> None:
     for page in PAGES:
         assert set(_FIXTURE.findall(page.read_text())) <= samples.SAMPLES.keys(), page

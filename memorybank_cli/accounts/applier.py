@@ -11,9 +11,10 @@ from memorybank_cli.accounts.lateness import flagged
 from memorybank_cli.accounts.recorded import RENDERED, record_of
 from memorybank_cli.accounts.replay import CREATED, STORED, follow
 from memorybank_cli.accounts.segments import index_text, parse_index
-from memorybank_cli.accounts.sources import Way, current, rendering, renderings
+from memorybank_cli.accounts.sources import current, rendering, renderings
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.following import MESSAGE, Told
+from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.layout import account_of, place
 from memorybank_cli.bank.ledger import RENDERED_BYTES, RENDERED_LINES
@@ -33,30 +34,33 @@ CAUGHT_UP = 1_024
 class Known:
     """What is kept in memory of one account, up to the end of the journal."""
 
-    def __init__(self, way: Way) -> None:
-        history = way.history
+    def __init__(self, history: History, *, follows: bool) -> None:
         self.total, self.newest, self.capacity = history.total, history.newest_time, history.capacity
-        self.history = None if way.seals or way.unrecorded else history
-        """Its messages, as long as every line that came was heard with its content; so its files need not be read."""
+        self.follows = follows
+        """Whether what others stored is taken over, too: for who renders what others write."""
+        self.history: History | None = None
+        """Its messages, as long as every line that came was taken over; so its files need not be read."""
         self.shown: History | None = None
-        """What is being rendered; it counts again when the journal tells of those files."""
+        """What was rendered; it counts again when the journal tells of those files."""
 
     def hear(self, one: Told) -> None:
         """A message or a summary was stored."""
         if one.kind == MESSAGE:
             self.total += 1
             self.newest = max(self.newest, one.time)
-        if one.line is None or self.shown is not None:
+        history = self.history or self.shown
+        if history is None:
+            return
+        line = one.whole() if self.follows or isinstance(one.line, Line) else None
+        if line is None or len(history.open) > MOST_OPEN or history.size > RENDERED_BYTES:
             self.history = self.shown = None
-        elif self.history is not None:
-            follow(self.history, one.line)
-            if len(self.history.open) > MOST_OPEN or self.history.size > RENDERED_BYTES:
-                self.history = None
+        else:
+            follow(history, line)
 
-    def show(self) -> History | None:
+    def take(self) -> History | None:
         """The history, to be rendered; None where it is not there."""
-        self.history, self.shown = None, self.history
-        return self.shown
+        self.shown, taken, self.history = None, self.history, None
+        return taken
 
     def told_of(self) -> None:
         """The journal tells of files that were rendered."""
@@ -104,11 +108,14 @@ class AccountApplier:
     def known(self, bank: Bank, account: str) -> Known:
         """What is known of an account; its history is read once. The lock is held. Raises AccountDamaged."""
         if account not in self._known:
-            self._known[account] = Known(current(bank, account))
+            way = current(bank, account)
+            known = self._known[account] = Known(way.history, follows=False)
+            if not (way.seals or way.unrecorded):
+                known.history = way.history
         return self._known[account]
 
     def heard(self, bank: Bank, told: list[Told]) -> None:
-        """Lines were appended: the next message need not ask for them."""
+        """Lines were appended: the next message, and the next rendering, need not ask for them."""
         for one in told:
             if one.op == STORED:
                 if (known := self._known.get(one.account)) is not None:
@@ -118,7 +125,10 @@ class AccountApplier:
                     known.told_of()
             elif one.op not in HARMLESS:
                 self._known.clear()
-        if self._identities is not None:
+        if not bank.is_held:
+            if self._identities is not None:
+                self._identities.lost()
+        elif self._identities is not None:
             self._identities.heard(told)
         elif told and told[0].seq // CAUGHT_UP != (told[-1].seq + 1) // CAUGHT_UP:
             self.identities(bank).catch_up()
@@ -134,12 +144,15 @@ class AccountApplier:
 
         Raises AccountDamaged while its history cannot be had whole.
         """
-        known = self._known.get(account) if upto == bank.end.seq else None
-        history = None if known is None else known.show()
+        known = self._known.get(account) if upto == bank.heard.seq else None
+        history = None if known is None else known.take()
         if history is None:
-            return renderings(bank, account, upto)
-        history.upto = upto
-        return rendering(history)
+            history = yield from renderings(bank, account, upto)
+        else:
+            history.upto = upto
+            yield from rendering(history)
+        if upto == bank.heard.seq:  # with all in place: what a failure leaves behind is read again
+            self._known.setdefault(account, Known(history, follows=True)).shown = history
 
     def is_rendering(self, bank: Bank, path: str, data: bytes) -> bool:
         """Whether bytes found at `path` are the rendering at the journal line that they name."""

@@ -39,8 +39,9 @@ def conditions(bank: Bank, account: str) -> list[Condition]:
     """
     try:
         history = read_history(bank, account, indexed=True)
-    except AccountDamaged as error:
-        return [_unknown(bank, account, tier, error.message) for tier in TIERS]
+    except (AccountDamaged, OSError) as error:
+        why = _unreadable(account_section(account), error) if isinstance(error, OSError) else error.message
+        return [_unknown(bank, account, tier, why) for tier in TIERS]
     short, mid = history.capacity.sizes(history.total)
     counts = {"short_term": short, "mid_term": mid, "whole_history": history.total}
     return [*(_tier(bank, history, tier, count) for tier, count in counts.items()), _context(bank, history)]
@@ -64,6 +65,10 @@ def _context(bank: Bank, history: History) -> Condition:
     return Condition("history_context", status, found.moment or None, found.covered, clock.now(), issues)
 
 
+def _unreadable(path: str, error: OSError) -> str:
+    return f"{path} cannot be read: {(error.strerror or str(error)).lower()}"
+
+
 def _given_up(history: History) -> Iterator[str]:
     if history.failing:
         yield "the account was begun anew, because nothing gave its messages any more"
@@ -73,7 +78,11 @@ def _sealed_issues(bank: Bank, account: str) -> Iterator[str]:
     """What is wrong with the sealed files, by their stats and what was last seen of them; they are not read."""
     directory = f"{account_section(account)}/history"
     rows = bank.catalog.rows(directory)
-    there = {entry.name: entry for entry in bank.root.listing(directory)}
+    try:
+        there = {entry.name: entry for entry in bank.root.listing(directory)}
+    except OSError as error:
+        yield _unreadable(directory, error)
+        return
     firsts = {history_first(f"{directory}/{name}") for name in there}
     for name, row in rows.items():
         entry, seen = there.get(name), row.seen
@@ -93,10 +102,15 @@ def _is_same(entry: Entry, seen: Seen) -> bool:
 def _issues(bank: Bank, account: str, tier: str) -> Iterator[str]:
     """What is wrong with one file: gone, damaged, or not what memorybank wrote."""
     path = account_file(account, tier)
-    data, expected = bank.root.content(path), bank.catalog.row(path).expected
+    try:
+        data, expected = bank.root.content(path), bank.catalog.row(path).expected
+        is_there = data is not None or bank.root.stat(path) is not None
+    except OSError as error:
+        yield _unreadable(path, error)
+        return
     if data is None:
         if expected is not None:
-            yield f"{path} is missing"
+            yield f"{path} cannot be read" if is_there else f"{path} is missing"
         return
     if expected is None or digests.of(data) == expected.sha or bank.is_rendering(path):
         return

@@ -115,8 +115,7 @@ class _Writer:
     def take(self, summaries: Sequence[Summary]) -> None:
         """Lay these over what there is; they are stored soon. Raises _Moved."""
         self._lay(summaries)
-        while joined := condensed(self._shown):
-            self._lay(joined)
+        self._lay(condensed(self._shown))
         self._taken = summaries[-1]["last"]
         self._waiting += self._taken - summaries[0]["first"] + 1
         if self._waiting >= DURABLE:
@@ -153,10 +152,13 @@ class _Writer:
         return Entry(STORED, fields, one)
 
     def _commit(self, entries: list[Entry], summaries: Sequence[Summary]) -> None:
-        with self.bank.locked():
+        with self.bank.appending():
             now = read_history(self.bank, self.account)
             known = now.context.seq == self._seq and now.gone == self._gone  # else they may quote what was forgotten
             if not known or not all(fits(now, one) for one in summaries[-1:]):
                 raise _Moved
-            self._seq = self.bank.commit(entries)[-1].seq
-            self.bank.render()
+            lines, appended = self.bank.begin(entries)
+            self._seq = lines[-1].seq
+        if appended is not None:
+            self.bank.durable(appended)
+        self.bank.render()

@@ -92,30 +92,41 @@ def _named(body: Summary) -> Summary:
 
 
 def condensed(summaries: Sequence[Summary]) -> list[Summary]:
-    """The older half told in half as many where there are more than `MOST_SUMMARIES`; [] where there are not.
+    """Neighbours told as one where there are more than `MOST_SUMMARIES`; [] where there are not.
 
-    So the whole stays small at any length of history, and the further back the shorter it is told. What is missing
-    between two is not told away: they stay as they are.
+    Those go first that are shortest for how far back they are. So the whole stays small at any length of history, and
+    each summary stands for a part of it in proportion to its age. What is missing between two is not told away.
     """
     if len(summaries) <= MOST_SUMMARIES:
         return []
-    older = summaries[: MOST_SUMMARIES // 2]
-    pairs = zip(older[::2], older[1::2], strict=True)
-    return [_joined(one, other) for one, other in pairs if one["last"] + 1 == other["first"]]
+    groups = [[one] for one in summaries]
+    while len(groups) > MOST_SUMMARIES * 3 // 4:
+        pairs = list(zip(groups, groups[1:], strict=False))
+        near = [at for at, (one, other) in enumerate(pairs) if one[-1]["last"] + 1 == other[0]["first"]]
+        if not near:
+            break
+        at = min(near, key=lambda at: _share_of_age(*pairs[at], summaries[-1]["last"]))
+        groups[at : at + 2] = [groups[at] + groups[at + 1]]
+    return [_joined(group) for group in groups if len(group) > 1]
 
 
-def _joined(one: Summary, other: Summary) -> Summary:
-    """Two summaries as one, in which nothing is taken from a message that it does not quote."""
-    said = [*one["sentences"], *other["sentences"]]
+def _share_of_age(one: Sequence[Summary], other: Sequence[Summary], end: int) -> float:
+    first = one[0]["first"]
+    return float((other[-1]["last"] - first + 1) / (end - first + 1))
+
+
+def _joined(group: Sequence[Summary]) -> Summary:
+    """Summaries as one, in which nothing is taken from a message that it does not quote."""
+    said = [sentence for one in group for sentence in one["sentences"]]
     best = sorted(range(len(said)), key=lambda index: (-said[index]["weight"], index))[:MOST_SENTENCES]
     kept = [said[index] for index in sorted(best)]
     body = {
-        "first": one["first"],
-        "last": other["last"],
-        "first_id": one["first_id"],
-        "last_id": other["last_id"],
-        "from": one["from"],
-        "to": other["to"],
+        "first": group[0]["first"],
+        "last": group[-1]["last"],
+        "first_id": group[0]["first_id"],
+        "last_id": group[-1]["last_id"],
+        "from": group[0]["from"],
+        "to": group[-1]["to"],
         "topics": _topics([sentence["text"] for sentence in kept]),
         "entities": entities(sentence["text"] for sentence in kept),
         "sentences": kept,

@@ -5,7 +5,6 @@ Their positions stay empty, so only the segments that hold them are written agai
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
@@ -18,15 +17,11 @@ from memorybank_cli.accounts.tiers import index_digest, render
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.forgetting import Forgotten, Subject, needle
-from memorybank_cli.bank.framing import Line, unframe
+from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.rendering import Rendering
 from memorybank_cli.base.exact_json import dumps, loads
 
-FEW = 50  # ids that are looked for as texts; of more each segment is parsed
-_STORED = b'"op":"record.stored"'
-_RECORD = re.compile(
-    rb'"op":"record\.stored","account":"[^"\\]*","kind":"(?:message|(summary))","record":("(?:[^"\\]|\\.)*")'
-)
+FEW = 200  # ids that are looked for as texts; of more each segment is parsed
 
 
 class Held(NamedTuple):
@@ -76,11 +71,8 @@ class Without:
         """By id the sealed messages that go, with the part of a segment that each took."""
         self._ids = frozenset(subject.records)
         self._shelf = FileShelf(bank, subject.account)
-        self._changed = {segment.first: segment for segment, _ in self._parts()}
+        self._changed = {segment.first: segment for segment, _ in _segments_with(bank, self.history, self._ids)}
         self.changes = bool(self._changed) or any(map(self._goes, (one.message for one in self.history.open)))
-
-    def _parts(self) -> Iterator[tuple[Segment, list[Message]]]:
-        return _segments_with(self.bank, self.history, self._ids)
 
     def _goes(self, message: Message) -> bool:
         return message["id"] in self._ids
@@ -89,7 +81,8 @@ class Without:
         """What the journal is to say of it: how large what goes was, and what a rendering would have it remember."""
         history, account, left = self.history, self.subject.account, {}
         newest = max((str(one.message["timestamp"]) for one in history.open if self._goes(one.message)), default="")
-        for segment, messages in self._parts():
+        for segment in self._changed.values():
+            messages = _messages(self._shelf, segment)
             gone = [one for one in messages if self._goes(one)]
             newest = max(newest, *(str(one["timestamp"]) for one in gone))
             self.sizes.update((one["id"], weight(dumps(one))) for one in gone)
@@ -158,11 +151,7 @@ def _names(bank: Bank, account: str) -> dict[str, int]:
 
 def _stored(bank: Bank, names: dict[str, int], ids: Collection[str]) -> Iterator[Line]:
     """The lines that stored one of these messages in the account, or a summary; also what was rolled back since."""
-    texts = frozenset(map(dumps, ids))
-    for first in bank.journal.segments():
-        for raw in bank.journal.raw_lines(first, 0):
-            if _STORED not in raw or ((told := _RECORD.search(raw)) and not told[1] and told[2] not in texts):
-                continue
-            found = unframe(raw)
-            if found and found[0].seq <= names.get(str(found[0].core.get("account")), 0):
-                yield found[0]
+    texts = tuple(b'"record":' + dumps(one) for one in ids) if len(ids) <= FEW else (b'"kind":"message"',)
+    for line in bank.journal.lines(0, (*texts, b'"kind":"summary"')):
+        if line.op == replay.STORED and line.seq <= names.get(str(line.core.get("account")), 0):
+            yield line

@@ -23,7 +23,7 @@ def outliving(bank: Bank, account: str, find: Find) -> History:
     if data is None or (record is not None and digests.of(data) == record.sha):
         raise replay.not_whole(account)
     history = heads.parsed(FileShelf(bank, account, find), data)
-    if known_before(bank, history) is None:
+    if known_before(bank, history) is None or (record is not None and history.seq <= record.after):
         raise replay.not_whole(account)
     _ = history.segments  # raises where the index is not the one that the head names
     for kind in ("account", "history_context"):

@@ -44,8 +44,7 @@ def rebuild(bank: Bank, account: str, wanted: set[str], heads: Heads, find: Find
         for way in chain(ways(bank, account, upto, find), _from_versions(bank, account, heads, upto, find)):
             try:
                 tried = way if proved else way._replace(proof=None)
-                files = _files(bank, tried, wanted, find)
-                return Rebuilt(files, way.why, max(after, tried.history.seq), proved)
+                return Rebuilt(_files(bank, tried, wanted, find), way.why, after, proved)
             except AccountDamaged:
                 continue
     return Rebuilt({}, "", after)
@@ -53,6 +52,8 @@ def rebuild(bank: Bank, account: str, wanted: set[str], heads: Heads, find: Find
 
 def _from_versions(bank: Bank, account: str, heads: Heads, upto: int, find: Find) -> Iterator[Way]:
     for data, seq in heads():
+        if seq > upto:
+            continue  # of a line that is not believed
         try:
             yield from_version(bank, account, data, seq, upto, find)
         except AccountDamaged:

@@ -6,7 +6,7 @@ that digest. So a line that the journal lost, or a file that somebody changed, i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -65,8 +65,10 @@ def current(bank: Bank, account: str, indexed: bool = False) -> Way:
     raise replay.not_whole(account)
 
 
-def renderings(bank: Bank, account: str, upto: int) -> Iterator[Rendering | dict[str, Any]]:
+def renderings(bank: Bank, account: str, upto: int) -> Generator[Rendering | dict[str, Any], None, History]:
     """The account's files as of a line, of the sealed part what is new; last what the journal is to remember of it.
+
+    Returns the history that they show.
 
     Raises AccountDamaged, also after some were given: what was sealed is right then, but not all.
     """
@@ -77,7 +79,7 @@ def renderings(bank: Bank, account: str, upto: int) -> Iterator[Rendering | dict
                 if way.unrecorded:
                     yield from _unrecorded(bank, way.history)
                 yield from rendering(way.history)
-                return
+                return way.history
         except AccountDamaged:
             continue
     raise replay.not_whole(account)

@@ -15,6 +15,7 @@ from itertools import chain
 from typing import Any, Protocol
 
 from memorybank_cli.bank import layout, rendering, versions
+from memorybank_cli.bank.appending import Appending
 from memorybank_cli.bank.chain import CHECKPOINT
 from memorybank_cli.bank.following import Told
 from memorybank_cli.bank.framing import Line
@@ -28,7 +29,7 @@ from memorybank_cli.bank.identity import (
     schema_files,
 )
 from memorybank_cli.bank.journal import CUT, Entry, Group
-from memorybank_cli.bank.ledger import UNTOLD_LINES, Ledger
+from memorybank_cli.bank.ledger import UNTOLD_LINES
 from memorybank_cli.bank.measures import Aggregates
 from memorybank_cli.bank.rendering import Rendering
 from memorybank_cli.bank.schemas import Registry
@@ -69,7 +70,7 @@ class Applier(Protocol):
 Gate = Callable[["Bank", Entry], Entry]
 
 
-class Bank(Ledger):
+class Bank(Appending):
     """An open bank. `appliers` and `gates` come from the table of floor 4; `aside`: see `home.Home`.
 
     `writes` is the format that is written; a bank of the format before it can be read.

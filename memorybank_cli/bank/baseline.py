@@ -60,7 +60,9 @@ def establish(bank: Bank, progress: Progress = QUIET, look: Look = lambda *_: No
 def begin(bank: Bank) -> None:
     """Record the baseline of a bank that has none: before the first thing that is written into it."""
     if bank.is_empty:
-        establish(bank, bank.context.progress)
+        with bank.mutex:
+            if bank.is_empty:  # no other thread did it meanwhile
+                establish(bank, bank.context.progress)
 
 
 def create(bank: Bank, bound: list[str]) -> None:

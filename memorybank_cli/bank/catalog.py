@@ -11,14 +11,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from memorybank_cli.bank import layout
+from memorybank_cli.bank import columns, layout
 from memorybank_cli.bank.chain import CHECKPOINT, GAP, START, Break, Position, Reading
 from memorybank_cli.bank.following import STORED
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Journal
-from memorybank_cli.bank.rows import SETTLED_NS, Content, Expected, FileRow, Known, Row, Seen
+from memorybank_cli.bank.rows import SETTLED_NS, Expected, FileRow, Known, Row, Seen
 from memorybank_cli.base import clock, files
-from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
+from memorybank_cli.base.exact_json import dumps
 from memorybank_cli.base.walk import Root
 
 _SCHEMA = """
@@ -130,7 +130,7 @@ class Catalog:
     def meta(self, name: str, default: Any = None) -> Any:
         """A named value that belongs to the whole catalog."""
         row = self.db.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone()
-        return default if row is None else _value(row[0])
+        return default if row is None else columns.value(row[0])
 
     def set_meta(self, name: str, value: Any) -> None:
         """Keep a named value; call it within `writing`."""
@@ -138,7 +138,7 @@ class Catalog:
 
     def position(self) -> Position:
         """How far the journal has been applied."""
-        return _position(self.meta("position", START))
+        return columns.position(self.meta("position", START))
 
     def is_followed_by(self, journal: Journal) -> bool:
         """Whether the journal before our position is what it was when we read it, as far as its last bytes tell."""
@@ -146,8 +146,8 @@ class Catalog:
         found = dict(self.db.execute("SELECT name,value FROM meta WHERE name IN ('position','ending')"))
         if not found:
             return True
-        position = _position(_value(found.get("position")))
-        return bool(_value(found.get("ending", '""')) == journal.ending(position))
+        position = columns.position(columns.value(found.get("position")))
+        return bool(columns.value(found.get("ending", '""')) == journal.ending(position))
 
     def breaks(self) -> list[Break]:
         """Places of the journal, met so far, at which the chain is not proved."""
@@ -236,11 +236,13 @@ class Catalog:
     def row(self, path: str) -> Row:
         """Both halves of one file's row."""
         found = self.db.execute("SELECT * FROM files WHERE dir=? AND name=?", _split(path)).fetchone()
-        return Row(None, None) if found is None else _row(found)
+        return Row(None, None) if found is None else columns.row(found)
 
     def rows(self, directory: str) -> dict[str, Row]:
         """The rows of the files right in a directory, by name."""
-        return {found[1]: _row(found) for found in self.db.execute("SELECT * FROM files WHERE dir=?", (directory,))}
+        return {
+            found[1]: columns.row(found) for found in self.db.execute("SELECT * FROM files WHERE dir=?", (directory,))
+        }
 
     def sound(self, directory: str) -> dict[str, Known]:
         """In short what is known of each file right in a directory, by name."""
@@ -254,7 +256,7 @@ class Catalog:
         part = " AND (dir=? OR (dir>? AND dir<?) OR (dir=? AND name=?))"
         values = (below, f"{below}/", f"{below}0", *_split(below)) if below else ()
         for found in self.db.execute(f"{query}{part if below else ''} ORDER BY dir,name", values):
-            yield f"{found[0]}/{found[1]}" if found[0] else found[1], _expected(found[2:])
+            yield f"{found[0]}/{found[1]}" if found[0] else found[1], columns.expected(found[2:])
 
     def sections(self) -> dict[str, int]:
         """How many files there should be by top directory; '' for those right in the bank's root."""
@@ -293,7 +295,7 @@ class Catalog:
             " s_ctime=excluded.s_ctime, s_inode=excluded.s_inode, s_mode=excluded.s_mode, s_kind=excluded.s_kind,"
             " s_content=excluded.s_content, s_hashed=excluded.s_hashed, s_records=excluded.s_records,"
             " s_id=excluded.s_id, s_facts=excluded.s_facts",
-            [(directory, name, *one[:7], _content(one.content), *one[8:]) for name, one in seen],
+            [(directory, name, *one[:7], columns.content(one.content), *one[8:]) for name, one in seen],
         )
         # What was looked at again settles anew.
         self.db.execute("DELETE FROM dirs WHERE dir=?", (directory,))
@@ -334,7 +336,7 @@ class Catalog:
         """Path, kind and facts of each document that was seen and contributes a fact of that name."""
         query = "SELECT dir,name,s_kind,s_facts FROM files WHERE s_sha IS NOT NULL AND instr(s_facts,?) ORDER BY 1,2"
         for directory, name, kind, facts in self.db.execute(query, (f'"{fact}":',)):
-            if fact in (found := _value(facts)):
+            if fact in (found := columns.value(facts)):
                 yield _joined(directory, name), kind, found
 
     def ids(self) -> Iterator[tuple[str, str]]:
@@ -358,34 +360,6 @@ def is_busy(error: Exception) -> bool:
     return isinstance(error, sqlite3.OperationalError) and ("locked" in str(error) or "busy" in str(error))
 
 
-def _value(text: Any) -> Any:
-    try:
-        return loads(text.encode())
-    except (FlawedJSON, AttributeError):
-        raise _foreign() from None
-
-
-def _content(content: tuple[Content, ...]) -> str:
-    return dumps([tuple(one) for one in content]).decode() if content else ""
-
-
-def _contents(text: str) -> tuple[Content, ...]:
-    try:
-        return tuple(Content(*one) for one in _value(text))
-    except TypeError:
-        raise _foreign() from None
-
-
-def _position(found: Any) -> Position:
-    if not isinstance(found, list | tuple) or [type(part) for part in found] != [int, str, int, int]:
-        raise _foreign()
-    return Position(*found)
-
-
-def _foreign() -> sqlite3.DatabaseError:
-    return sqlite3.DatabaseError("it holds what memorybank did not write")
-
-
 def _split(path: str) -> tuple[str, str]:
     directory, _, name = path.rpartition("/")
     return directory, name
@@ -393,18 +367,3 @@ def _split(path: str) -> tuple[str, str]:
 
 def _joined(directory: str, name: str) -> str:
     return f"{directory}/{name}" if directory else name
-
-
-def _expected(columns: tuple[Any, ...]) -> Expected:
-    sha, size, mode, seq, rules, kind = columns
-    return Expected(sha, size, mode, seq, tuple(_value(rules)) if rules != "[]" else (), kind)
-
-
-def _row(found: tuple[Any, ...]) -> Row:
-    expected = None if found[2] is None else _expected(found[2:8])
-    seen = None
-    if found[8] is not None:
-        content = _contents(found[15]) if found[15] else ()
-        sha, size, mtime, ctime, inode, mode, kind = found[8:15]
-        seen = Seen(sha, size, mtime, ctime, inode, mode, kind, content, *found[16:20])
-    return Row(expected, seen)

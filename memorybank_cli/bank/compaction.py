@@ -22,7 +22,6 @@ from memorybank_cli.base.errors import OperationFailed
 
 COMPACTED = "journal.compacted"
 WINDOW_DAYS = 7
-MOST = 4  # segments that are compacted at once without being asked
 MIB = 1 << 20
 AT_ONCE = 1 << 20  # bytes that are written in one piece
 _SEQ = re.compile(rb'\{"core":\{"seq":(\d{1,16}),')
@@ -127,18 +126,18 @@ def carry_out(bank: Bank, steps: list[Step], may_go: MayGo, since: int) -> None:
     bank.context.progress.finish()
 
 
-def overdue(bank: Bank, may_go: Callable[[], MayGo], goes_on: Callable[[], bool]) -> int:
+def overdue(bank: Bank, may_go: Callable[[], MayGo], most: int, goes_on: Callable[[], bool]) -> int:
     """Compact the oldest segments that nobody compacted yet while the journal is beyond its budget; how many.
 
-    At most a few, so nobody who waits for it waits long. What may go is asked for only when it is needed. It ends early
-    where that does not hold any more, or `goes_on` says no.
+    At most so many. What may go is asked for only when it is needed. It ends early where that does not hold any more,
+    or `goes_on` says no.
     """
     left, budget, done = total(bank), int(bank.settings["undo_budget_mib"]) * MIB, 0
     if left <= budget:
         return 0
     since, known = bank.end.seq, may_go()
     for first in closed(bank):
-        if left <= budget or done >= MOST or not goes_on():
+        if left <= budget or done >= most or not goes_on():
             break
         if not bank.journal.is_packed(first):
             told = _compacted(bank, first, known, since)
@@ -162,7 +161,7 @@ def _compacted(bank: Bank, first: int, may_go: MayGo | None, since: int) -> Comp
         if _stands(bank, first) != stood or any(line.op == RESTORED for line in restored):
             return None
         bank.commit([Entry(COMPACTED, {"segments": [list(told)], "days": WINDOW_DAYS})])
-        _put(bank, first, pieces)
+        _put(bank, first, iter(pieces))
     return told
 
 
@@ -171,7 +170,7 @@ def _stands(bank: Bank, first: int) -> list[tuple[int, int] | None]:
     return [None if info is None else (info.st_ino, info.st_size) for info in found]
 
 
-def _put(bank: Bank, first: int, pieces: Iterable[bytes]) -> None:
+def _put(bank: Bank, first: int, pieces: Iterator[bytes]) -> None:
     """Have these bytes be the packed form of a segment, and the only one. The lock is held."""
     plain, target = layout.segment_file(first), layout.packed_segment(first)
     there = bank.root.stat(plain)

@@ -35,8 +35,15 @@ class Told(NamedTuple):
     kind: str
     time: str
     """When a message was said, as its record has it; '' for anything else, and where that was dropped."""
-    line: Line | None = None
-    """The line itself, None where only what stands above was taken from it."""
+    line: Line | bytes
+    """The line itself, or its bytes where no more than what stands above was taken from it."""
+
+    def whole(self) -> Line | None:
+        """The line with all that it says; None for bytes that are none after all."""
+        if isinstance(self.line, Line):
+            return self.line
+        found = unframe(self.line)
+        return None if found is None else found[0]
 
 
 class Followed(NamedTuple):
@@ -77,7 +84,7 @@ def _light(raw: bytes) -> _Parts | None:
         return None
     core, seq, _, account, record, place, count, digest = found.groups()
     name = record[1:-1].decode() if b"\\" not in record else loads(record)
-    one = Told(int(seq), STORED, account.decode(), name, MESSAGE, time_of(raw, found.end()))
+    one = Told(int(seq), STORED, account.decode(), name, MESSAGE, time_of(raw, found.end()), raw)
     return core, digest.decode(), one, int(place or 0), int(count or 1)
 
 

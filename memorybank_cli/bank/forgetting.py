@@ -18,7 +18,7 @@ from memorybank_cli.base import files
 from memorybank_cli.base.errors import OperationFailed
 from memorybank_cli.base.exact_json import dumps
 
-FEW = 20  # texts that are looked for in each line one by one
+FEW = 200  # texts that are looked for in each line one by one
 BEGIN = "forget.begin"
 END = "forget.end"
 REASON = "forget"
@@ -26,6 +26,8 @@ REASON = "forget"
 ENDED = "restore.end"
 _BEGUN = b'"op":"forget.begin"'
 _ACT = b'"reason":"forget"'
+_KEPT = b'"zstd":"'
+_ZSTD = b"\x28\xb5\x2f\xfd"
 _STORED = "record.stored"
 _STORING = re.compile(rb'\{"core":\{"seq":(\d{1,16}),"ts":"[^"\\]*","actor":"(?:[^"\\]|\\.)*","op":"record\.stored"')
 
@@ -113,23 +115,21 @@ class Traces:
         named = [(dumps(name), re.compile(rb'"account_id"\s*:\s*' + re.escape(dumps(name)))) for name in subject.names]
         records = [(dumps(record), needle(record)) for record in subject.records]
         self._wanted = named if subject.whole else records
-        self._few = tuple(text for text, _ in records) if len(records) <= FEW else ()
+        self.texts = (*(text for text, _ in records), _KEPT) if 0 < len(records) <= FEW else ()
+        """One of these stands in each line that holds it; () where they are too many to be looked for one by one."""
         self._texts = tuple(b'"account":' + dumps(name) for name in subject.names)
         self._places = tuple(f'"{layout.account_section(name)}/'.encode() for name in subject.names)
 
     def in_file(self, data: bytes) -> bool:
         """Whether a file of the account, or what was kept of one, holds it."""
-        if data.startswith(b"\x28\xb5\x2f\xfd"):
-            data = _unpacked(data)
-        return any(text in data and pattern.search(data) for text, pattern in self._wanted)
+        readable = _unpacked(data) if data.startswith(_ZSTD) else data
+        if readable is None:  # nobody can say that it does not
+            return True
+        return any(text in readable and pattern.search(readable) for text, pattern in self._wanted)
 
     def in_line(self, raw: bytes) -> bool:
         """Whether the data of a journal's line holds it."""
-        if b',"data":' not in raw or (
-            self._few and b'"zstd":"' not in raw and not any(map(raw.__contains__, self._few))
-        ):
-            return False
-        if not any(text in raw for text in (*self._texts, *self._places)):
+        if b',"data":' not in raw or not any(text in raw for text in (*self._texts, *self._places)):
             return False
         quick = None if self.subject.whole else _STORING.match(raw)
         if quick and int(quick[1]) not in self.subject.lines and not self.in_file(raw):
@@ -154,18 +154,25 @@ def _contents(line: Line) -> Iterator[tuple[str, bytes]]:
         yield from versions.unpack(line).items()
 
 
-def _unpacked(data: bytes) -> bytes:
+def _unpacked(data: bytes) -> bytes | None:
+    """The bytes of an archived segment, None where it is damaged."""
     import zstandard
 
+    unpacker = zstandard.ZstdDecompressor().decompressobj()
     try:
-        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+        found = unpacker.decompress(data)
     except zstandard.ZstdError:
-        return data
+        return None
+    return found if unpacker.eof else None
 
 
 def lines_with(bank: Bank, traces: Traces) -> int:
     """How many lines of the journal hold it in their data."""
-    return sum(traces.in_line(raw) for first in bank.journal.segments() for raw in bank.journal.raw_lines(first, 0))
+    return sum(_lines_with(bank, traces, first) for first in bank.journal.segments())
+
+
+def _lines_with(bank: Bank, traces: Traces, first: int) -> int:
+    return sum(map(traces.in_line, bank.journal.raw_lines(first, 0, traces.texts)))
 
 
 def clean_journal(bank: Bank, traces: Traces) -> int:
@@ -177,7 +184,7 @@ def clean_journal(bank: Bank, traces: Traces) -> int:
     if firsts[-1] <= max(traces.subject.names.values(), default=0):
         raise OperationFailed(f"the journal's segment {firsts[-1]} is not closed, so nothing can be taken out of it")
     for first in firsts[:-1]:
-        found = sum(map(traces.in_line, bank.journal.raw_lines(first, 0)))
+        found = _lines_with(bank, traces, first)
         both = bank.root.stat(layout.segment_file(first)) and bank.root.stat(layout.packed_segment(first))
         if found or both:
             compaction.rewrite(bank, first, _change(traces))
@@ -195,10 +202,21 @@ def _change(traces: Traces) -> Callable[[bytes], bytes]:
 
 
 def quarantined(bank: Bank, traces: Traces) -> list[str]:
-    """The files in quarantine that hold it; of an account that goes everything that was ever kept of its files."""
+    """The files in quarantine that hold it; of an account that goes everything that was ever kept of its files.
+
+    Of what is damaged so that nobody can say whether it does, those that are known to be of the account.
+    """
     there = [f"{layout.QUARANTINE}/{entry.name}" for entry in bank.root.listing(layout.QUARANTINE)]
-    kept = set(_kept(bank, traces.subject)) if traces.subject.whole and there else set()
-    return [path for path in there if path in kept or traces.in_file(bank.root.content(path) or b"")]
+    kept = set(_kept(bank, traces.subject)) if there else set()
+
+    def holds(path: str) -> bool:
+        data = bank.root.content(path) or b""
+        if path in kept and traces.subject.whole:
+            return True
+        is_damaged = data.startswith(_ZSTD) and _unpacked(data) is None
+        return path in kept if is_damaged else traces.in_file(data)
+
+    return [path for path in there if holds(path)]
 
 
 def _kept(bank: Bank, subject: Subject) -> Iterator[str]:

@@ -7,6 +7,7 @@ snapshot or the high-water mark vouches for is never cut: it is a `Break`, and w
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Container, Iterable, Iterator
@@ -130,9 +131,7 @@ class Journal:
         start = max((first for first in firsts if first <= after + 1), default=0)
         for first in firsts:
             if first >= start:
-                for raw in self._believed(first, self._offset(first, after) if first == start else 0):
-                    if having and not any(text in raw for text in having):
-                        continue
+                for raw in self._believed(first, self._offset(first, after) if first == start else 0, having):
                     if ops is not None and (head := _OP.match(raw)) and head[1] not in ops:
                         continue
                     if (begun := _SEQ.match(raw)) and int(begun[1]) <= after:
@@ -144,7 +143,7 @@ class Journal:
     def newest_first(self, having: bytes) -> Iterator[Line]:
         """Lines in whose bytes a text stands, the newest first, as far as they can be read, the chain not checked."""
         for first in reversed(self.segments()):
-            for raw in [raw for raw in self._believed(first, 0) if having in raw][::-1]:
+            for raw in [*self._believed(first, 0, (having,))][::-1]:
                 if found := unframe(raw):
                     yield found[0]
 
@@ -178,39 +177,56 @@ class Journal:
 
     def lines_about(self, path: str) -> list[Line]:
         """Lines that name `path`, newest first: found by text, then confirmed by the caller."""
-        needle, hits = dumps(path), []
-        for first in self.segments():
-            for raw in self._believed(first, 0):
-                if needle in raw and (found := unframe(raw)):
-                    hits.append(found[0])  # noqa: PERF401 - two conditions read better as lines
+        hits = [found[0] for raw in self._texts(dumps(path)) if (found := unframe(raw))]
         return hits[::-1]
 
-    def _believed(self, first: int, offset: int) -> Iterator[bytes]:
+    def _texts(self, text: bytes) -> Iterator[bytes]:
+        return (raw for first in self.segments() for raw in self._believed(first, 0, (text,)))
+
+    def _believed(self, first: int, offset: int, having: tuple[bytes, ...] = ()) -> Iterator[bytes]:
         """`raw_lines` before the tail."""
         if self.tail is None or first < self.tail.segment:
-            yield from self.raw_lines(first, offset)
+            yield from self.raw_lines(first, offset, having)
         elif first == self.tail.segment:
-            for raw in self.raw_lines(first, offset):
-                if offset >= self.tail.offset:
-                    return
-                offset += len(raw)
-                yield raw
+            yield from self.raw_lines(first, offset, having, self.tail.offset)
 
-    def raw_lines(self, first: int, offset: int) -> Iterator[bytes]:
-        """The bytes of a segment from `offset` on, line by line; nothing where it is gone."""
+    def raw_lines(
+        self, first: int, offset: int, having: tuple[bytes, ...] = (), end: int | None = None
+    ) -> Iterator[bytes]:
+        """The bytes of a segment from `offset` to `end`, line by line; nothing where it is gone.
+
+        With `having` only the lines in which one of these texts stands: where that is rare most are not even looked at.
+        """
+        for block in self._blocks(first, offset, end):
+            if not having:
+                yield from io.BytesIO(block)
+            elif any(text in block for text in having):
+                yield from (raw for raw in io.BytesIO(block) if any(text in raw for text in having))
+
+    def _blocks(self, first: int, offset: int, end: int | None) -> Iterator[bytes]:
+        """Many lines at a time; the last one of all may have no end.
+
+        Another process is at it then: what it writes meanwhile would look like lines of its own.
+        """
         try:
             fd = self.root.open(layout.segment_file(first))
         except PermissionError:
             raise
         except OSError:  # gone, or become something that is no file: what vouches for it makes that a break
-            yield from packed.lines(self.root, layout.packed_segment(first), offset)
+            yield from packed.blocks(self.root, layout.packed_segment(first), offset)
             return
-        with open(fd, "rb", buffering=READ_BYTES) as file:
+        with open(fd, "rb", buffering=0) as file:
             file.seek(offset)
-            for raw in file:
-                yield raw
-                if not raw.endswith(b"\n"):
-                    return  # another process is at it: what it writes meanwhile would look like lines of its own
+            begun: list[bytes] = []
+            while piece := file.read(READ_BYTES if end is None else min(READ_BYTES, max(0, end - offset))):
+                offset += len(piece)
+                cut = piece.rfind(b"\n") + 1
+                if cut:
+                    yield b"".join([*begun, piece[:cut]])
+                    begun, piece = [], piece[cut:]
+                begun.append(piece)
+            if last := b"".join(begun):
+                yield last
 
     def ending(self, position: Position) -> str:
         """The digest of the last bytes before a position, '' where they cannot be read."""

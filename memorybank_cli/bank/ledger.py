@@ -1,4 +1,4 @@
-"""A bank's journal and its catalog, kept in step: who reads, who holds the lock, who appends.
+"""A bank's journal and its catalog, kept in step while it is read, here or beside those who append.
 
 Appending waits for the disk only. The catalog is derived and has its own position in the journal, so what it has to
 learn of appended lines waits until somebody reads it: `end` is how far the journal is known, the catalog may lag.
@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
 from threading import RLock
 
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.catalog import Catalog, is_busy
-from memorybank_cli.bank.chain import CHECKPOINT, START, Break, Position, Reading
+from memorybank_cli.bank.chain import START, Break, Position, Reading
 from memorybank_cli.bank.following import Told, told
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.home import Home
-from memorybank_cli.bank.journal import CHECKPOINT_LINES, CHECKPOINT_SECONDS, Entry, Group, Journal
+from memorybank_cli.bank.journal import Journal
 from memorybank_cli.bank.marking import Marking
-from memorybank_cli.bank.writing import Appended, Writer
-from memorybank_cli.base import clock, files
+from memorybank_cli.bank.writing import Writer
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import Locked, OperationFailed, from_os_error
 from memorybank_cli.base.locks import Lock
@@ -51,7 +49,8 @@ class Ledger:
         self.lock_timeout = lock_timeout
         """Seconds to wait for another process."""
         self._catalog = Catalog(self.root)
-        self._end = self._first_end()
+        self._end = self.heard = self._first_end()
+        """How far the journal is known, and up to where all that came was told to those who `hear`."""
         self._untold: list[Line] | None = []
         self._behind = False
         self._rendered_at, self._unrendered = self._end.seq, 0
@@ -120,7 +119,6 @@ class Ledger:
     def refresh(self) -> None:
         """Take over what was appended to the journal since, by us or by others. Raises Locked."""
         with self.mutex:
-            before = self._end
             try:
                 if self._behind:
                     self._tell_catalog()
@@ -129,18 +127,24 @@ class Ledger:
                 if is_busy(error):
                     raise Locked("another process keeps the catalog", path=self.root.path) from error
                 self._start_over("the catalog was damaged")
-            self._settle(before)
+            self._settle()
 
-    def _settle(self, before: Position) -> None:
+    def _settle(self) -> None:
         """The catalog knows all that was read: go on from there."""
         self._end = self._catalog.position()
         self._behind, self._untold, self._breaks, self._begun, self._checkpointed = False, [], None, False, None
         self.writer.settle(self._end)
-        if self._end != before:
+        if self._end != self.heard:
             self.lose()
+            self.heard = self._end
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the lock is held here."""
+        return self._depth > 0
 
     def hear(self, told: list[Told]) -> None:
-        """Lines were appended, by us or by others, right after those heard of before. The lock is held."""
+        """Lines were appended, by us or by others, right after those heard of before."""
 
     def committed(self) -> None:
         """Something became durable."""
@@ -160,7 +164,25 @@ class Ledger:
             self.journal.tail = None
             return
         with self._catalog.writing():
-            self.journal.tail = self._catalog.apply(self.journal.read(self._catalog.position(), mark)).tail
+            position = self._catalog.position()
+            stream = self.journal.read(position, mark)
+            if position == self.heard:
+                stream = self._overheard(stream)
+            self.journal.tail = self._catalog.apply(stream).tail
+
+    def _overheard(self, stream: Iterator[Line | Reading]) -> Iterator[Line | Reading]:
+        """Lines on their way into the catalog, heard of, too."""
+        heard: list[Told] = []
+        self.heard = START  # until all of it was heard
+        for item in stream:
+            if isinstance(item, Reading) or len(heard) == UNTOLD_LINES:
+                self.hear(heard)
+                heard = []
+            if isinstance(item, Reading):
+                self.heard = item.end
+            else:
+                heard.append(told(item))
+            yield item
 
     def _catch_up(self) -> None:
         """Let the catalog learn what was appended here; what others appended between is read."""
@@ -182,141 +204,6 @@ class Ledger:
         self._behind, self._untold = False, []
         return True
 
-    def rebuild_catalog(self) -> None:
-        """Make the catalog again from the journal, under a new name."""
-        with self.mutex:
-            before = self._end
-            self._start_over("the catalog was damaged")
-            self._settle(before)
-
-    def explain(self, error: Exception) -> None:
-        """Raise what a failure of the catalog in the middle of an operation means; return for any other error."""
-        if not isinstance(error, sqlite3.DatabaseError):
-            return
-        if is_busy(error):
-            raise Locked("another process keeps the catalog", path=self.root.path) from error
-        if "full" in str(error):
-            raise from_os_error(OSError(errno.ENOSPC, "", self.root.path), "cannot write the catalog") from error
-        self._catalog.close()
-        self._catalog.db = self._catalog.replaced()
-        raise OperationFailed(
-            f"the catalog is damaged: {error}", hint="run it again: it is made again from the journal"
-        ) from error
-
-    def _start_over(self, why: str) -> None:
-        self._catalog.close()
-        self._catalog.db = self._catalog.replaced()
-        self.context.progress.note(f"{why}; the catalog is made again from the journal")
-        with self._catalog.writing():
-            self.journal.tail = self._catalog.apply(self.journal.read(START, self.home.mark())).tail
-
-    # Locks
-
-    @contextmanager
-    def locked(self, timeout: float | None = None) -> Iterator[None]:
-        """Be the only one who writes or renders, once per process however deep; what others wrote is read first.
-
-        Raises Locked when another process goes on longer than `timeout` seconds.
-        """
-        with self.mutex:
-            if self._depth:
-                yield
-                return
-            wait = self.lock_timeout if timeout is None else timeout
-            files.make_dirs(self.root, layout.PRIVATE)
-            self._render_lock.acquire(wait)
-            try:
-                with self._held(wait):
-                    self.refresh()
-                    yield
-            finally:
-                self._render_lock.release()
-
-    @contextmanager
-    def appending(self, timeout: float | None = None) -> Iterator[None]:
-        """Be the only one who appends, while others may render; what others appended is known. Raises Locked."""
-        with self.mutex:
-            if self._depth:
-                yield
-                return
-            with self._held(self.lock_timeout if timeout is None else min(timeout, self.lock_timeout)):
-                self._keep_up()
-                yield
-
-    @contextmanager
-    def rendering(self) -> Iterator[None]:
-        """Be the only one who renders, while others may append. Raises Locked where somebody else is at it."""
-        with self.mutex:
-            if self._depth:
-                yield
-                return
-            files.make_dirs(self.root, layout.PRIVATE)
-            self._render_lock.acquire(0)
-            try:
-                yield
-            finally:
-                self._render_lock.release()
-
-    @contextmanager
-    def _held(self, wait: float) -> Iterator[None]:
-        try:
-            self._lock.acquire(wait)
-        except FileNotFoundError:
-            files.make_dirs(self.root, layout.PRIVATE)
-            self._lock.acquire(wait)
-        self._depth = 1
-        self.holding += 1
-        try:
-            if self.writer.look().poisoned:
-                self._cure()
-            yield
-        finally:
-            self._depth = 0
-            self._lock.release()
-
-    def _cure(self) -> None:
-        """Void what a failed sync left undecided; whoever appended it is told, and so is the catalog."""
-        self.context.progress.note("the disk did not take what was written to the journal; that is taken back")
-        self.writer.cure()
-        self.writer.doubt()
-        self.lose()
-
-    def _keep_up(self) -> None:
-        if self.writer.is_current(self._end):
-            return
-        found = self.writer.follow(self._end)
-        if found is None:
-            self.refresh()
-            return
-        self._end, news = found
-        if any(one.op == CHECKPOINT for one in news):
-            self._checkpointed = [self._end.seq, clock.now_ns()]
-        self._behind, self._untold = True, None
-        self.hear(news)
-
-    # Appending
-
-    def append(self, entries: list[Entry]) -> tuple[list[Line], Appended]:
-        """Append entries as one group; they count once `durable` returned. The lock is held."""
-        lines: list[Line] = []
-        try:
-            for item in self.writer.write(self._end, self._groups(entries)):
-                if isinstance(item, Reading):
-                    self._unrendered += max(0, item.end.offset - self._end.offset)
-                    self._end = item.end
-                else:
-                    lines += item
-        except BaseException:
-            self._doubt()
-            raise
-        self.hear([told(line) for line in lines])
-        self._wait_for_catalog(lines)
-        return lines, self.writer.appended(self._end)
-
-    def _doubt(self) -> None:
-        self.writer.doubt()
-        self._checkpointed = None
-
     def _wait_for_catalog(self, lines: list[Line]) -> None:
         self._behind = True
         if self._untold is None:
@@ -328,89 +215,31 @@ class Ledger:
             except Locked:
                 self._untold = None  # a catalog that somebody keeps never fails a write
 
-    def _groups(self, entries: Group) -> list[Group]:
-        """The entries as they are written now: behind a checkpoint where one is due, and the cut of a torn tail."""
-        end, groups = self._end, [entries]
-        if self.journal.tail is not None:
-            groups.insert(0, [self.journal.cut(self.journal.tail, end)])
-            self.journal.tail = None
-        if (due := self._checkpoint(end)) is not None:
-            groups.insert(0, [due])
-        return groups
+    def rebuild_catalog(self) -> None:
+        """Make the catalog again from the journal, under a new name."""
+        with self.mutex:
+            self._start_over("the catalog was damaged")
+            self._settle()
 
-    def _checkpoint(self, end: Position) -> Entry | None:
-        if end == START:
-            return None
-        if self._checkpointed is None:
-            self._checkpointed = self._catalog.meta("checkpoint", [0, 0])
-        seq, moment = self._checkpointed
-        due = end.seq - seq >= CHECKPOINT_LINES or clock.now_ns() - moment > CHECKPOINT_SECONDS * clock.SECOND_NS
-        if not due or end.seq <= seq:
-            return None
-        self._checkpointed = [end.seq + 1, clock.now_ns()]
-        return Entry(CHECKPOINT, {"upto": [end.seq, end.hash]})
+    def explain(self, error: Exception) -> None:
+        """Raise what a failure of the catalog in the middle of an operation means; return for any other error."""
+        if not isinstance(error, sqlite3.DatabaseError):
+            return
+        if is_busy(error):
+            raise Locked("another process keeps the catalog", path=self.root.path) from error
+        if "full" in str(error):
+            raise from_os_error(OSError(errno.ENOSPC, "", self.root.path), "cannot write the catalog") from error
+        with self.mutex:  # others may be at it
+            self._catalog.close()
+            self._catalog.db = self._catalog.replaced()
+            self._behind, self._untold, self._breaks, self._begun = True, None, None, False
+        raise OperationFailed(
+            f"the catalog is damaged: {error}", hint="run it again: it is made again from the journal"
+        ) from error
 
-    def start_segment(self, beyond: Position, entry: Entry) -> None:
-        """Go on after a gap: `entry` becomes the first line of a new segment, at once durable. The lock is held."""
-        self.journal.tail = None
-        lines, end = self.journal.append(beyond, [[entry]])
+    def _start_over(self, why: str) -> None:
+        self._catalog.close()
+        self._catalog.db = self._catalog.replaced()
+        self.context.progress.note(f"{why}; the catalog is made again from the journal")
         with self._catalog.writing():
-            self._catalog.apply([*lines, Reading(end, (), None)])
-        self.writer.restart(end)
-        self.marking.reached(end)
-        self.marking.write()
-        self._settle(self._end)
-
-    def append_stream(self, group: Group, take: Callable[[Line], object] = lambda _: None) -> Appended:
-        """`append` for a group of any length: the catalog takes it over line by line while it is written."""
-        _ = self.catalog
-        stream = self._passed_on(self.writer.write(self._end, self._groups(group)), take)
-        with closing(stream):
-            try:
-                with self._catalog.writing():
-                    self._catalog.apply(stream)
-                self._untold = []
-            except sqlite3.DatabaseError:
-                for _ in stream:
-                    pass  # the journal has it all: a lost catalog never fails a write
-                self.rebuild_catalog()
-            except BaseException:
-                self._doubt()
-                raise
-        self.lose()
-        return self.writer.appended(self._end)
-
-    def _passed_on(
-        self, stream: Iterator[list[Line] | Reading], take: Callable[[Line], object]
-    ) -> Generator[Line | Reading, None, None]:
-        for item in stream:
-            if isinstance(item, Reading):
-                self._end = item.end
-                yield item
-                return
-            for line in item:
-                take(line)
-                yield line
-
-    def durable(self, what: Appended) -> None:
-        """Return once it is on the disk: that is the acknowledgement. Raises OSError; then it is void."""
-        try:
-            self.writer.durable(what, self.lock_timeout)
-        except OSError:
-            self._take_back()
-            raise
-        self.committed()
-        self.marking.reached(what.end)
-
-    def _take_back(self) -> None:
-        """After a failed sync: what is void is taken off the journal now, or else by the next who appends."""
-        with self.mutex, suppress(Locked, OSError):
-            self.writer.doubt()
-            self.lose()
-            if self._depth:
-                if self.writer.look().poisoned:
-                    self._cure()
-                self.refresh()
-            else:
-                with self._held(1.0):
-                    self.refresh()
+            self.journal.tail = self._catalog.apply(self.journal.read(START, self.home.mark())).tail

@@ -6,7 +6,6 @@ skippable frame (magic 0x184D2A5D) holds the first line's seq, the packed and th
 
 from __future__ import annotations
 
-import io
 import os
 import struct
 from collections.abc import Iterable, Iterator
@@ -82,8 +81,8 @@ def unpack(fd: int, piece: Piece) -> bytes | None:
     return data if len(data) == piece.length else None
 
 
-def lines(root: Root, path: str, offset: int) -> Iterator[bytes]:
-    """The lines of a packed segment from an unpacked offset on; nothing where there is none.
+def blocks(root: Root, path: str, offset: int) -> Iterator[bytes]:
+    """The lines of a packed segment from an unpacked offset on, many at a time; nothing where there is none.
 
     A piece that is damaged is one line of NULs, as long as what stood there: it is no line, and what follows keeps
     its place.
@@ -99,7 +98,7 @@ def lines(root: Root, path: str, offset: int) -> Iterator[bytes]:
             if data is None:
                 yield bytes(max(piece.length - 1, 0)) + b"\n"
             else:
-                yield from io.BytesIO(data[max(0, offset - piece.start) :])
+                yield data[max(0, offset - piece.start) :]
     finally:
         os.close(fd)
 

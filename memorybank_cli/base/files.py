@@ -14,8 +14,8 @@ import stat
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from functools import cache
 
+from memorybank_cli.base import libc
 from memorybank_cli.base.errors import UsageError, from_os_error
 from memorybank_cli.base.names import escape
 from memorybank_cli.base.walk import DIRECTORY, Root, components
@@ -26,6 +26,8 @@ TEMPORARY = ".mb-"
 SYNCED_SINGLY = 256  # one sync of the whole file system costs less than so many of single files
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
+
+_renameat2 = libc.renameat2
 
 
 def sync(fd: int) -> None:
@@ -265,31 +267,6 @@ def exchange(root: Root, one: str, other: str) -> bool:
         return _renameat2(one_fd, one_name, other_fd, other_name, _RENAME_EXCHANGE)
 
 
-def _renameat2(one_fd: int, one: str, other_fd: int, other: str, how: int) -> bool:
-    """Whether the system could do it. Raises OSError."""
-    import ctypes  # 10 ms, and only what is put in place among agents' files needs it
-
-    call = _libc_renameat2()
-    if call is None:
-        return False
-    if call(one_fd, os.fsencode(one), other_fd, os.fsencode(other), how) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in (errno.EINVAL, errno.ENOSYS):
-        return False
-    raise OSError(number, os.strerror(number), one)
-
-
-@cache
-def _libc_renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
-    import ctypes
-
-    try:
-        return ctypes.CDLL(None, use_errno=True).renameat2
-    except AttributeError:
-        return None
-
-
 def sync_paths(root: Root, paths: Collection[str]) -> None:
     """Make files and directories durable, where they are many all at once; what is gone meanwhile is passed over."""
     if len(paths) > SYNCED_SINGLY:
@@ -372,14 +349,7 @@ def set_attributes(root: Root, path: str, mode: int, mtime_ns: int) -> None:
 
 def sync_all(root: Root) -> None:
     """Make everything on the root's file system durable: one call instead of one for each file."""
-    import ctypes  # 10 ms, and only whole trees need it
-
-    call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-    if call is None:
-        os.sync()
-    elif call(root.fd) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), root.path)
+    libc.syncfs(root.fd, root.path)
 
 
 def allocate(root: Root, path: str, size: int) -> bool:

@@ -78,7 +78,7 @@ def check(bank: Bank, account: Annotated[str | None, "its id; default: every acc
         scan, found = look(bank, [layout.account_section(name)], bank.context.progress)
         seen = {(one.rule, one.path) for one in found}
         table, audit = table_of(bank, name), Audit(bank, name)
-        audited = [one for one in (*broken(bank, name), *audit.findings()) if (one.rule, one.path) not in seen]
+        audited = [one for one in _audited(bank, name, audit) if (one.rule, one.path) not in seen]
         findings += _identities(bank, name, table, audit)
         damaged = {one.path for one in found if at_least([one], "error")}
         findings += [*found, *(one for one in audited if one.path not in damaged)]
@@ -86,6 +86,15 @@ def check(bank: Bank, account: Annotated[str | None, "its id; default: every acc
         counts = {"messages": audit.messages, "archived": audit.archived, "late": audit.late, "files": scan.checked}
         told.append({"account": name, **counts, "components": components})
     return AccountCheck(tuple(told), tuple(findings), time.perf_counter() - started)
+
+
+def _audited(bank: Bank, account: str, audit: Audit) -> Iterator[Finding]:
+    try:
+        yield from broken(bank, account)
+        yield from audit.findings()
+    except OSError as error:
+        what = (error.strerror or str(error)).lower()
+        yield Finding("MB307", f"the account cannot be read: {what}", layout.account_section(account))
 
 
 def _identities(bank: Bank, account: str, table: Table | None, audit: Audit) -> Iterator[Finding]:

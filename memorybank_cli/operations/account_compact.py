@@ -53,10 +53,9 @@ def compact(
     """Make the journal smaller.
 
     What is older than the undo window of 7 days is compressed. Messages that are sealed in the account's history
-    leave it there, and so do versions of files that were replaced since; while the journal is
-    larger than the setting undo_budget_mib, younger ones go too, the oldest first, and then that is also done
-    without being asked, a segment of 10,000 lines at a time, by whoever writes. Every line stays in its place
-    in the chain; what is in no other place stays whole.
+    leave it there, and so do versions of files that were replaced since. While the journal is larger than the
+    setting undo_budget_mib, younger ones go too, the oldest first; memorybank backup does that without being asked.
+    Every line stays in its place in the chain; what is in no other place stays whole.
 
     Exit codes:
         0   done

@@ -165,7 +165,14 @@ def account_ids(bank: Bank) -> list[str]:
     """Accounts that the bank has: those with files, those whose files are lost, and those the journal knows already."""
     sections = {*(entry.name for entry in bank.root.listing()), *bank.catalog.directories()}
     there = filter(None, map(layout.account_of, sections))
-    return sorted({one for one in there if _has_files(bank, one)} | set(bank.catalog.unrendered()))
+    return sorted({one for one in there if _may_have_files(bank, one)} | set(bank.catalog.unrendered()))
+
+
+def _may_have_files(bank: Bank, account: str) -> bool:
+    try:
+        return _has_files(bank, account)
+    except PermissionError:
+        return True  # who may not look cannot say that there are none
 
 
 def _has_files(bank: Bank, account: str) -> bool:
@@ -200,7 +207,7 @@ def list_(bank: Bank) -> Accounts:
 def _account_or_damage(bank: Bank, account: str) -> Account:
     try:
         return _account(bank, account)
-    except AccountDamaged:
+    except (AccountDamaged, OSError):
         return Account(account, "", 0, 0, 0, "", damaged=True)
 
 

@@ -13,6 +13,7 @@ from memorybank_cli.bank.journal import Entry as JournalEntry
 from memorybank_cli.base.context import when_interrupted
 from memorybank_cli.base.words import counted
 from memorybank_cli.operations.backup_report import BackupReport, held_back
+from memorybank_cli.operations.compacting import compact_overdue
 from memorybank_cli.operations.looks import Looks
 from memorybank_cli.operations.loss import sudden_loss
 from memorybank_cli.operations.options import Option, RepoOption
@@ -23,6 +24,8 @@ from memorybank_cli.operations.snapshot_rows import Source
 from memorybank_cli.snapshots.documents import Meta, next_number
 from memorybank_cli.snapshots.repository import Repository
 from memorybank_cli.snapshots.saving import Hooks, Saved, Totals, save
+
+AFTER_BACKUP = 50  # segments of the journal that are compacted at most: some 20 seconds
 
 
 def backup(
@@ -38,7 +41,8 @@ def backup(
 
     Unchanged files are not read again. What is compressed is decoded and compared before it is written, and what
     was written is read back. A damaged file stands in the snapshot with its last good version, the found bytes
-    beside it. After an interruption the next run writes only the rest.
+    beside it. After an interruption the next run writes only the rest. A journal beyond the setting
+    undo_budget_mib is compacted then, as by memorybank account compact.
 
     Exit codes:
         0  made, all good
@@ -50,7 +54,10 @@ def backup(
         memorybank backup --dry-run
         memorybank backup --repo /mnt/backup/bank --encrypt --tag before-upgrade
     """
-    return make_snapshot(bank, repo, tag, dry_run=dry_run, encrypt=encrypt or None, verify=verify)
+    report = make_snapshot(bank, repo, tag, dry_run=dry_run, encrypt=encrypt or None, verify=verify)
+    if not dry_run:
+        compact_overdue(bank, AFTER_BACKUP)
+    return report
 
 
 def make_snapshot(

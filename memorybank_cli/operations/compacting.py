@@ -1,4 +1,4 @@
-"""Keeping the journal within its budget: looked at by who began a segment of it, done after that or beside it."""
+"""Keeping the journal within its budget: after a backup, and beside the work of processes that live long."""
 
 from __future__ import annotations
 
@@ -10,27 +10,38 @@ from threading import Event, Thread
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base.errors import MemorybankError
 
+BESIDE = 2  # segments that are compacted for each that was begun, until the journal is within its budget
+
+
+def compact_overdue(bank: Bank, most: int, goes_on: Callable[[], bool] = lambda: True) -> None:
+    """Compact the oldest segments, so many at most, while the journal is beyond its budget and `goes_on` says yes.
+
+    What goes wrong is only said: the next time is another try.
+    """
+    from memorybank_cli.bank.compaction import overdue
+    from memorybank_cli.operations.account_compact import dispensable
+
+    try:
+        bank.refresh()
+        overdue(bank, partial(dispensable, bank), most, goes_on)
+    except (MemorybankError, OSError, sqlite3.DatabaseError) as error:
+        bank.context.progress.note(f"the journal could not be compacted: {error}")
+
 
 class Upkeep:
-    """What a process remembers: how many segments it had begun when it last looked. Called when the bank is closed."""
+    """Compacts while a process that lives long goes on writing; `another` opens a second bank at the same place."""
 
-    def __init__(self, bank: Bank) -> None:
-        self.bank, self._seen = bank, bank.journal.begun
+    def __init__(self, bank: Bank, another: Callable[[], Bank]) -> None:
+        self.bank, self._another, self._seen = bank, another, bank.journal.begun
         self._end = Event()
         self._thread: Thread | None = None
 
-    def __call__(self) -> None:
-        """Compact the journal where a segment was begun since, and it is too large."""
-        if self.bank.journal.begun != self._seen:
-            self._seen = self.bank.journal.begun
-            self._compact(self.bank)
-
-    def noticed(self, another: Callable[[], Bank]) -> None:
-        """Do so now, in a thread with a bank of its own: for processes that live long. Costs nothing that grows."""
+    def noticed(self) -> None:
+        """Something was written: where that began a segment the journal is looked at. Costs nothing that grows."""
         if self.bank.journal.begun == self._seen or (self._thread is not None and self._thread.is_alive()):
             return
         self._seen = self.bank.journal.begun
-        self._thread = Thread(target=partial(self._aside, another), name="memorybank-compaction", daemon=True)
+        self._thread = Thread(target=self._aside, name="memorybank-compaction", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -39,19 +50,9 @@ class Upkeep:
         if self._thread is not None:
             self._thread.join()
 
-    def _aside(self, another: Callable[[], Bank]) -> None:
-        own = another()
+    def _aside(self) -> None:
+        own = self._another()
         try:
-            self._compact(own)
+            compact_overdue(own, BESIDE, lambda: not self._end.is_set())
         finally:
             own.abandon()
-
-    def _compact(self, bank: Bank) -> None:
-        from memorybank_cli.bank.compaction import overdue
-        from memorybank_cli.operations.account_compact import dispensable
-
-        try:
-            bank.refresh()
-            overdue(bank, partial(dispensable, bank), lambda: not self._end.is_set())
-        except (MemorybankError, OSError, sqlite3.DatabaseError) as error:  # the next segment is another try
-            bank.context.progress.note(f"the journal could not be compacted: {error}")

@@ -85,8 +85,12 @@ class Upkeep:
     def _start(self, another: Callable[[], Bank]) -> None:
         if self.thread is None:
             self.bank.before_close.callback(self._join)
-        self.thread = Thread(target=self._aside, args=(another,), name="memorybank-context", daemon=True)
-        self.thread.start()
+        thread = Thread(target=self._aside, args=(another,), name="memorybank-context", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more of them may be started, so it waits for the bank to be closed
+            return
+        self.thread = thread
 
     def _join(self) -> None:
         if self.thread is not None:

@@ -19,7 +19,7 @@ from memorybank_cli.operations.accounts import account_ids
 FAILING = "failing"
 ENOUGH = 20
 """Calls of which a share says something."""
-LINES = 2_000
+LINES = 1_000
 """Lines of the journal by which a rate is told."""
 _DAY = timedelta(days=1)
 

@@ -27,9 +27,6 @@ def appliers() -> list[Applier]:
     return [AccountApplier()]
 
 
-COMPACTION = "compaction"
-
-
 def open_bank(context: Context, must_exist: bool = True, path: str | None = None, writes: int = layout.FORMAT) -> Bank:
     """The bank that is meant, open, recovered and up to date; close it. Raises the errors of FORMAT section 5.
 
@@ -52,7 +49,6 @@ def open_bank(context: Context, must_exist: bool = True, path: str | None = None
     except BaseException:
         bank.abandon()
         raise
-    bank.afterwards[COMPACTION] = Upkeep(bank)
     return bank
 
 
@@ -67,11 +63,11 @@ def keep_rendered(bank: Bank) -> None:
 
         bank.another = another
         renderer = Renderer(another, bank.context.progress)
-        bank.afterwards[COMPACTION] = upkeep = Upkeep(bank)
+        upkeep = Upkeep(bank, another)
 
         def nudge() -> None:
             renderer.nudge()
-            upkeep.noticed(another)
+            upkeep.noticed()
 
         bank.nudge = nudge
         bank.before_close.callback(renderer.close)

@@ -15,21 +15,20 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, NotRequired, ParamSpec, Self, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from weakref import WeakSet
 
-from memorybank_cli.accounts.messages import Message, parse
+from memorybank_cli.accounts.messages import Message
 from memorybank_cli.bank import bank as core
-from memorybank_cli.base import clock
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import NotOurs, UsageError, from_os_error
-from memorybank_cli.base.exact_json import dumps, loads
 from memorybank_cli.base.names import escape
 from memorybank_cli.operations import accounts, messages
 from memorybank_cli.operations.finding import find_bank
 from memorybank_cli.operations.messages import AddedMessages
 from memorybank_cli.operations.opening import keep_rendered
 from memorybank_cli.operations.opening import open_bank as open_core
+from memorybank_cli.operations.python_messages import StoredMessage, message_of, moment_of, stored
 
 if TYPE_CHECKING:
     from memorybank_cli.operations.contexts import HistoryContext, RefreshReport
@@ -38,22 +37,6 @@ _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 AT_ONCE = 500
 """Messages that are read at a time; between two times others get to the bank."""
-
-
-class StoredMessage(TypedDict):
-    """A message as it is read back."""
-
-    id: str
-    """Its own id, or the one that it was given."""
-    seq: int
-    """Its position in the account, from 1."""
-    role: str
-    content: str
-    timestamp: str
-    """RFC 3339, UTC, microseconds."""
-    metadata: dict[str, Any]
-    late: NotRequired[bool]
-    """True where its own time lies before that of an earlier message; else it is not there."""
 
 
 def open_bank(
@@ -257,11 +240,11 @@ class Account:
         OperationFailed where the disk fails; then nothing was stored.
         """
         given = {"role": role, "content": content, "timestamp": timestamp, "id": id, "metadata": metadata}
-        return self._store([_message(given, "the message")])
+        return self._store([message_of(given, "the message")])
 
     def add_many(self, messages: Iterable[Mapping[str, Any]]) -> AddedMessages:
         """Store messages, mappings with the names that `add` takes, in one durable batch: all of them or none."""
-        return self._store([_message(one, f"message {number}") for number, one in enumerate(messages, 1)])
+        return self._store([message_of(one, f"message {number}") for number, one in enumerate(messages, 1)])
 
     def _store(self, given: list[Message]) -> AddedMessages:
         with self._bank.sharing() as bank:
@@ -294,7 +277,7 @@ class Account:
         with entered() as bank:
             bank.refresh()
             found = messages.list_(
-                bank, account=self.id, last=last, since=_moment(since), until=_moment(until), role=role, grep=grep
+                bank, account=self.id, last=last, since=moment_of(since), until=moment_of(until), role=role, grep=grep
             )
         return _paged(found, entered)
 
@@ -329,7 +312,7 @@ class Account:
     ) -> AddedMessages:
         """`add` for asyncio. A task that is cancelled meanwhile cannot tell whether the message was stored."""
         given = {"role": role, "content": content, "timestamp": timestamp, "id": id, "metadata": metadata}
-        return await _in_thread(self._store, [_message(given, "the message")])
+        return await _in_thread(self._store, [message_of(given, "the message")])
 
     async def aadd_many(self, messages: Iterable[Mapping[str, Any]]) -> AddedMessages:
         """`add_many` for asyncio."""
@@ -364,37 +347,10 @@ def _paged(
 ) -> Iterator[list[StoredMessage]]:
     while True:
         with entered():
-            page = [_stored(one) for one in islice(found, AT_ONCE)]
+            page = [stored(one) for one in islice(found, AT_ONCE)]
         if not page:
             return
         yield page
-
-
-def _message(given: Mapping[str, Any], where: str) -> Message:
-    """A message from what a caller gave. Raises UsageError that says where and what is wrong."""
-    if not isinstance(given, Mapping):
-        raise UsageError(f"{where} is no mapping", hint="a message is {'role': 'user', 'content': '…'}")
-    value = {name: one for name, one in given.items() if one is not None}
-    if isinstance(value.get("timestamp"), datetime):
-        value["timestamp"] = _moment(value["timestamp"], f"{where}: ")
-    try:
-        plain = loads(dumps(value))
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{where} cannot be written as JSON: {error}") from None
-    return parse(plain, where)
-
-
-def _moment(time: datetime | str | None, where: str = "") -> str | None:
-    """A time as the operations take it. Raises UsageError for one without a zone."""
-    if not isinstance(time, datetime):
-        return time
-    if time.tzinfo is None:
-        raise UsageError(f"{where}the time {time} has no zone", hint="datetime.now(timezone.utc) has one")
-    return clock.show(time)
-
-
-def _stored(line: dict[str, Any]) -> StoredMessage:
-    return cast(StoredMessage, {name: value for name, value in line.items() if name != "type"})
 
 
 async def _in_thread(function: Callable[_Given, _Result], *given: _Given.args, **named: _Given.kwargs) -> _Result:

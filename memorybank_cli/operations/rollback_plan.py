@@ -171,7 +171,8 @@ class Plan:
             inside = any(path == one or path.startswith(f"{one}/") for path in known)
             if not inside and layout.account_of(one.partition("/")[0]) in self.target.forgotten:
                 hint = "memorybank snapshot restore ID --to DIR gives what a snapshot still holds"
-                raise SnapshotNotFound(f"{one} was forgotten after {self.target.title}: it stays so", path=one, hint=hint)
+                message = f"{one} was forgotten after {self.target.title}: it stays so"
+                raise SnapshotNotFound(message, path=one, hint=hint)
             if not inside and not self._is_unknown(f"{one}/"):
                 hint = did_you_mean(one, beside(self.bank, one), find_hint(one))
                 raise SnapshotNotFound(f"{one} is not in {self.target.title}", path=one, hint=hint)

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from memorybank_cli.accounts import context_summaries
-from memorybank_cli.accounts.context_summaries import LONGEST, MOST_SENTENCES, condensed, summarised
+from memorybank_cli.accounts.context_summaries import (
+    LONGEST,
+    MOST_SENTENCES,
+    MOST_SUMMARIES,
+    condensed,
+    summarised,
+)
 from memorybank_cli.accounts.context_words import entities
+from memorybank_cli.accounts.contexts import laid_between
 from tests.accounts.conversations import GARDEN, GAS, TRAVEL, conversation
 
 
@@ -74,11 +82,11 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("few")
-def test_older_ones_are_told_in_half_as_many() -> None:
+def test_neighbours_are_told_as_one() -> None:
     assert condensed(chain(8)) == []
     summaries = chain(9)
     found = condensed(summaries)
-    assert [(one["first"], one["last"]) for one in found] == [(1, 16), (17, 32)]
+    assert [(one["first"], one["last"]) for one in found] == [(1, 16), (17, 32), (33, 48)]
     for one in found:
         assert len(one["sentences"]) <= MOST_SENTENCES
         quoted = {sentence["message"] for sentence in one["sentences"]}
@@ -88,9 +96,33 @@ def test_older_ones_are_told_in_half_as_many() -> None:
         assert sorted((s["weight"] for s in one["sentences"]), reverse=True) == weights[: len(one["sentences"])]
 
 
+def lengths_after(count: int, at_once: int) -> list[int]:
+    """How many messages each of the summaries stands for, after so many new ones of ten messages each."""
+    (one,), shown = summarised(conversation(GAS)), list[dict[str, Any]]()
+    for start in range(0, count, at_once):
+        fresh = [{**one, "first": at * 10 + 1, "last": at * 10 + 10} for at in range(start, start + at_once)]
+        shown = laid_between(shown, fresh)
+        shown = laid_between(shown, condensed(shown))
+    assert shown[0]["first"] == 1
+    assert all(before["last"] + 1 == after["first"] for before, after in pairwise(shown))
+    return [one["last"] - one["first"] + 1 for one in shown]
+
+
+@pytest.mark.parametrize("at_once", [1, 25])
+def test_each_stands_for_a_part_in_proportion_to_its_age(at_once: int) -> None:
+    """Not one for nearly everything: what is twice as far back is told twice as short."""
+    lengths = lengths_after(5_000, at_once)
+    assert len(lengths) <= MOST_SUMMARIES
+    assert sum(lengths) == 50_000
+    assert lengths == sorted(lengths, reverse=True)
+    assert max(lengths) <= 50_000 / 4
+    assert lengths[-4:] == [10] * 4
+
+
 @pytest.mark.usefixtures("few")
 def test_nothing_is_told_over_a_gap() -> None:
     summaries = chain(10)
     del summaries[1]
     found = condensed(summaries)
-    assert [(one["first"], one["last"]) for one in found] == [(25, 40)]
+    assert [(one["first"], one["last"]) for one in found] == [(17, 48)]
+    assert condensed(chain(20)[::2]) == []

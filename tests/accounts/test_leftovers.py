@@ -90,6 +90,10 @@ def test_it_is_failing_until_the_loss_is_accepted(large: Path, run: Run) -> None
     assert done.returncode == 1
     [found] = [one for one in done.json["findings"] if one["rule"] == "MB116"]
     assert found["severity"] == "critical"
+    assert "failing a: messages were given up when it was begun anew" in run("account", "list", "--bank", large).stdout
+    parts = run("account", "show", "a", "--bank", large, "--json").json["components"]
+    assert [one["status"] for one in parts[:3]] == ["failing"] * 3
+    assert all("begun anew" in one["issues"][0] for one in parts[:3])
 
     say(large, 5, 8)
     assert rules(large) == {WHOLE: "MB116"}

@@ -341,7 +341,8 @@ def test_what_may_not_be_read_is_named_and_the_rest_is_served(
         assert not {"MB111", "MB110"} & set(found.values()), "what cannot be seen is not called gone"
         assert done.json["pending"] == 0
         assert done.json["checked"] >= 4
-        for words in (["status"], ["log"], ["manifest"], ["repair", "-n"], ["watch", "--once"]):
+        everything = (["status"], ["log"], ["manifest"], ["repair", "-n"], ["watch", "--once"], ["account", "list"])
+        for words in (*everything, ["account", "check"], ["health"]):
             assert rightless(*words).returncode in (0, 1), words
         saved = rightless("backup", "--json")
         assert saved.returncode == 1, saved.stderr

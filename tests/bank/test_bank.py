@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
+from memorybank_cli.bank import appending, layout, marking, rendering
 from memorybank_cli.bank import journal as journal_module
-from memorybank_cli.bank import layout, marking, rendering
-from memorybank_cli.bank import ledger as ledger_module
 from memorybank_cli.bank.bank import Applier, Bank, Gate
 from memorybank_cli.bank.chain import CHECKPOINT, GAP, START, Reading
 from memorybank_cli.bank.following import Told
@@ -331,16 +330,16 @@ def test_checkpoints_come_by_count_and_by_time(bank: Bank, monkeypatch: pytest.M
     assert all_ops(bank) == ["a", CHECKPOINT, "b"]
     commit(bank, "c", "d")
     assert all_ops(bank)[3:] == ["c", "d"]
-    monkeypatch.setattr(ledger_module, "CHECKPOINT_LINES", 2)
+    monkeypatch.setattr(appending, "CHECKPOINT_LINES", 2)
     end = bank.end
     lines = bank.commit([Entry("e", {})])
     assert [line.op for line in lines] == ["e"]
     assert all_ops(bank)[5:] == [CHECKPOINT, "e"]
     checkpoint = [line for line in bank.journal.lines() if line.op == CHECKPOINT][-1]
     assert checkpoint.core["upto"] == [end.seq, end.hash]
-    monkeypatch.setattr(ledger_module, "CHECKPOINT_LINES", 1_000)
+    monkeypatch.setattr(appending, "CHECKPOINT_LINES", 1_000)
     commit(bank, "f")
-    monkeypatch.setattr(ledger_module, "CHECKPOINT_SECONDS", -1)
+    monkeypatch.setattr(appending, "CHECKPOINT_SECONDS", -1)
     commit(bank, "g")
     assert all_ops(bank)[7:] == ["f", CHECKPOINT, "g"]
 
@@ -461,7 +460,7 @@ def test_a_gap_never_goes_into_a_segment_that_stands(
     make: Open, bank: Bank, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_module, "SEGMENT_LINES", 2)
-    monkeypatch.setattr(ledger_module, "CHECKPOINT_SECONDS", 10**9)
+    monkeypatch.setattr(appending, "CHECKPOINT_SECONDS", 10**9)
     with bank.catalog.writing():
         bank.catalog.set_meta("checkpoint", [0, 0])
     for name in "abcdef":

@@ -138,29 +138,27 @@ def suffixes(bank: Bank) -> list[str]:
 
 
 def test_past_the_budget_the_oldest_are_compacted_once(over: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compaction, "MOST", 2)
     before = [(line.seq, line.hash) for line in lines(over)]
-    assert compaction.overdue(over, lambda: everything, lambda: True) == 2
+    assert compaction.overdue(over, lambda: everything, 2, lambda: True) == 2
     assert suffixes(over)[:3] == [".zst", ".zst", ".jsonl"]
     assert [(line.seq, line.hash) for line in lines(over)][: len(before)] == before
-    assert compaction.overdue(over, lambda: everything, lambda: True) > 0
+    assert compaction.overdue(over, lambda: everything, 100, lambda: True) > 0
     done = suffixes(over)
     monkeypatch.setenv("MEMORYBANK_UNDO_BUDGET_MIB", "0")
-    monkeypatch.setattr(compaction, "MOST", 100)
-    compaction.overdue(over, lambda: everything, lambda: True)
+    compaction.overdue(over, lambda: everything, 100, lambda: True)
     assert suffixes(over) > done
-    assert compaction.overdue(over, lambda: everything, lambda: True) <= 1  # what was written by the last one
+    assert compaction.overdue(over, lambda: everything, 100, lambda: True) <= 1  # what was written by the last one
 
 
 def test_within_the_budget_nothing_is_even_looked_at(bank: Bank) -> None:
     def unasked() -> compaction.MayGo:
         raise AssertionError
 
-    assert compaction.overdue(bank, unasked, lambda: True) == 0
+    assert compaction.overdue(bank, unasked, 100, lambda: True) == 0
 
 
 def test_it_ends_when_it_is_told_to(over: Bank) -> None:
-    assert compaction.overdue(over, lambda: everything, lambda: False) == 0
+    assert compaction.overdue(over, lambda: everything, 100, lambda: False) == 0
     assert ".zst" not in suffixes(over)
 
 
@@ -176,7 +174,7 @@ def test_a_segment_that_was_changed_meanwhile_is_left_alone(over: Bank, monkeypa
 
     steps = compaction.plan(over, lambda _: False)
     monkeypatch.setattr(compaction, "_packed_anew", and_then)
-    assert compaction.overdue(over, lambda: lambda _: False, lambda: True) == 0
+    assert compaction.overdue(over, lambda: lambda _: False, 100, lambda: True) == 0
     with pytest.raises(OperationFailed, match="meanwhile"):
         compaction.carry_out(over, steps[:1], everything, over.end.seq)
     assert all(line.data is None for line in lines(over) if first <= line.seq < first + 5)
@@ -187,5 +185,5 @@ def test_a_damaged_segment_stays_as_evidence(over: Bank) -> None:
     first = compaction.closed(over)[0]
     path = folder(over) / f"{first:012d}.jsonl"
     path.write_bytes(path.read_bytes().replace(b"text 1", b"text I", 1) + b"no line")
-    assert compaction.overdue(over, lambda: everything, lambda: True) == 0
+    assert compaction.overdue(over, lambda: everything, 100, lambda: True) == 0
     assert path.exists()

@@ -270,6 +270,22 @@ def test_a_line_that_is_being_written_ends_the_reading(journal: Journal) -> None
     assert list(lines) == []
 
 
+def test_only_lines_with_a_text_are_looked_at(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In blocks of any size, up to any end; a block ends where a line does."""
+    write(journal, "a", "bb", "c", "bb", "d")
+    whole = Path(journal.root.absolute(layout.segment_file(1))).read_bytes()
+    lines = whole.splitlines(keepends=True)
+    for size in (1, 7, 200, 1 << 20):
+        monkeypatch.setattr(journal_module, "READ_BYTES", size)
+        assert list(journal.raw_lines(1, 0)) == lines
+        assert list(journal.raw_lines(1, 0, (b'"bb"',))) == [lines[1], lines[3]]
+        assert list(journal.raw_lines(1, len(lines[0]), (b'"bb"', b'"a"'))) == [lines[1], lines[3]]
+        end = len(b"".join(lines[:3]))
+        assert list(journal.raw_lines(1, 0, (b'"bb"',), end)) == [lines[1]]
+        assert list(journal.raw_lines(1, 0, end=end)) == lines[:3]
+        assert [line.op for line in journal.lines(0, (b'"d"',))] == ["d"]
+
+
 # From any line on
 
 

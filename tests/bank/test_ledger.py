@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from memorybank_cli.bank import appending, layout, marking
 from memorybank_cli.bank import journal as journal_module
-from memorybank_cli.bank import layout, marking
 from memorybank_cli.bank import ledger as ledger_module
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.chain import START, Reading
@@ -123,7 +123,7 @@ def test_a_catalog_that_breaks_while_it_waits_is_made_again(make: Make) -> None:
 
 
 def test_lines_are_heard_whoever_writes_them(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_module, "CHECKPOINT_SECONDS", 10**12)
+    monkeypatch.setattr(appending, "CHECKPOINT_SECONDS", 10**12)
     hearing = Hearing()
     one, other = make(hearing=hearing), make()
     say(one, "a", "b")
@@ -142,7 +142,7 @@ def test_lines_are_heard_whoever_writes_them(make: Make, monkeypatch: pytest.Mon
 
 def test_segments_that_others_began_are_followed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "SEGMENT_LINES", 3)
-    monkeypatch.setattr(ledger_module, "CHECKPOINT_SECONDS", 10**12)
+    monkeypatch.setattr(appending, "CHECKPOINT_SECONDS", 10**12)
     hearing = Hearing()
     one, other = make(hearing=hearing), make()
     say(one, "a")
@@ -233,7 +233,7 @@ def test_a_segment_that_cannot_be_cured_stops_writing_until_it_can(make: Make) -
 
 
 def test_segments_that_were_begun_on_a_poisoned_one_are_void(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_module, "CHECKPOINT_SECONDS", 10**12)
+    monkeypatch.setattr(appending, "CHECKPOINT_SECONDS", 10**12)
     one, other = make(), make()
     say(one, "a", "b")
     _, first = one.begin([Entry("c", {})])
@@ -299,7 +299,7 @@ def test_the_mark_lags_a_little_and_is_right_at_close(make: Make, monkeypatch: p
     monkeypatch.setattr(marking, "SECONDS", 10**9)
     monkeypatch.setattr(marking, "LINES", 3)
     monkeypatch.setattr(marking, "MOST_LINES", 30)
-    monkeypatch.setattr(ledger_module, "CHECKPOINT_SECONDS", 10**12)
+    monkeypatch.setattr(appending, "CHECKPOINT_SECONDS", 10**12)
     bank = make()
     say(bank, *"ab")
     assert bank.home.mark()[0] == 0

@@ -14,7 +14,7 @@ from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.chain import START, Reading
 from memorybank_cli.bank.replacing import BEGIN, END, Replacement, digest_there, replace_files, replacing
 from memorybank_cli.bank.scan import Scanner
-from memorybank_cli.base import digests, files
+from memorybank_cli.base import digests, files, libc
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import JournalDamaged
 from memorybank_cli.base.records import Progress
@@ -102,7 +102,7 @@ def test_without_keep_only_what_was_not_recorded_goes_to_quarantine(bank: Bank, 
 
 
 def test_where_the_system_cannot_exchange(bank: Bank, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_libc_renameat2", lambda: None)
+    monkeypatch.setattr(libc, "renameat2_call", lambda: None)
     before = content(path)
     done = replace_files(bank, wanted(), "test")
     assert content(path) == WANTED
@@ -234,7 +234,7 @@ def test_a_kill_at_any_step_leaves_all_or_nothing(
     path: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool, keep: bool
 ) -> None:
     if not exchange:
-        monkeypatch.setattr(files, "_libc_renameat2", lambda: None)
+        monkeypatch.setattr(libc, "renameat2_call", lambda: None)
     scene = Scene(path, home, tmp_path / "store")
     outcomes, step = [], 0 if keep else -1
     while True:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memorybank_cli.base import files
+from memorybank_cli.base import files, libc
 from memorybank_cli.base.errors import OperationFailed, UsageError, from_os_error
 from memorybank_cli.base.walk import Root
 from tests.broken_os import Fault, Stopped, broken, failing, full_after, interrupted, one_byte, stop
@@ -235,6 +235,17 @@ def test_remove_is_fine_with_what_is_not_there(root: Root) -> None:
     assert tree(root) == {}
 
 
+def test_only_an_empty_directory_is_removed(root: Root) -> None:
+    files.make_dirs(root, "a/b")
+    files.replace(root, "a/file", OLD)
+    for path in ("a", "a/file", "a/none", "a/b", "a/b", "none/c"):
+        files.remove_empty(root, path)
+    assert tree(root) == {"a/file": OLD}
+    assert os.listdir(Path(root.path) / "a") == ["file"]
+    with broken(rmdir=failing(errno.EIO)), pytest.raises(OSError, match="Input/output error"):
+        files.remove_empty(root, "a")
+
+
 def test_a_scratch_tree_goes_with_all_that_is_in_it_but_not_what_it_links_to(root: Root) -> None:
     files.make_dirs(root, "tmp/x/y")
     for path in ("tmp/x/a", "tmp/x/y/b", "kept"):
@@ -301,14 +312,14 @@ def test_exchange_swaps_and_says_when_it_cannot(root: Root, monkeypatch: pytest.
         files.exchange(root, "a", "missing")
     monkeypatch.setattr(files, "_RENAME_EXCHANGE", 1 << 20)  # the system says EINVAL to flags it does not know
     assert not files.exchange(root, "a", "d/b")
-    monkeypatch.setattr(files, "_libc_renameat2", lambda: None)
+    monkeypatch.setattr(libc, "renameat2_call", lambda: None)
     assert not files.exchange(root, "a", "d/b")
     assert tree(root) == {"a": OLD, "d/b": NEW}
 
 
 def test_a_system_without_the_call_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ctypes.CDLL", lambda *_, **__: object())
-    assert files._libc_renameat2.__wrapped__() is None
+    assert libc.renameat2_call.__wrapped__() is None
 
 
 def test_syncing_of_trees(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:

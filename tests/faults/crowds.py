@@ -34,8 +34,8 @@ GROUPS = (1, 1, 1, 1, 1, 2, 7, 60)
 """How many messages a writer sends at once, as often as they stand here."""
 PATIENCE = 120.0
 """Seconds that a writer waits for a lock: nobody may fail for the others' sake."""
-SLOW = 0.03
-"""Seconds of a sync on a slow disk."""
+SLOW = 0.2
+"""Seconds of a sync on a very slow disk: long beside all that a busy machine needs for an append."""
 SLOT = struct.Struct("q")
 
 

@@ -27,7 +27,7 @@ MOST = 10  # of a segment here, so that there are many
 SHORT = 20  # lines of a segment of the journal
 THOROUGH = 4
 """In one of so many rounds the damage is repaired and the account written to."""
-VALIDATED = 0.4
+VALIDATED = 0.25
 """In this share of the others `validate` is asked, too, where what was listed is exact."""
 
 
@@ -158,4 +158,5 @@ def campaign(rounds: int, seed: int, thorough: int = THOROUGH) -> Iterator[str]:
                     alter_once(scene, found[number % len(found)], chance, number % thorough == 0)
                 except AssertionError as error:
                     raise AssertionError(f"seed {seed}, {story.name}, round {number}: {error}") from error
-        yield f"{story.name}: {rounds // len(SCENES)} alterations of {len(found)} files of an account: recovered, or named"
+        count = rounds // len(SCENES)
+        yield f"{story.name}: {count} alterations of {len(found)} files of an account: recovered, or named"

@@ -17,8 +17,10 @@ from memorybank_cli.migrations import bank_layout
 from memorybank_cli.migrations.items import AccountItem, FileItem, Item, MessageItem, Rejected
 from memorybank_cli.migrations.source import Source
 from memorybank_cli.operations import messages
-from memorybank_cli.operations.accounts import create_account
-from tests.conftest import MakeBank
+from memorybank_cli.operations.account_archive import archive
+from memorybank_cli.operations.accounts import create, create_account
+from tests.accounts.sealed import ids, named, small_segments, texts
+from tests.conftest import MakeBank, Run
 from tests.migrations.conftest import Make
 from tests.operations.banks import opened
 
@@ -199,6 +201,43 @@ def test_a_damaged_archive_is_told(make_source: Make, change: Callable[[bytes], 
     found = items(make_source(files))
     assert contents(found)[-4:] == ["4", "5", "6", "7"]
     assert any(says in one for one in rejected(found))
+
+
+@pytest.mark.parametrize(
+    ("capacity", "sizes"),
+    [
+        ({"short_term": 7, "mid_term": 0}, (7, 0)),
+        ({"short_term": 7}, None),
+        ({"short_term": 7, "mid_term": -1}, None),
+        ({"short_term": True, "mid_term": "x"}, None),
+        ([], None),
+    ],
+)
+def test_the_sizes_of_windows_come_along(make_source: Make, capacity: Any, sizes: tuple[int, int] | None) -> None:
+    files = account(head=1)
+    files["account_a/account.json"] |= {"capacity": capacity}
+    (found,) = [item for item in items(make_source(files)) if isinstance(item, AccountItem)]
+    assert found.sizes == sizes
+
+
+@pytest.mark.parametrize("stands", [False, True])
+def test_an_archived_account_comes_in_whole(
+    make_bank: MakeBank, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stands: bool
+) -> None:
+    small_segments(monkeypatch)
+    path = make_bank(0, padded=False)
+    with opened(path) as bank:
+        create(bank, "a", short_term=7, mid_term=3)
+        messages.store(bank, "a", texts(25))
+        archive(bank, "a", keep_mib=0)
+    target = tmp_path / "target"
+    if stands:
+        assert run("init", target).returncode == 0
+        assert run("migrate", "--from", path, "--bank", target).returncode == 0
+    else:
+        assert run("init", target, "--from", path).returncode == 0
+    assert run("account", "show", "a", "--bank", target, "--json").json["capacity"] == {"short_term": 7, "mid_term": 3}
+    assert ids(target) == named(25)
 
 
 def test_an_account_of_segments_only(make_source: Make) -> None:

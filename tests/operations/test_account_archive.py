@@ -20,8 +20,9 @@ from tests.accounts.conftest import path
 from tests.accounts.sealed import adopted, ids, named, say, segment
 from tests.conftest import Run
 from tests.operations.banks import backed_up, contents, journal, opened, repaired, rules
+from tests.operations.here import run
 
-__all__ = ("path",)  # fixtures
+__all__ = ("path", "run")  # fixtures
 
 OLD, NEW = "2026-01-01T00:00:00Z", "2026-06-01T00:00:00Z"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -16,14 +17,17 @@ from memorybank_cli.base.exact_json import dumps, loads
 from memorybank_cli.operations.account_archive import archive
 from memorybank_cli.operations.account_check import check
 from memorybank_cli.operations.accounts import create
+from memorybank_cli.operations.accounts import list_ as list_accounts
 from memorybank_cli.operations.messages import list_, store
 from memorybank_cli.operations.rollback import rollback
 from tests.accounts.conftest import long, path
 from tests.accounts.sealed import MID, SHORT, WHOLE, adopted, say, say_and_die, segment
 from tests.conftest import Run
 from tests.operations.banks import opened
+from tests.operations.here import run
+from tests.operations.owners import OWNER, as_root, give_away, own_ids_again
 
-__all__ = ("long", "path")  # fixtures
+__all__ = ("long", "path", "run")  # fixtures
 
 TIERS = ["short_term", "mid_term", "whole_history", "history_context"]
 
@@ -224,3 +228,47 @@ def test_while_others_write_the_table_is_left_alone(long: Path, monkeypatch: pyt
     with opened(long) as holder, holder.locked(), opened(long) as bank:
         [one] = [one for one in check(bank, "a").findings if one.rule == "MB122"]
     assert "cannot be made again now" in one.message
+
+
+# What may not be read
+
+
+@as_root
+def test_what_may_not_be_read_is_failing_and_the_rest_is_told(long: Path) -> None:
+    def told(name: str) -> dict[str, tuple[str, ...]]:
+        """What the parts say where a path may not be read, and that no other command ends there."""
+        place = long / "account_a" / name
+        mode = place.stat().st_mode
+        with opened(long) as bank, own_ids_again():
+            assert check(bank).ok  # imports what root alone may read
+            give_away(long)
+            place.chmod(0)
+            os.seteuid(OWNER)
+            found = {one.component: one.issues for one in conditions(bank, "a")}
+            assert [one.account for one in list_accounts(bank).accounts] == ["a"]
+            assert "MB307" in {one.rule for one in check(bank).findings}
+            os.seteuid(0)
+            place.chmod(mode)
+            give_away(long, 0)
+        return found
+
+    nothing: dict[str, tuple[str, ...]] = dict.fromkeys(TIERS, ())
+    assert told("short_term.json") == nothing | {"short_term": (f"{SHORT} cannot be read",)}
+    assert "account_a/history cannot be read: permission denied" in told("history")["whole_history"]
+    for issues in told("").values():
+        assert issues[0] == "account_a cannot be read: permission denied"
+
+
+def test_a_segment_that_was_seen_damaged_or_is_gone(long: Path) -> None:
+    good = (long / segment(1)).read_bytes()
+    (long / segment(1)).write_bytes(good.replace(b"text 3", b"text 4"))
+    with opened(long) as bank:
+        assert conditions(bank, "a")[2].status == "active"  # nobody has looked yet
+        check(bank, "a")
+        assert conditions(bank, "a")[2].issues == (f"{segment(1)} is not what was recorded",)
+        (long / segment(1)).write_bytes(good)
+        assert conditions(bank, "a")[2].issues == ()
+    (long / segment(1)).unlink()
+    with opened(long) as bank:
+        [part] = [one for one in conditions(bank, "a") if one.status == "failing"]
+        assert (part.component, part.issues) == ("whole_history", (f"{segment(1)} is missing",))

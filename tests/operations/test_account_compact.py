@@ -11,6 +11,7 @@ import pytest
 from memorybank_cli.bank import compaction, layout
 from memorybank_cli.base.errors import JournalDamaged, OperationFailed
 from memorybank_cli.operations import account_compact
+from memorybank_cli.operations.account_archive import archive
 from memorybank_cli.operations.account_compact import CompactReport, compact
 from memorybank_cli.operations.accounts import create
 from memorybank_cli.operations.journal import log, prove
@@ -19,7 +20,7 @@ from memorybank_cli.operations.messages import store
 from memorybank_cli.operations.rollback import rollback
 from tests.accounts.sealed import small_segments
 from tests.conftest import MakeBank, Run
-from tests.operations.banks import adopt, contents, journal, opened, put, repaired, rules
+from tests.operations.banks import adopt, backed_up, contents, journal, opened, put, repaired, rules
 from tests.operations.erased import journal_lines, listed, named, places_of, said, say, short_segments
 from tests.operations.retained import killed_everywhere
 
@@ -107,7 +108,8 @@ def test_past_the_budget_the_oldest_goes_first(path: Path, monkeypatch: pytest.M
     assert all(one.after < one.before for one in done.segments)
     assert len(without_data(path)) >= 25
     check(path)
-    assert compacted(path).segments == ()
+    again = compacted(path).segments
+    assert all(one.segment > done.segments[-1].segment for one in again)  # begun by the lines that tell of it
 
 
 def test_within_a_budget_only_as_much_as_must(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,3 +276,20 @@ def test_killed_anywhere_everything_is_there(path: Path) -> None:
     assert killed_everywhere(path, lambda: compacted(path), after) > 20
     assert dropped == sorted(dropped)
     assert dropped[-1] >= 25
+
+
+@pytest.mark.usefixtures("aged")
+def test_an_archive_is_had_back_from_a_snapshot_of_the_plain_segment(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backed_up(path)
+    monkeypatch.setenv("MEMORYBANK_UNDO_BUDGET_MIB", "0")  # the journal keeps no version of a file
+    with opened(path) as bank:
+        archive(bank, "alpha", keep_mib=0)
+    assert compacted(path).segments
+    good = contents(path)
+    packed = "account_alpha/history/000000000001.json.zst"
+    (path / packed).write_bytes(good[packed][:-9])
+    assert repaired(path).unrepaired == ()
+    assert contents(path) == good
+    check(path)

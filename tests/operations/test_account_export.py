@@ -15,8 +15,9 @@ from tests.accounts.conftest import long, path
 from tests.accounts.sealed import named, say
 from tests.conftest import Run
 from tests.operations.banks import opened
+from tests.operations.here import run
 
-__all__ = ("long", "path")  # fixtures
+__all__ = ("long", "path", "run")  # fixtures
 
 BIG = 10**77 + 1
 

@@ -9,16 +9,19 @@ from typing import Any
 
 import pytest
 
+from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import AccountNotFound, SnapshotNotFound
 from memorybank_cli.operations.account_compact import compact
 from memorybank_cli.operations.account_forget import ForgetAccountReport, forget
 from memorybank_cli.operations.accounts import account_ids, create
 from memorybank_cli.operations.journal import prove
+from memorybank_cli.operations.messages import store
+from memorybank_cli.operations.opening import open_bank
 from memorybank_cli.operations.rollback import rollback
 from tests.accounts.sealed import small_segments
 from tests.conftest import MakeBank, Run
 from tests.operations.banks import backed_up, journal, opened, put, repaired, rules
-from tests.operations.erased import journal_lines, listed, named, places_of, say, short_segments
+from tests.operations.erased import journal_lines, listed, named, places_of, said, say, short_segments
 from tests.operations.retained import killed_everywhere
 
 TEXT = "alpha says secret-"
@@ -125,8 +128,8 @@ def test_snapshots_that_hold_it_are_told(path: Path, run: Run) -> None:
         rollback(bank, name, account="alpha", yes=True)
     with opened(path) as bank:
         put(path / "account_alpha/notes.txt", {})
-        done = rollback(bank, name, yes=True)
-    assert done.forgotten == ("alpha",)
+        back = rollback(bank, name, yes=True)
+    assert back.forgotten == ("alpha",)
     check(path)
 
 
@@ -138,6 +141,14 @@ def test_the_journal_does_not_bring_it_back(path: Path) -> None:
     with opened(path) as bank:
         done = rollback(bank, seq=seqs[-1], yes=True)
     assert (done.forgotten, done.findings) == (("alpha",), ())
+    check(path)
+
+
+def test_what_waits_to_be_rendered_goes_too(path: Path) -> None:
+    bank = open_bank(Context(bank=str(path)))
+    store(bank, "alpha", said("alpha", 13, 15))
+    bank.abandon()
+    forgotten(path)
     check(path)
 
 

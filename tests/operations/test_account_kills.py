@@ -64,6 +64,7 @@ def test_it_is_all_or_nothing(long: Path, home: Path, tmp_path: Path, kind: str)
         with opened(long) as bank:
             [name] = account_ids(bank)
             assert [one["id"] for one in list_(bank, account=name)] == named(25)
+        assert [one.name for one in long.glob("account_*")] == [f"account_{name}"]
         found = contents(long)
         assert rules(long) == {}
         assert contents(long) == found

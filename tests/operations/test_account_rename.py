@@ -19,8 +19,9 @@ from tests.accounts.conftest import long, path
 from tests.accounts.sealed import named
 from tests.conftest import Run
 from tests.operations.banks import backed_up, contents, journal, opened, repaired, rules
+from tests.operations.here import run
 
-__all__ = ("long", "path")  # fixtures
+__all__ = ("long", "path", "run")  # fixtures
 
 
 def held(path: Path, name: str) -> list[str]:
@@ -166,9 +167,7 @@ def test_positions_that_were_forgotten_stay_empty(long: Path) -> None:
     renamed(long, "a", "new")
     assert rules(long) == {}
     with opened(long) as bank:
-        assert [one["seq"] for one in list_(bank, account="new")] == [
-            one for one in range(1, 26) if one not in (4, 23)
-        ]
+        assert [one["seq"] for one in list_(bank, account="new")] == [one for one in range(1, 26) if one not in (4, 23)]
     say(long, "new", 25, 40)
     for name in of(long, "new"):
         (long / "account_new" / name).write_bytes(b"{")

@@ -14,6 +14,9 @@ from memorybank_cli.operations.messages import store
 from memorybank_cli.operations.rollback import rollback
 from tests.conftest import MakeBank, Run
 from tests.operations.banks import contents, journal, opened, put, repaired, rules
+from tests.operations.here import run
+
+__all__ = ("run",)  # a fixture
 
 
 def test_an_account_is_made_once(run: Run, make_bank: MakeBank) -> None:
@@ -128,6 +131,8 @@ def test_one_damaged_account_does_not_hide_the_others(run: Run, make_bank: MakeB
     done = run("account", "list", "--bank", path, "--json")
     assert done.returncode == 0
     assert [(one["account"], one["damaged"]) for one in done.json["accounts"]] == [("bad", True), ("good", False)]
+    people = run("account", "list", "--bank", path).stdout
+    assert "failing bad: its history cannot be had whole; memorybank repair\n" in people
     shown = run("account", "show", "bad", "--bank", path, "--json")
     assert (shown.returncode, shown.error["code"]) == (3, "account_damaged")
     assert shown.error["hint"] == "memorybank repair account_bad/whole_history.json"

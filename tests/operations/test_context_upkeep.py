@@ -233,6 +233,18 @@ def test_a_topic_is_not_looked_for_after_each_message(path: Path) -> None:
         assert upkeep(bank).thread is first
 
 
+def test_where_no_thread_can_be_started_it_is_done_at_close(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with living(path) as bank:
+        monkeypatch.setattr(context_upkeep.Thread, "start", refuse)
+        assert put_in(bank, long(50))
+        assert not put_in(bank, long(50, "n"))
+        monkeypatch.undo()
+    assert state(path).upto == 100
+
+
 def test_a_thread_that_fails_says_so_and_the_next_one_does_it(path: Path) -> None:
     notes = Notes()
     with living(path, notes) as bank:

@@ -118,7 +118,7 @@ class _Model:
             assert prove(bank).ok
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [108, 122, 302, 314, 1, 3])
 def test_any_order_of_operations(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     small_segments(monkeypatch)
     short_segments(monkeypatch, 15)

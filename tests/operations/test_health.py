@@ -17,7 +17,10 @@ from memorybank_cli.operations import health as module
 from memorybank_cli.operations.health import HealthReport, StatusReport, health, status
 from tests.conftest import MakeBank, Run, trade
 from tests.operations.banks import adopt, backed_up, journal, opened, put
+from tests.operations.here import run
 from tests.operations.owners import OWNER, as_root, give_away, own_ids_again, public_place
+
+__all__ = ("run",)  # a fixture
 
 SAMPLES = {"files", "bytes", "records", "pending_changes", "journal_lines", "journal_bytes", "disk_free_bytes"}
 

@@ -21,6 +21,9 @@ from memorybank_cli.operations.messages import store
 from tests.accounts.sealed import say_and_die
 from tests.conftest import MakeBank, Run
 from tests.operations.banks import backed_up, opened, repaired
+from tests.operations.here import run
+
+__all__ = ("run",)  # a fixture
 
 TIERS = ["short_term", "mid_term", "whole_history", "history_context"]
 

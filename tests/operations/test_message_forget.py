@@ -11,6 +11,7 @@ import pytest
 from memorybank_cli.accounts.messages import Message
 from memorybank_cli.accounts.recorded import record_of
 from memorybank_cli.accounts.sources import ways
+from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import MessageNotFound, UsageError
 from memorybank_cli.operations import erasing
 from memorybank_cli.operations.account_archive import archive
@@ -19,6 +20,7 @@ from memorybank_cli.operations.accounts import create
 from memorybank_cli.operations.journal import prove
 from memorybank_cli.operations.message_forget import ForgetMessagesReport, forget
 from memorybank_cli.operations.messages import list_, store
+from memorybank_cli.operations.opening import open_bank
 from memorybank_cli.operations.rollback import rollback
 from tests.accounts.sealed import small_segments
 from tests.conftest import MakeBank, Run
@@ -147,6 +149,33 @@ def test_what_was_in_quarantine_goes_too(path: Path) -> None:
     assert done.quarantine == tuple(waiting)
     assert list((path / ".memorybank/quarantine").iterdir()) != []
     check(path, 22)
+
+
+def test_what_cannot_be_read_in_quarantine_goes_too(path: Path) -> None:
+    """A damaged archive of the account may hold it; one of another account is no business of this."""
+    for account in ("alpha", "beta"):
+        with opened(path) as bank:
+            archive(bank, account, keep_mib=0)
+        place = path / f"account_{account}/history/000000000001.json.zst"
+        data = bytearray(place.read_bytes())
+        data[len(data) // 2] ^= 0x55
+        place.write_bytes(data)
+    repaired(path)
+    waiting = sorted((path / ".memorybank/quarantine").iterdir())
+    assert len(waiting) == 2
+    assert len(forgotten(path, "m4").quarantine) == 1
+    assert len(list((path / ".memorybank/quarantine").iterdir())) == 1
+    assert listed(path, "alpha") == named(25, without=(4,))
+    assert rules(path) == {}
+
+
+def test_what_waits_to_be_rendered_counts(path: Path) -> None:
+    bank = open_bank(Context(bank=str(path)))
+    store(bank, "alpha", said("alpha", 25, 27))
+    bank.abandon()
+    forgotten(path, "m25", "m4")
+    assert listed(path, "alpha") == named(27, without=(4, 25))
+    assert places_of(path, "alpha says secret-25.") == []
 
 
 def test_what_a_kill_left_half_written_goes_too(path: Path) -> None:

@@ -17,6 +17,9 @@ from memorybank_cli.operations.accounts import create
 from memorybank_cli.operations.messages import add, list_, store
 from tests.conftest import MakeBank, Run
 from tests.operations.banks import contents, journal, opened, rules
+from tests.operations.here import run
+
+__all__ = ("run",)  # a fixture
 
 BIG = 10**77 + 1
 

@@ -10,15 +10,20 @@ from memorybank_cli.cli.views.streams import clock_time
 
 _MANY = ("account", "messages", "short_term", "mid_term", "last_update")
 
+_WHY = {
+    True: "its history cannot be had whole; memorybank repair",
+    False: "messages were given up when it was begun anew; memorybank account show tells",
+}
+
 
 def listing(report: dict[str, Any]) -> list[Block]:
-    """A row an account, within 80 columns; damaged ones are named below."""
+    """A row an account, within 80 columns; failing ones are named below."""
     rows = [[*(one[name] for name in _MANY[:-1]), clock_time(one[_MANY[-1]])] for one in report["accounts"]]
-    damaged = [one["account"] for one in report["accounts"] if one["damaged"]]
+    failing = [one for one in report["accounts"] if one["status"] == "failing"]
     blocks: list[Block] = [Table([name.replace("_", " ") for name in _MANY], rows)] if rows else []
     return [
         *blocks,
-        *(Text(f"damaged {name}: its history cannot be had whole; memorybank repair", "bad") for name in damaged),
+        *(Text(f"failing {one['account']}: {_WHY[one['damaged']]}", "bad") for one in failing),
     ]
 
 

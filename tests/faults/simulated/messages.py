@@ -10,9 +10,8 @@ from unittest import mock
 
 from memorybank_cli.accounts import history, segments
 from memorybank_cli.accounts.replay import STORED
+from memorybank_cli.bank import appending, layout
 from memorybank_cli.bank import journal as journal_module
-from memorybank_cli.bank import layout
-from memorybank_cli.bank import ledger as ledger_module
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.writing import Appended
@@ -97,7 +96,7 @@ class RollOver(Messages):
     sessions = 6
 
     def setting(self) -> AbstractContextManager[object]:
-        return patched((journal_module, "SEGMENT_LINES", 6), (ledger_module, "CHECKPOINT_LINES", 4))
+        return patched((journal_module, "SEGMENT_LINES", 6), (appending, "CHECKPOINT_LINES", 4))
 
 
 class Checkpoints(Messages):
@@ -108,7 +107,7 @@ class Checkpoints(Messages):
 
     def act(self, lab: Lab, say: Say) -> None:
         self.session(lab, say, self.steps[:2])
-        with patched((ledger_module, "CHECKPOINT_LINES", 1)):
+        with patched((appending, "CHECKPOINT_LINES", 1)):
             self.session(lab, say, self.steps[2:])
 
 
