@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from memorybank_cli.accounts import forgotten
 from memorybank_cli.bank.forgetting import Subject, Traces
 from memorybank_cli.operations.accounts import create
 from memorybank_cli.operations.holders import Holders, holders
+from memorybank_cli.snapshots.blobs import Blobs
+from memorybank_cli.snapshots.sealing import Damaged
 from tests.accounts.sealed import small_segments
 from tests.conftest import MakeBank
 from tests.operations.banks import backed_up, opened
@@ -71,6 +74,32 @@ def test_one_that_cannot_be_read_may_hold_it(path: Path) -> None:
             pack.write_bytes(data)
     [one] = found(path, "m1").snapshots
     assert (one.id, one.certain) == (name, False)
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        lambda data: data.startswith(b"{"),
+        lambda data: data.startswith(b"{") or b"000000000001.json" in data,
+        lambda data: b"whole_history.json" in data and data.startswith(b"["),
+    ],
+)
+def test_where_parts_cannot_be_read_the_others_are_looked_at(
+    path: Path, monkeypatch: pytest.MonkeyPatch, lost: Callable[[bytes], bool]
+) -> None:
+    """The files' contents, those and the directory of the sealed segments, the account's directory."""
+    say(path, "alpha", 15)
+    name = saved(path)
+    get = Blobs.get
+
+    def damaged(blobs: Blobs, blob: str) -> bytes:
+        data = get(blobs, blob)
+        if lost(data):
+            raise Damaged("it has another digest")
+        return data
+
+    monkeypatch.setattr(Blobs, "get", damaged)
+    assert [(one.id, one.certain) for one in found(path, "m1").snapshots] == [(name, False)]
 
 
 def test_without_the_key_nobody_knows(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
