@@ -52,8 +52,11 @@ def refresh(
     It ends once `most` messages are summarised, and where somebody else changed the context meanwhile, which is newer
     then. Raises AccountDamaged, ImportError without scikit-learn, and what `Bank.commit` raises.
     """
-    history = read_history(bank, account, indexed=True)
-    writer = _Writer(bank, history, reason)
+    with (
+        bank.locked()
+    ):  # else somebody may be rendering the context, and only all of the journal would tell what it was
+        history = read_history(bank, account, indexed=True)
+        writer = _Writer(bank, history, reason)
     seen = 0
     try:
         writer.void(history.last)
@@ -152,13 +155,10 @@ class _Writer:
         return Entry(STORED, fields, one)
 
     def _commit(self, entries: list[Entry], summaries: Sequence[Summary]) -> None:
-        with self.bank.appending():
+        with self.bank.locked():
             now = read_history(self.bank, self.account)
             known = now.context.seq == self._seq and now.gone == self._gone  # else they may quote what was forgotten
             if not known or not all(fits(now, one) for one in summaries[-1:]):
                 raise _Moved
-            lines, appended = self.bank.begin(entries)
-            self._seq = lines[-1].seq
-        if appended is not None:
-            self.bank.durable(appended)
-        self.bank.render()
+            self._seq = self.bank.commit(entries)[-1].seq
+            self.bank.render()

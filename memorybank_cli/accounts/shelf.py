@@ -52,13 +52,17 @@ class FileShelf:
         data = self.bank.root.content(path)
         if data is not None and digests.of(data) == digest:
             return self._parsed(data, path), True
-        for candidate in (self._cut_back(data, count), self._read_anew(count)):
+        for candidate in self._candidates(data, count):
             if digests.of(index_text(self.account, candidate)) == digest:
                 return candidate, False
         data = self.find(path, digest)
         if data is not None:
             return self._parsed(data, path), False
         raise replay.not_whole(self.account, path)
+
+    def _candidates(self, data: bytes | None, count: int) -> Iterator[list[Segment]]:
+        yield self._cut_back(data, count)
+        yield self._read_anew(count)  # reads all of them
 
     def _parsed(self, data: bytes, path: str) -> list[Segment]:
         try:

@@ -75,7 +75,7 @@ def check(bank: Bank, account: Annotated[str | None, "its id; default: every acc
     told: list[dict[str, Any]] = []
     findings: list[Finding] = []
     for name in names:
-        scan, found = look(bank, [layout.account_section(name)], bank.context.progress)
+        files, found = _looked(bank, name)
         seen = {(one.rule, one.path) for one in found}
         table, audit = table_of(bank, name), Audit(bank, name)
         audited = [one for one in _audited(bank, name, audit) if (one.rule, one.path) not in seen]
@@ -83,9 +83,18 @@ def check(bank: Bank, account: Annotated[str | None, "its id; default: every acc
         damaged = {one.path for one in found if at_least([one], "error")}
         findings += [*found, *(one for one in audited if one.path not in damaged)]
         components = [_component(one, findings, name) for one in conditions(bank, name)]
-        counts = {"messages": audit.messages, "archived": audit.archived, "late": audit.late, "files": scan.checked}
+        counts = {"messages": audit.messages, "archived": audit.archived, "late": audit.late, "files": files}
         told.append({"account": name, **counts, "components": components})
     return AccountCheck(tuple(told), tuple(findings), time.perf_counter() - started)
+
+
+def _looked(bank: Bank, account: str) -> tuple[int, list[Finding]]:
+    """How many files of an account were looked at, and what was found."""
+    try:
+        scan, found = look(bank, [layout.account_section(account)], bank.context.progress)
+    except PermissionError:
+        return 0, []  # the audit cannot read it either, and says so
+    return scan.checked, found
 
 
 def _audited(bank: Bank, account: str, audit: Audit) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -133,8 +134,9 @@ def refresh(
         if done.finished:
             break
         tries = TRIES if done.summaries else tries - 1
-    history = read_history(bank, account)
-    state = history.context
+    with bank.locked() if written else nullcontext():  # nobody renders meanwhile
+        history = read_history(bank, account)
+        state = history.context
     left = bool(missing(history))
     return RefreshReport(
         account,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from memorybank_cli.accounts import context_base
 from memorybank_cli.accounts.context_base import base_of
 from memorybank_cli.accounts.context_refresh import refresh
 from memorybank_cli.accounts.contexts import State
@@ -50,6 +51,27 @@ def first_rendering(path: Path) -> int:
     stored = [core["seq"] for core in journal(path) if core["op"] == "record.stored" and core["kind"] == "summary"]
     rendered = [core["seq"] for core in journal(path) if core["op"] == "files.rendered"]
     return int(next(seq for seq in rendered if stored[0] < seq))
+
+
+def test_a_file_that_is_rendered_while_somebody_reads_costs_no_look_into_the_journal(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said(path, ALL[16:])
+    with opened(path) as bank:
+        with monkeypatch.context() as patched:
+            patched.setattr(bank, "render", lambda: None)
+            refresh(bank, "a", "request")
+        history = read_history(bank, "a")
+        with opened(path):
+            pass  # it renders when it is closed
+        bank.refresh()
+        expected = bank.catalog.row(CONTEXT).expected
+        assert expected is not None
+        assert expected.seq > history.upto
+        monkeypatch.delattr(context_base, "recorded_at")
+        monkeypatch.delattr(context_base, "_from_journal")
+        found = base_of(bank, "a", history.created_at, history.upto, nowhere)
+        assert (found.upto, history.context) == (24, found)
 
 
 def forget_summaries(path: Path) -> None:

@@ -11,8 +11,6 @@ from memorybank_cli.accounts import context_refresh, context_summaries
 from memorybank_cli.accounts.context_refresh import Done, refresh
 from memorybank_cli.accounts.contexts import State
 from memorybank_cli.accounts.sources import read_history
-from memorybank_cli.bank import layout
-from memorybank_cli.base import locks
 from memorybank_cli.base.context import Context
 from memorybank_cli.operations.accounts import create
 from memorybank_cli.operations.contexts import refresh as refresh_context
@@ -227,13 +225,6 @@ def test_telling_everything_goes_on_where_others_summarise_meanwhile(
     assert (done.messages, done.summarised, done.pending) == (112, 112, False)
     assert firsts.count(1) == 1  # nothing is told twice from the beginning
     assert rules(path) == {}
-
-
-def test_a_refresh_does_not_wait_for_those_who_render(path: Path) -> None:
-    said(path, ALL)
-    with opened(path, lock_timeout=0) as bank, locks.hold(bank.root, layout.RENDER_LOCK):
-        assert refresh(bank, "a", "request").finished
-    assert state(path).upto == 24
 
 
 def test_what_is_forgotten_meanwhile_is_not_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import AccountDamaged
 from memorybank_cli.base.exact_json import dumps
 from memorybank_cli.operations.accounts import create, list_, show
+from memorybank_cli.operations.message_forget import forget
 from memorybank_cli.operations.opening import open_bank
 from tests.accounts.sealed import (
     INDEX,
@@ -166,6 +167,19 @@ def test_what_is_no_head(long: Path, change: dict[str, Any]) -> None:
     head = {**value(long, WHOLE), **change}
     with shelf(long) as one, pytest.raises(AccountDamaged):
         parsed(one, dumps(head))
+
+
+def test_an_index_that_tells_of_more_than_the_head_is_cut_back_and_no_segment_is_read(
+    long: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a reader finds it beside a rendering that seals."""
+    head = value(long, WHOLE)
+    say(long, 25, 50)
+    monkeypatch.delattr(FileShelf, "_read_anew")
+    with shelf(long) as one:
+        found, is_right = one.segments(head["index"], 20)
+    assert [segment.first for segment in found] == [1, 11]
+    assert not is_right
 
 
 def told(bank: Bank) -> tuple[str, Capacity]:
@@ -317,3 +331,15 @@ def test_an_account_that_the_journal_does_not_begin(path: Path) -> None:
         create(bank, "b")
         assert list(replay.messages(bank, "b", bank.end.seq)) == []
     assert segment(1) not in account_files(path)
+
+
+def test_what_the_journal_alone_says_of_an_account(long: Path) -> None:
+    with opened(long) as bank:
+        before = bank.end.seq
+        create(bank, "a", short_term=7, mid_term=3)
+        assert replay.configured(bank, "a", before) == (50, 200)
+        assert replay.configured(bank, "a", bank.end.seq) == (7, 3)
+        forget(bank, "m3", account="a", yes=True)
+        found = list(replay.messages(bank, "a", bank.end.seq))
+    assert [one["seq"] for one in found] == [one for one in range(1, 26) if one != 4]
+    assert [one["id"] for one in found] == [one for one in named(25) if one != "m3"]

@@ -96,7 +96,7 @@ def test_a_killed_process_leaves_none(root: Root, tmp_path: Path) -> None:
         pass
 
 
-def test_a_forked_child_keeps_no_lock_of_its_parent(root: Root, tmp_path: Path) -> None:
+def test_a_forked_child_keeps_no_lock_of_its_parent(root: Root) -> None:
     """The child lives on: neither does it give back what its parent holds, nor keep it when that gave it back."""
     held = locks.Lock(root, "lock")
     held.acquire(0)

@@ -27,7 +27,7 @@ MOST = 10  # of a segment here, so that there are many
 SHORT = 20  # lines of a segment of the journal
 THOROUGH = 4
 """In one of so many rounds the damage is repaired and the account written to."""
-VALIDATED = 0.25
+VALIDATED = 0.15
 """In this share of the others `validate` is asked, too, where what was listed is exact."""
 
 

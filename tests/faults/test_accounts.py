@@ -16,7 +16,7 @@ from tests.faults.errors import USUAL, in_turn
 from tests.faults.kills import FEW, at_changes, at_random
 from tests.faults.lab import Story, prepared
 
-STRIDE = 23
+STRIDE = 37
 ROTTEN = 20_261_121
 
 
@@ -61,4 +61,4 @@ def test_writers_share_syncs() -> None:
 
 
 def test_one_file_that_rots_loses_no_message() -> None:
-    list(rot.campaign(1_000, ROTTEN, thorough=25))
+    list(rot.campaign(1_000, ROTTEN, thorough=50))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -238,7 +239,7 @@ def test_where_no_thread_can_be_started_it_is_done_at_close(path: Path, monkeypa
         raise RuntimeError("can't start new thread")
 
     with living(path) as bank:
-        monkeypatch.setattr(context_upkeep.Thread, "start", refuse)
+        monkeypatch.setattr(threading.Thread, "start", refuse)
         assert put_in(bank, long(50))
         assert not put_in(bank, long(50, "n"))
         monkeypatch.undo()

@@ -74,8 +74,7 @@ def _taken(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_sync(node: ast.Call) -> bool:
-    called = ast.unparse(node)
-    return ast.unparse(node.func) in SYNCS | {"os.fsync", "os.fdatasync", "os.sync"} or called == "call(root.fd)"
+    return ast.unparse(node.func) in SYNCS | {"os.fsync", "os.fdatasync", "libc.syncfs"}
 
 
 def _is_ordering(node: ast.Call) -> bool:
