@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, NamedTuple
 
-from memorybank_cli.bank import facts, layout, sifting
+from memorybank_cli.bank import ahead, facts, layout, sifting
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.examine import Changing, Examiner
 from memorybank_cli.bank.judge import ROT, Pending, Rules, judge
@@ -91,7 +91,7 @@ class Scanner:
         self._rolled = {path.rpartition("/")[0] for path in self.fresh}
         known, visited = self.catalog.directories(), set()
         inner: list[str] = []
-        for listing in self.bank.walk(inner=inner):
+        for listing in ahead.walk(self.bank, inner, known):
             visited.add(listing.path)
             self._directory(listing)
         for directory in sorted(known - visited):
