@@ -87,6 +87,12 @@ class PackWriter:
         self.relied.add(place)
         return True
 
+    def lacking(self, names: list[str]) -> set[str]:
+        """Those of many blobs that `has` does not know."""
+        known = self._known
+        self.relied.update(known[name] for name in names if name in known)
+        return {name for name in names if name not in known and name not in self._seen}
+
     def add(self, data: bytes) -> tuple[str, ...]:
         """Keep a file's bytes; its blob ids, one for every begun 4 MiB."""
         if len(data) <= FILE_BLOB_SIZE:
