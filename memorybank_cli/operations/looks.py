@@ -128,16 +128,16 @@ def _sorted(sure: bytes) -> Sorted:
 def _compact(listing: Listing, sifted: Sifted) -> tuple[bytes, bytes]:
     """The stats of the files that are not sure, and those that are."""
     plain = sifted.plain
-    if secret := layout.secrets(plain):
-        plain = {name: one for name, one in plain.items() if name not in secret}
+    secret = layout.secrets(plain)
+    if secret or max(one.size for one in plain.values()) > FILE_BLOB_SIZE:
+        plain = {name: one for name, one in plain.items() if one.size <= FILE_BLOB_SIZE and name not in secret}
     batch = [
         ("f", name, mode & 0o7777, mtime_ns, plain[name].sha, size)
         for name, size, mtime_ns, _, _, mode, _, _ in listing.files
-        if name in plain and size <= FILE_BLOB_SIZE
+        if name in plain
     ]
-    sure = {one[1] for one in batch}
-    records = sum(plain[name].records for name in sure)
-    others = [one for one in listing.files if one[0] not in sure] if len(sure) < len(listing.files) else []
+    records = sum(one.records for one in plain.values())
+    others = [one for one in listing.files if one[0] not in plain]
     return stats(listing._replace(files=others)), orjson.dumps((batch, records, sifted.gone))
 
 
