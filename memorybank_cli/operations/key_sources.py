@@ -10,7 +10,7 @@ import shlex
 import stat
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base import files, workers
@@ -102,7 +102,7 @@ def unlocked(bank: Bank, backend: Backend, repo_id: str, *, ask: bool = True) ->
     """
     kept: dict[str, Unlocked] = bank.context.unlocked
     begun: workers.Child | None = bank.context.unlocked.pop(_BEGUN, None)
-    if begun is not None and (found := begun.result()):
+    if begun is not None and (found := _waited(begun)):
         by_id, name, master = found
         kept[by_id] = Unlocked(name, bytes.fromhex(master))
     if repo_id not in kept:
@@ -151,6 +151,14 @@ def _file_of_passphrase(bank: Bank) -> Source | None:
     return source if there and workers.are_two() else None
 
 
+def _waited(child: workers.Child) -> Any:
+    """What a process found that derives a key; what reads and writes with the key is imported meanwhile."""
+    import zstandard  # noqa: F401
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: F401
+
+    return child.result()
+
+
 def _asked(context: Context, backend: Backend, repo_id: str) -> Unlocked:
     left = TRIES
     while True:
@@ -177,7 +185,7 @@ def new_secret(bank: Bank, source: Source | None, place: str) -> Secret:
     if begun is None or begun[0] != source:
         return _weighed(bank.context, read(bank.context, source))
     _, secret, child = begun
-    if found := child.result():
+    if found := _waited(child):
         salt, key = map(bytes.fromhex, found)
         secret = replace(secret, derived=(salt, key))
     return _weighed(bank.context, secret)
