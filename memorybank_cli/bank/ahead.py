@@ -18,6 +18,8 @@ from memorybank_cli.base.walk import Entry, Found, Listing, Root, entries
 
 WORTH_IT = 10_000
 """A bank of so many files is worth a second process."""
+LARGEST = 20_000
+"""A directory of more entries is left to the walk: it would stand in memory twice."""
 
 
 def walk(bank: Bank, inner: list[str], known: set[str]) -> Iterator[Listing]:
@@ -46,12 +48,9 @@ class _Listed:
         if number is None:
             return None
         if number != self._number:
-            group = self._ahead.take(number)
-            self._number, self._found = (
-                number,
-                {} if group is None else dict(zip(self._groups[number], group, strict=True)),
-            )
-        found = self._found.get(path)
+            self._number = number
+            self._found = dict(zip(self._groups[number], self._ahead.take(number) or (), strict=False))
+        found = self._found.pop(path, None)
         if found is None:
             return None
         *kinds, hidden = found
@@ -59,6 +58,7 @@ class _Listed:
         return files, directories, others, hidden
 
     def close(self) -> None:
+        """Stop the child."""
         self._ahead.end()
 
 
@@ -70,6 +70,8 @@ def _found(root: Root, path: str) -> tuple[list[Any], ...] | None:
     try:
         with root.directory(path) as fd:
             *kinds, hidden = entries(fd)
+            if sum(map(len, kinds)) > LARGEST:
+                return None
             return *(list(map(tuple, one)) for one in kinds), hidden
     except OSError:
         return None  # the walk itself finds out why

@@ -108,6 +108,16 @@ def test_a_directory_that_is_gone_is_left_to_the_walk(path: Path) -> None:
         assert ahead._found(bank.root, DAYS[0]) is None
 
 
+def test_a_very_large_directory_is_left_to_the_walk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(path) as bank:
+        found = ahead._found(bank.root, DAYS[0])
+        assert found is not None
+        monkeypatch.setattr(ahead, "LARGEST", sum(map(len, found[:3])))
+        assert ahead._found(bank.root, DAYS[0]) == found
+        monkeypatch.setattr(ahead, "LARGEST", ahead.LARGEST - 1)
+        assert ahead._found(bank.root, DAYS[0]) is None
+
+
 def test_a_walk_that_is_given_up_leaves_no_process(path: Path) -> None:
     with opened(path) as bank:
         looking = ahead.walk(bank, [], known(bank))
