@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from benchmarks import corpus
-from benchmarks.pairs import Command, Failed, compare, once, output
+from benchmarks.pairs import Command, Failed, Run, compare, once, output
 
 MIB = 1 << 20
 BIN = os.path.dirname(os.path.abspath(sys.executable))
@@ -294,9 +295,57 @@ def imports(bench: Bench) -> Iterator[Row]:
         shutil.rmtree(place)
 
 
+def snapshots(bench: Bench) -> Iterator[Row]:
+    """Many snapshots in one repository: a list costs hardly more than its start, a prune what there is of them."""
+    steps = (50, 100, 200, 500) if bench.files >= 100_000 else (5, 10, 20)
+    path, repo = bench.bank("saved", 2_000), f"{bench.work}/saved"
+    once(bench.ours("init", path))
+    for stale in (repo, f"{repo}-one"):
+        shutil.rmtree(stale, ignore_errors=True)
+    found: dict[int, tuple[Run, Run]] = {}
+    for number in range(1, steps[-1] + 1):
+        for agent in range(20):
+            _state(f"{path}/state/agent_{agent}.json", number * 20 + agent)
+        once(bench.ours("backup", "--repo", repo, cwd=path))
+        if number == 1:
+            shutil.copytree(repo, f"{repo}-one")
+        if number in steps:
+            bench.say(f"prune beside {number} snapshots")
+            found[number] = _pruned(bench, path, repo)
+    alone = bench.ours("snapshot", "list", "--repo", f"{repo}-one", cwd=path)
+    many = bench.ours("snapshot", "list", "--repo", repo, cwd=path)
+    yield bench.row(f"snapshot list, {steps[-1]} / the same, 1", many, alone, _large(bench, 1.5), 3 * bench.pairs)
+    for which, name in enumerate(("snapshot prune", "snapshot prune, all in the trash too")):
+        runs = {number: pair[which] for number, pair in found.items()}
+        first, last = runs[steps[0]], runs[steps[-1]]
+        share = steps[0] / steps[-1]
+        note = ", ".join(f"{number}: {run.wall:.2f} s" for number, run in runs.items())
+        title = f"{name}, of each of {steps[-1]} / of each of {steps[0]}"
+        yield Row(title, share * last.wall / first.wall, _large(bench, 1.2), share * last.cpu / first.cpu, note=note)
+
+
+def _state(path: str, seed: int) -> None:
+    rng = random.Random(seed)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({"bot_status": "running", "positions": [round(rng.uniform(1, 70_000), 2) for _ in range(40)]}, file)
+
+
+def _pruned(bench: Bench, path: str, repo: str) -> tuple[Run, Run]:
+    """Prune a copy in which every pack is two days old: small ones are joined. And once more, where nothing is left."""
+    copy, then = f"{repo}-pruned", time.time() - 2 * 86_400
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(repo, copy)
+    for base, _, names in os.walk(f"{copy}/packs"):
+        for name in names:
+            os.utime(f"{base}/{name}", (then, then))
+    prune = bench.ours("snapshot", "prune", "--yes", "--repo", copy, cwd=path)
+    return once(prune), once(prune)
+
+
 CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "start": start,
     "schema": schema,
     "tree": tree,
     "imports": imports,
+    "snapshots": snapshots,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from functools import cache
 from operator import itemgetter
@@ -198,7 +198,12 @@ def is_excluded(path: str, patterns: tuple[str, ...]) -> bool:
 
 def is_secret(name: str) -> bool:
     """Whether a file's name says that it holds a key or a password; such files are in no snapshot."""
-    return name.endswith(_SECRET_ENDINGS) or name.startswith(_SECRET_BEGINNINGS)
+    return bool(secrets([name]))
+
+
+def secrets(names: Iterable[str]) -> list[str]:
+    """Those of many files' names that are secret."""
+    return [name for name in names if name.endswith(_SECRET_ENDINGS) or name.startswith(_SECRET_BEGINNINGS)]
 
 
 def account_of(section: str) -> str:

@@ -11,9 +11,10 @@ import os
 import stat
 from collections.abc import Callable, Iterable
 from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
-from memorybank_cli.bank import facts, layout, sifting
+from memorybank_cli.bank import ahead, facts, layout, sifting
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.examine import Changing, Examiner
 from memorybank_cli.bank.judge import ROT, Pending, Rules, judge
@@ -31,6 +32,9 @@ from memorybank_cli.base.walk import Entry, Listing, entry_of
 
 KEPT_AT_ONCE = 10_000  # files whose looks wait in memory, at some 700 bytes each
 ROLLING_SHARE = 500  # one file in so many is read again in each run, the longest unread first
+
+
+_SIZE, _MTIME, _RECORDS = map(attrgetter, ("size", "mtime", "records"))
 
 
 class Change(NamedTuple):
@@ -91,7 +95,7 @@ class Scanner:
         self._rolled = {path.rpartition("/")[0] for path in self.fresh}
         known, visited = self.catalog.directories(), set()
         inner: list[str] = []
-        for listing in self.bank.walk(inner=inner):
+        for listing in ahead.walk(self.bank, inner, known):
             visited.add(listing.path)
             self._directory(listing)
         for directory in sorted(known - visited):
@@ -199,13 +203,10 @@ class Scanner:
         rows = sifting.rows(self.catalog, listing.path, known, plain)
         settled, tally = True, Tally()
         seen: list[tuple[str, Seen]] = []
-        for entry in listing.files:
-            one = plain.get(entry.name)
-            if one is None:
-                row = rows.pop(entry.name, Row(None, None))
-                settled = self._file(listing, entry, row, keep=seen, tally=tally) and settled
-            elif one.id:
-                tally.add_id(f"{listing.path}/{one.name}", one.kind, one.id)
+        for entry in [entry for entry in listing.files if entry[0] not in plain]:
+            row = rows.pop(entry.name, Row(None, None))
+            settled = self._file(listing, entry, row, keep=seen, tally=tally) and settled
+        tally.add_ids(listing.path, plain.values())
         vanished = self._vanished(listing.path, rows)
         self._remember(listing.path, seen, vanished)
         found = tally.value()
@@ -230,8 +231,8 @@ class Scanner:
         plain = sifting.plain(listing, known, self.rules.limits, fresh)
         if plain:
             ones = plain.values()
-            size, records = sum(one.size for one in ones), sum(one.records for one in ones)
-            self._count(_section(listing.path), len(ones), size, records, max(one.mtime for one in ones))
+            size, records = sum(map(_SIZE, ones)), sum(map(_RECORDS, ones))
+            self._count(_section(listing.path), len(ones), size, records, max(map(_MTIME, ones)))
             self.progress.advance(len(ones))
         return plain
 

@@ -20,14 +20,14 @@ def plain(
     """
     limit, prefix = min(limits.values(), default=0), f"{listing.path}/"
     return {
-        one.name: one
-        for entry in listing.files
-        if (one := known.get(entry[0])) is not None
+        name: one
+        for name, size, mtime_ns, ctime_ns, inode, _, links, _ in listing.files
+        if (one := known.get(name)) is not None
         and one.plain
-        and entry[:5] == one[:5]
-        and entry.links == 1
-        and entry.size <= limit
-        and not (fresh and prefix + one.name in fresh)
+        and one[:5] == (name, size, mtime_ns, ctime_ns, inode)
+        and links == 1
+        and size <= limit
+        and not (fresh and prefix + name in fresh)
     }
 
 

@@ -6,14 +6,14 @@ Adding up never reads a document again, and a directory in which nothing moved g
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
 from memorybank_cli.bank.adding import JOINED
 from memorybank_cli.bank.facts import unpacked
-from memorybank_cli.bank.rows import Seen
+from memorybank_cli.bank.rows import Known, Seen
 
 
 class Tally:
@@ -43,6 +43,11 @@ class Tally:
             return
         with foreign(path):
             self._take(path, section, seen)
+
+    def add_ids(self, directory: str, files: Iterable[Known]) -> None:
+        """Take the ids over that single records of a directory have, the last of its files; now all are in order."""
+        self._ids += [f"{directory}/{one.name}\0{one.kind}\0{one.id}" for one in files if one.id]
+        self._ids.sort()
 
     def add_id(self, path: str, kind: str, name: str) -> None:
         """Take the id of a single record over."""

@@ -54,6 +54,10 @@ class Listing(NamedTuple):
     hidden: list[str]
 
 
+Found = tuple[list[Entry], list[Entry], list[Entry], list[str]]
+"""What is in a directory: regular files, directories and everything else, each sorted, and its dot names."""
+
+
 class Root:
     """A directory below which everything is reached by descriptors."""
 
@@ -176,10 +180,16 @@ class Root:
             return []
         return sorted(files + directories + others)
 
-    def walk(self, path: str = "", shape: Callable[[Listing], Listing | None] | None = None) -> Iterator[Listing]:
+    def walk(
+        self,
+        path: str = "",
+        shape: Callable[[Listing], Listing | None] | None = None,
+        found: Callable[[str], Found | None] = lambda _path: None,
+    ) -> Iterator[Listing]:
         """Every directory below `path`, parents first, names sorted, without dot names.
 
-        `shape` may take entries out of a listing, or give None for a directory that is not to be gone into.
+        `shape` may take entries out of a listing, or give None for a directory that is not to be gone into. `found`
+        may know what is in a directory.
 
         The descriptor of a listing is open only until the next one is asked for. A directory that
         vanishes meanwhile is left out; one that cannot be read stands among its parent's `others`.
@@ -189,7 +199,7 @@ class Root:
             here = waiting.pop()
             try:
                 with self.directory(here) as fd:
-                    listing = _listed(here, fd, shape)
+                    listing = _listed(here, fd, found(here) or entries(fd), shape)
                     if listing is None:
                         continue
                     yield listing
@@ -199,8 +209,8 @@ class Root:
             waiting += [prefix + entry.name for entry in reversed(listing.directories)]
 
 
-def _listed(path: str, fd: int, shape: Callable[[Listing], Listing | None] | None) -> Listing | None:
-    files, directories, others, hidden = entries(fd)
+def _listed(path: str, fd: int, found: Found, shape: Callable[[Listing], Listing | None] | None) -> Listing | None:
+    files, directories, others, hidden = found
     if path.count("/") < DEEPEST:
         directories, unreadable = _readable(fd, directories)
     else:
@@ -242,8 +252,8 @@ def fitting(value: int) -> int:
     return max(-MOST, min(MOST, value))
 
 
-def entries(fd: int) -> tuple[list[Entry], list[Entry], list[Entry], list[str]]:
-    """Regular files, directories and everything else in an open directory, each sorted, and its dot names."""
+def entries(fd: int) -> Found:
+    """What is in an open directory."""
     files: list[Entry] = []
     directories: list[Entry] = []
     others: list[Entry] = []

@@ -75,7 +75,7 @@ def make_snapshot(
         return rehearse(bank, repo, started)
     bank.check_writable()
     bank.render()
-    begin_unlocking(bank, repo)
+    begin_unlocking(bank, repo, encrypt)
     looks = Looks()
     baseline.establish(bank, bank.context.progress, looks)
     goes_on = when_interrupted("the next backup goes on from here")

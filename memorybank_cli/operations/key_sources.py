@@ -9,7 +9,8 @@ import os
 import shlex
 import stat
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base import files, workers
@@ -33,6 +34,8 @@ NO_WAY_BACK = "Without its key nobody can restore anything from a repository: ke
 _LIMIT = 1 << 16
 _BEGUN = "begun"
 """Among what opened repositories: the process that derives a key."""
+_BEGUN_NEW = "begun new"
+"""The same for a repository that is to be made: the source, its secret, and the process."""
 _STRENGTH: dict[Origin, int] = {"option": 3, "environment": 2, "user": 1}
 
 
@@ -99,7 +102,7 @@ def unlocked(bank: Bank, backend: Backend, repo_id: str, *, ask: bool = True) ->
     """
     kept: dict[str, Unlocked] = bank.context.unlocked
     begun: workers.Child | None = bank.context.unlocked.pop(_BEGUN, None)
-    if begun is not None and (found := begun.result()):
+    if begun is not None and (found := _waited(begun)):
         by_id, name, master = found
         kept[by_id] = Unlocked(name, bytes.fromhex(master))
     if repo_id not in kept:
@@ -128,9 +131,32 @@ def begin(bank: Bank, unlock: Callable[[], tuple[str, Unlocked | None]]) -> None
         repo_id, key = unlock()
         return (repo_id, key.name, key.master.hex()) if key is not None else None
 
-    source = named(bank)
-    if source is not None and source.name == "password_file" and source.value != "-" and workers.are_two():
+    if _file_of_passphrase(bank) is not None:
         bank.context.unlocked[_BEGUN] = workers.Child(work)
+
+
+def begin_new(bank: Bank) -> None:
+    """The same for a repository that is to be made: `new_secret` takes its result. Raises what `read` does."""
+    source = _file_of_passphrase(bank)
+    if source is not None:
+        secret = read(bank.context, source)
+        child = workers.Child(lambda: [part.hex() for part in keys.derive(secret)])
+        bank.context.unlocked[_BEGUN_NEW] = source, secret, child
+
+
+def _file_of_passphrase(bank: Bank) -> Source | None:
+    """The file that names a passphrase, where there is a processor for deriving its key beside other work."""
+    source = named(bank)
+    there = source is not None and source.name == "password_file" and source.value != "-"
+    return source if there and workers.are_two() else None
+
+
+def _waited(child: workers.Child) -> Any:
+    """What a process found that derives a key; what reads and writes with the key is imported meanwhile."""
+    import zstandard  # noqa: F401
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: F401
+
+    return child.result()
 
 
 def _asked(context: Context, backend: Backend, repo_id: str) -> Unlocked:
@@ -155,7 +181,14 @@ def new_secret(bank: Bank, source: Source | None, place: str) -> Secret:
         return _asked_twice(bank.context, place)
     if source.name == "key_file" and source.value != "-" and not os.path.lexists(_place(source.value)):
         _make_key_file(bank, _place(source.value), place)
-    return _weighed(bank.context, read(bank.context, source))
+    begun: tuple[Source, Secret, workers.Child] | None = bank.context.unlocked.pop(_BEGUN_NEW, None)
+    if begun is None or begun[0] != source:
+        return _weighed(bank.context, read(bank.context, source))
+    _, secret, child = begun
+    if found := _waited(child):
+        salt, key = map(bytes.fromhex, found)
+        secret = replace(secret, derived=(salt, key))
+    return _weighed(bank.context, secret)
 
 
 def _asked_twice(context: Context, place: str) -> Secret:

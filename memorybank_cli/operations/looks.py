@@ -14,6 +14,7 @@ from memorybank_cli.bank.rows import Known
 from memorybank_cli.bank.settled import Sifted, stats
 from memorybank_cli.base import files
 from memorybank_cli.base.walk import Entry, Listing
+from memorybank_cli.snapshots.building import FileItem
 from memorybank_cli.snapshots.packs import FILE_BLOB_SIZE
 
 
@@ -32,8 +33,8 @@ class _Look(NamedTuple):
 class Sorted(NamedTuple):
     """The files right in a directory, as a backup has to deal with them."""
 
-    batch: list[tuple[str, int, int, int, str]]
-    """Name, mode, mtime in ns, bytes and SHA-256 of those that are sound and as they were seen."""
+    batch: list[FileItem]
+    """The rows in a tree of those that are sound and as they were seen."""
     records: int
     """How many these hold."""
     gone: Collection[str]
@@ -127,20 +128,22 @@ def _sorted(sure: bytes) -> Sorted:
 def _compact(listing: Listing, sifted: Sifted) -> tuple[bytes, bytes]:
     """The stats of the files that are not sure, and those that are."""
     plain = sifted.plain
+    secret = layout.secrets(plain)
+    if secret or max(one.size for one in plain.values()) > FILE_BLOB_SIZE:
+        plain = {name: one for name, one in plain.items() if one.size <= FILE_BLOB_SIZE and name not in secret}
     batch = [
-        (one[0], one[5], one[2], one[1], plain[one[0]].sha)
-        for one in listing.files
-        if one[0] in plain and one[1] <= FILE_BLOB_SIZE and not layout.is_secret(one[0])
+        ("f", name, mode & 0o7777, mtime_ns, plain[name].sha, size)
+        for name, size, mtime_ns, _, _, mode, _, _ in listing.files
+        if name in plain
     ]
-    sure = {one[0] for one in batch}
-    records = sum(plain[name].records for name in sure)
-    others = [one for one in listing.files if one[0] not in sure]
+    records = sum(one.records for one in plain.values())
+    others = [one for one in listing.files if one[0] not in plain]
     return stats(listing._replace(files=others)), orjson.dumps((batch, records, sifted.gone))
 
 
 def sort_out(listing: Listing, known: dict[str, Known], without: Collection[str] = ()) -> Sorted:
     """Sort the files of a listing by what is known of them; those `without` are left out."""
-    batch: list[tuple[str, int, int, int, str]] = []
+    batch: list[FileItem] = []
     others: list[Entry] = []
     for entry in listing.files:
         name, size, mtime_ns, _, _, mode, *_ = entry
@@ -150,14 +153,14 @@ def sort_out(listing: Listing, known: dict[str, Known], without: Collection[str]
         if seen is None or not seen.sound or size > FILE_BLOB_SIZE or entry[:5] != seen[:5]:
             others.append(entry)
         else:
-            batch.append((name, mode, mtime_ns, size, seen.sha))
-    records = sum(known[one[0]].records for one in batch)
+            batch.append(("f", name, mode & 0o7777, mtime_ns, seen.sha, size))
+    records = sum(known[one[1]].records for one in batch)
     return Sorted(batch, records, known.keys() - {one.name for one in listing.files}, others)
 
 
 def excluded(listing: Listing) -> list[str]:
     """What a snapshot leaves out of a directory: links, special files, secrets, names with a dot."""
     prefix = f"{listing.path}/" if listing.path else ""
-    names = [one.name for one in listing.others] + [one.name for one in listing.files if layout.is_secret(one.name)]
+    names = [one.name for one in listing.others] + layout.secrets([one[0] for one in listing.files])
     names += [name for name in listing.hidden if not name.startswith(files.TEMPORARY)]
     return [prefix + name for name in names if prefix + name != layout.PRIVATE]

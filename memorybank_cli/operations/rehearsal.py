@@ -75,7 +75,7 @@ class _Rehearsal:
                 self.files += row.files
                 self.bytes += row.bytes
             elif isinstance(row, Sound):
-                for name, _, _, size, digest in row.files:
+                for _, name, _, _, digest, size in row.files:
                     self._count(size)
                     if self._is_new(digest):
                         self._note(row.directory, name, size)

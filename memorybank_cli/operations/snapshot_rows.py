@@ -195,7 +195,7 @@ class Source:
 
         yield Sound(listing.path, batch, reader(self.bank.root, listing, held), instead)
         yield from filter(None, map(row, others))
-        size = sum(one[3] for one in batch) + sum(one.size for one in others)
+        size = sum(one[5] for one in batch) + sum(one.size for one in others)
         self.unchanged.counts[listing.path] = (len(batch) + len(others), size, self.records - records)
         for saved in self._missing(prefix, {name: self._recorded_row(prefix + name, held) for name in gone}):
             if saved.path.removeprefix(prefix) in {one.name for one in listing.directories}:

@@ -50,6 +50,8 @@ class Secret:
 
     kind: Kind
     value: bytes = field(repr=False)
+    derived: tuple[bytes, bytes] | None = field(default=None, repr=False)
+    """A fresh salt, and what scrypt makes of it and a passphrase, where that was done already: see `derive`."""
 
     def __post_init__(self) -> None:
         if not self.value:
@@ -183,6 +185,12 @@ def unlock(backend: Backend, repo_id: str, secret: Secret) -> Unlocked:
     )
 
 
+def derive(secret: Secret) -> tuple[bytes, bytes]:
+    """A fresh salt, and the key that a new key file is sealed with by it: a tenth of a second for a passphrase."""
+    salt = secrets.token_bytes(SALT_SIZE)
+    return salt, _wrapping_key(secret, salt, (SCRYPT_N, SCRYPT_R, SCRYPT_P))
+
+
 def _wrapping_key(secret: Secret, salt: bytes, cost: tuple[int, int, int]) -> bytes:
     if secret.kind == "raw":
         return secret.value
@@ -193,9 +201,9 @@ def _wrapping_key(secret: Secret, salt: bytes, cost: tuple[int, int, int]) -> by
 def _sealed(repo_id: str, master: bytes, secret: Secret) -> bytes:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    salt, nonce = secrets.token_bytes(SALT_SIZE), secrets.token_bytes(NONCE_SIZE)
-    cost = (SCRYPT_N, SCRYPT_R, SCRYPT_P)
-    wrapped = AESGCM(_wrapping_key(secret, salt, cost)).encrypt(nonce, master, repo_id.encode())
+    nonce = secrets.token_bytes(NONCE_SIZE)
+    salt, key = secret.derived or derive(secret)
+    wrapped = AESGCM(key).encrypt(nonce, master, repo_id.encode())
     by: dict[str, Any] = {"kdf": "raw"}
     if secret.kind == "passphrase":
         by = {"kdf": "scrypt", "n": SCRYPT_N, "r": SCRYPT_R, "p": SCRYPT_P, "salt": salt.hex()}

@@ -87,6 +87,15 @@ class PackWriter:
         self.relied.add(place)
         return True
 
+    def lacking(self, names: list[str]) -> set[str]:
+        """Those of many blobs that `has` does not know."""
+        places = [*map(self._known.get, names)]
+        relied = {*places}
+        self.relied.update(place for place in relied if place is not None)
+        if None not in relied:
+            return set()
+        return {name for name, place in zip(names, places, strict=True) if place is None and name not in self._seen}
+
     def add(self, data: bytes) -> tuple[str, ...]:
         """Keep a file's bytes; its blob ids, one for every begun 4 MiB."""
         if len(data) <= FILE_BLOB_SIZE:

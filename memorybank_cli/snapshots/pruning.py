@@ -132,19 +132,27 @@ class Plan:
 
     def _choose_copies(self) -> None:
         """Of each needed blob one copy; where there are several, one that was read."""
-        where, frames = self.blobs.index.where, self.blobs.index.frames
+        index = self.blobs.index
+        several: dict[str, list[int]] = {}
         for name in (*self.marks.trees, *self.marks.files):
-            place = where.get(name)
-            if place is None:
-                continue  # it is lost already; `snapshot verify` names whom it hits
-            for chosen in self._copies(name) if name in self.blobs.index.copies else [place]:
-                frame = frames[chosen]
-                self.needed.setdefault(frame.pack, {}).setdefault(frame.number, []).append(name)
+            if name in index.copies:
+                several[name] = sorted(index.places(name), key=self._is_in_trash)
+            elif name in index.where:  # else it is lost already; `snapshot verify` names whom it hits
+                self._need(name, index.where[name])
+        # In the order in which they stand: else nearly every blob would have its frame read once more.
+        for name, places in sorted(several.items(), key=lambda item: item[1][0]):
+            for chosen in self._first_good(name, places):
+                self._need(name, chosen)
 
-    def _copies(self, name: str) -> list[int]:
-        """The first copy that is good, those in the trash last; all of them where none is."""
-        frames = self.blobs.index.frames
-        places = sorted(self.blobs.index.places(name), key=lambda place: frames[place].pack not in self.stored)
+    def _is_in_trash(self, place: int) -> bool:
+        return self.blobs.index.frames[place].pack not in self.stored
+
+    def _need(self, name: str, place: int) -> None:
+        frame = self.blobs.index.frames[place]
+        self.needed.setdefault(frame.pack, {}).setdefault(frame.number, []).append(name)
+
+    def _first_good(self, name: str, places: list[int]) -> list[int]:
+        """The first copy that is good; all of them where none is."""
         return next(([place] for place in places if self.blobs.is_good(place, name)), places)
 
     def _judge(self, max_unused: int) -> None:

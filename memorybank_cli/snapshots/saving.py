@@ -15,7 +15,7 @@ from memorybank_cli.base import locks
 from memorybank_cli.base.errors import OperationFailed, from_os_error
 from memorybank_cli.base.records import QUIET, Finding, Progress
 from memorybank_cli.snapshots import documents, index
-from memorybank_cli.snapshots.building import TreeBuilder
+from memorybank_cli.snapshots.building import FileItem, TreeBuilder
 from memorybank_cli.snapshots.packing import PackWriter
 from memorybank_cli.snapshots.repository import MAKE_ROOM, Repository, explained, pack_path
 from memorybank_cli.snapshots.trees import Ids
@@ -54,12 +54,12 @@ class Row(NamedTuple):
 class Sound(NamedTuple):
     """Sound files right in a directory, known by digest and each of one blob: what most of a bank is.
 
-    They are plain tuples and need no call unless the repository lacks them.
+    They are rows of the tree that the directory becomes, and need no call unless the repository lacks them.
     """
 
     directory: str
-    files: list[tuple[str, int, int, int, str]]
-    """Escaped name, mode, mtime in nanoseconds, bytes, SHA-256; sorted."""
+    files: list[FileItem]
+    """Rows of a tree, of one blob each."""
     read: Callable[[str], bytes]
     """Reads a file by its name. Raises OSError."""
     instead: Callable[[str], Row | None]
@@ -261,29 +261,31 @@ class _Run:
         self.bytes += row.bytes
 
     def _sound(self, batch: Sound) -> None:
-        has, add, read = self.writer.has, self.writer.add_new, batch.read
-        items, total = [], 0
-        doubtful: list[Row | None] = []
-        for name, mode, mtime_ns, size, digest in batch.files:
-            if not has(digest):
-                try:
-                    data = read(name)
-                except OSError:
-                    doubtful.append(batch.instead(name))
-                    continue
-                if sha256(data).hexdigest() != digest:
-                    doubtful.append(batch.instead(name))
-                    continue
-                add(digest, data)
-                self.new_files += 1
-            items.append(("f", name, mode & 0o7777, mtime_ns, digest, size))
-            total += size
-        self._builder.files(batch.directory, items)
-        self.files += len(items)
-        self.bytes += total
-        for row in doubtful:
-            if row is not None:
-                self._row(row)
+        lacking = self.writer.lacking([row[4] for row in batch.files])
+        doubtful = {
+            row[1]: batch.instead(row[1]) for row in batch.files if row[4] in lacking and not self._add(batch, row)
+        }
+        rows = [row for row in batch.files if row[1] not in doubtful] if doubtful else batch.files
+        self._builder.files(batch.directory, rows)
+        self.files += len(rows)
+        self.bytes += sum(row[5] for row in rows)
+        for row in filter(None, doubtful.values()):
+            self._row(row)
+
+    def _add(self, batch: Sound, row: FileItem) -> bool:
+        """Store a file that the repository lacks; whether it still is what its digest says."""
+        _, name, _, _, digest, _ = row
+        if self.writer.has(digest):  # another file of this batch has the same bytes
+            return True
+        try:
+            data = batch.read(name)
+        except OSError:
+            return False
+        if sha256(data).hexdigest() != digest:
+            return False
+        self.writer.add_new(digest, data)
+        self.new_files += 1
+        return True
 
     def _row(self, row: Row) -> None:
         blobs = self.writer.new_blobs

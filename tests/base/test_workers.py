@@ -175,3 +175,61 @@ def test_shared_work_that_is_not_wanted_any_more_ends() -> None:
 def test_one_processor_shares_with_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     assert shared([1, 2, 3], lambda _: os.getpid()) == [os.getpid()] * 3
+
+
+def ahead(place: Path, count: int, work: Callable[[int], Any], wanted: list[int]) -> list[Any]:
+    """What a child had for the items that are wanted; it has begun before the first is asked for."""
+
+    def logged(number: int) -> Any:
+        with (place / "done").open("ab", buffering=0) as file:
+            file.write(b"%d\n" % number)
+        return work(number)
+
+    run = workers.Ahead(count, logged)
+    while not (place / "done").exists():
+        time.sleep(0.001)
+    try:
+        return [run.take(number) for number in wanted]
+    finally:
+        run.end()
+
+
+def test_each_item_is_done_once_here_or_ahead(tmp_path: Path) -> None:
+    found = ahead(tmp_path, 200, lambda number: (number, "x" * 10_000, os.getpid()), list(range(200)))
+    done = [one for one in found if one is not None]
+    assert done
+    assert [one[0] for one in done] == [number for number, one in enumerate(found) if one is not None]
+    assert {len(one[1]) for one in done} == {10_000}
+    assert os.getpid() not in {one[2] for one in done}
+    assert (tmp_path / "done").read_bytes().split() == [b"%d" % one[0] for one in done]
+
+
+def test_what_is_not_wanted_is_passed_over(tmp_path: Path) -> None:
+    wanted = list(range(0, 90, 7))
+    found = ahead(tmp_path, 90, lambda number: number, wanted)
+    assert found[0] == 0
+    assert all(one in (None, number) for number, one in zip(wanted, found, strict=True))
+
+
+@pytest.mark.parametrize("last", [0, 3])
+def test_what_a_child_that_died_left_is_done_here(last: int, tmp_path: Path) -> None:
+    def work(number: int) -> int:
+        if number >= last:
+            (tmp_path / "died").touch()
+            raise MemoryError
+        return number
+
+    run = workers.Ahead(20, work)
+    while not (tmp_path / "died").exists():
+        time.sleep(0.001)
+    found = [run.take(number) for number in range(20)]
+    run.end()
+    assert found == [*range(last), *[None] * (20 - last)]
+
+
+def test_work_ahead_that_is_not_wanted_any_more_ends() -> None:
+    run = workers.Ahead(3, lambda _: time.sleep(60))
+    number = run._id
+    run.end()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(number, os.WNOHANG)

@@ -288,6 +288,24 @@ def test_killed_before_the_first_line(make_bank: MakeBank) -> None:
     assert rules(path, "MB") == {}
 
 
+@pytest.mark.parametrize(
+    "torn", [b"", bytes(300), b'{"core":{"seq":1', b"\xa5\0{]\n" * 100], ids=["none", "zeros", "cut", "garbage"]
+)
+def test_killed_within_the_first_line(make_bank: MakeBank, torn: bytes) -> None:
+    path = make_bank(3, padded=False)
+    (path / "bank.json").unlink()
+    [segment] = (path / ".memorybank/journal").iterdir()
+    segment.write_bytes(torn)
+    for one in (path / ".memorybank").glob("catalog*"):
+        one.unlink()
+    shutil.rmtree(os.environ["MEMORYBANK_STATE_HOME"])
+    report = made(path)
+    assert (report.created, report.findings) == (("bank.json",), ())
+    assert rules(path, "MB") == {}
+    with opened(path) as bank:
+        assert prove(bank).ok
+
+
 def test_a_bank_that_lost_its_private_directory_gets_a_new_baseline(make_bank: MakeBank) -> None:
     path = make_bank(3, padded=False)
     known = (path / "bank.json").read_bytes()

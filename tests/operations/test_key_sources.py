@@ -506,13 +506,40 @@ def derived(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return runs
 
 
-def test_the_key_of_a_new_repository_is_derived_once(
-    open_: Open, password_file: Path, tmp_path: Path, derived: list[int]
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("dies", [False, True])
+def test_the_key_of_a_new_repository_is_derived_once_and_meanwhile(
+    open_: Open, password_file: Path, tmp_path: Path, derived: list[int], dies: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    bank, place, here = open_(password_file=str(password_file)), str(tmp_path / "new"), os.getpid()
+    real = hashlib.scrypt
+
+    def scrypt(*given: Any, **options: Any) -> bytes:
+        if dies and os.getpid() != here:
+            raise MemoryError
+        return real(*given, **options)
+
+    monkeypatch.setattr("hashlib.scrypt", scrypt)
+    begin_unlocking(bank, place)
+    assert not os.path.exists(place)
+    with repository_for_backup(bank, place) as made:
+        assert derived == ([here] if dies else [])
+    with repository_for_backup(open_(password_file=str(password_file)), place) as again:
+        assert made.key == again.key
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_what_was_begun_for_another_file_is_not_taken(open_: Open, password_file: Path, tmp_path: Path) -> None:
     bank, place = open_(password_file=str(password_file)), str(tmp_path / "new")
-    begin_unlocking(bank, place)  # nothing is there yet
-    repository_for_backup(bank, place).close()
-    assert len(derived) == 1
+    begin_unlocking(bank, place)
+    other = Source("password_file", str(written(tmp_path / "other", b"another passphrase")))
+    assert new_secret(bank, other, place) == Secret("passphrase", b"another passphrase")
+
+
+def test_a_passphrase_that_is_missing_is_told_at_once(open_: Open, tmp_path: Path) -> None:
+    bank = open_(password_file=str(tmp_path / "nowhere"))
+    with pytest.raises(MemorybankError, match="nowhere"):
+        begin_unlocking(bank, str(tmp_path / "new"))
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -546,4 +573,8 @@ def test_nothing_is_begun_that_reads_a_stream_or_asks(open_: Open, repo: str) ->
     for options in ({}, {"password_file": "-"}, {"password_command": "false"}):
         bank = open_(**options)
         begin_unlocking(bank, repo)
+        begin_unlocking(bank, f"{repo}-new")
         assert bank.context.unlocked == {}
+    bank = open_(password_file=repo)
+    begin_unlocking(bank, f"{repo}-new", encrypt=False)
+    assert bank.context.unlocked == {}

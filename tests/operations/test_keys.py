@@ -198,7 +198,7 @@ class TestWithoutAKey:
         path = make_bank(1, padded=False)
         with opened(path, key_file=files["raw"]) as bank:
             backup(bank)
-        damaged = next(path.glob("trades/*.json"))
+        damaged = path / "trades/trade_0.json"
         good = damaged.read_bytes()
         put(damaged, good[: len(good) // 2])
         (left,) = repaired(path).unrepaired

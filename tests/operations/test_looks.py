@@ -132,7 +132,7 @@ def _check(bank: Bank, looks: Looks) -> None:
         listing = looks.listing(DAY, fd)
     finally:
         os.close(fd)
-    assert {row[0] for row in sure.batch} | {one.name for one in listing.files} == set(
+    assert {row[1] for row in sure.batch} | {one.name for one in listing.files} == set(
         os.listdir(bank.root.absolute(DAY))
     )
     assert sure.records == len(sure.batch)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memorybank_cli.base.errors import OperationFailed
 from memorybank_cli.base.names import escape
 from memorybank_cli.snapshots import building, trees
 from memorybank_cli.snapshots.blobs import Blobs
@@ -163,3 +164,27 @@ def test_whole_directories_and_batches_make_the_same_tree() -> None:
     assert again.finish() == root
     with pytest.raises(ValueError, match="comes twice"):
         again.whole("d", 0o750, 9, heard["d"])
+
+
+@pytest.mark.parametrize("bad", ["", ".hidden", "a/b", "..", "\\x00", "a\\x2fb"])
+def test_a_name_that_no_tree_may_hold_is_refused_in_a_batch_too(bad: str) -> None:
+    builder = TreeBuilder(Store().add)
+    with pytest.raises(OperationFailed, match="cannot stand in a snapshot"):
+        builder.files("d", [building.file_item(name, 0o600, 1, (A,), 3) for name in ("good", bad)])
+
+
+@pytest.mark.parametrize("names", [("a", "b", "a"), ("b", "before")])
+def test_a_name_that_comes_twice_in_a_batch_or_before_it(names: tuple[str, ...]) -> None:
+    builder = TreeBuilder(Store().add)
+    builder.file("d/before", 0o600, 1, (A,), 1)
+    with pytest.raises(ValueError, match="comes twice"):
+        builder.files("d", [building.file_item(name, 0o600, 1, (A,), 3) for name in names])
+
+
+@given(NAMES)
+@settings(deadline=None)
+def test_a_batch_is_what_single_files_are(names: list[str]) -> None:
+    store = Store()
+    builder = TreeBuilder(store.add)
+    builder.files("", [building.file_item(name, 0o600, 5, (A,), 1) for name in names])
+    assert builder.finish() == store.build(names)

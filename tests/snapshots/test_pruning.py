@@ -95,6 +95,25 @@ def test_a_rehearsal_says_the_same_and_changes_nothing(place: Path) -> None:
         assert prune(repo, dry_run=True, now=True).freed_bytes == sum(one.bytes for one in trash.bins(repo))
 
 
+def test_copies_are_read_in_the_order_in_which_they_stand(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    real = Blobs.is_good
+
+    def is_good(self: Blobs, place: int, name: str) -> bool:
+        asked.append(place)
+        return real(self, place, name)
+
+    monkeypatch.setattr("memorybank_cli.snapshots.packing.FRAME_SIZE", 5_000)
+    with Repository.create(place, reserve=0) as repo:
+        made = grown(repo, pruning.MANY)
+        assert prune(repo).repacked
+        monkeypatch.setattr(Blobs, "is_good", is_good)
+        prune(repo, dry_run=True)  # now everything stands in the trash, too
+    assert len(asked) > 2 * len(set(asked)) > 10
+    assert asked == sorted(asked)
+    assert check(place, made) == set(made)
+
+
 def test_many_small_packs_become_one(place: Path) -> None:
     with Repository.create(place, reserve=0) as repo:
         made = {}

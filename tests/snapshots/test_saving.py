@@ -339,7 +339,7 @@ def batch(contents: dict[str, bytes], instead: Callable[[str], Row | None] = lam
             raise FileNotFoundError(name)
         return data
 
-    rows = [(name, 0o640, making.MTIME, len(data), digests.of(data)) for name, data in sorted(contents.items())]
+    rows = [("f", name, 0o640, making.MTIME, digests.of(data), len(data)) for name, data in sorted(contents.items())]
     return Sound("d", rows, reading, instead)
 
 
