@@ -106,8 +106,9 @@ class _Reference:
     def _wanted(self) -> dict[str, str | None]:
         """What somebody asked for since: the digest by path, None for a file that was to go."""
         lines = self.bank.journal.lines(self.document.seq, tuple(f'"{op}"'.encode() for op in WANTED))
-        asked = (line for line in lines if line.op in WANTED and line.core.get("reason") != "repair")
-        return {row[0]: row[1] for line in asked for row in line.core["files"]}
+        asked = (line.core for line in lines if line.op in WANTED)
+        by_hand = (core for core in asked if core.get("reason") != "repair" and "shown" not in core)  # none of `repair`
+        return {row[0]: row[1] for core in by_hand for row in core["files"]}
 
     def fewer(self, now: Mapping[str, Amount], share: float) -> list[str]:
         """Whether more than this share of the files or records is gone, of the bank or of a section."""

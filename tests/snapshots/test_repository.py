@@ -146,7 +146,7 @@ def test_where_no_lock_can_be_had_one_still_reads(
 ) -> None:
     saved = making.save_files(repo, {"a.json": b"{}"})
 
-    def refuse(*_: object) -> int:
+    def refuse(*_: object, **__: object) -> int:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("memorybank_cli.base.locks.open_for_append", refuse)
@@ -157,7 +157,7 @@ def test_where_no_lock_can_be_had_one_still_reads(
 
 
 def test_other_trouble_with_the_lock_is_raised(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> int:
+    def refuse(*_: object, **__: object) -> int:
         raise OSError(errno.EIO, "trouble")
 
     monkeypatch.setattr("memorybank_cli.base.locks.open_for_append", refuse)
