@@ -16,11 +16,9 @@ from memorybank_cli.base.walk import Root
 
 DEFAULT_TIMEOUT = 30.0
 _BUSY = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
-_PAUSES = (0.000_05, 0.002)
-"""The first and the longest pause between two tries, in seconds: most locks are held for less than a millisecond.
-
-The system's queue would be fairer, and is a third as fast: with each holder a process more has to be woken.
-"""
+_SHORTEST, _LONGEST = 0.000_05, 0.008
+"""Seconds between two tries. The system's queue would be fairer, and is a third as fast with many who wait."""
+_LONG = 0.005
 
 
 class Lock:
@@ -30,6 +28,8 @@ class Lock:
         self.root, self.path = root, path
         self.fd = -1
         self._inode = (0, 0)
+        self._waits = 0.0
+        """Seconds that it takes of late to get it, about."""
         _ALL.add(self)
 
     def acquire(self, timeout: float, shared: bool = False) -> None:
@@ -38,7 +38,7 @@ class Lock:
         while True:
             if self.fd < 0:
                 self.open()
-            _wait(self.fd, kind, timeout, self.root, self.path)
+            self._waits += (_wait(self.fd, kind, timeout, self.root, self.path, self._waits) - self._waits) / 8
             if self._stands():
                 return
             self.close()  # the file was removed, and others may hold the one that stands there now
@@ -122,13 +122,26 @@ def _try(fd: int, kind: int) -> bool:
     return True
 
 
-def _wait(fd: int, kind: int, timeout: float, root: Root, path: str) -> None:
-    deadline, pause = 0.0, _PAUSES[0]
+def _pause(waited: float, usual: float) -> float:
+    """Seconds until the next try, by how long it took already and how long it takes of late.
+
+    Many who look often take the machine from the one who holds it; and who has waited for longer than is usual looks
+    more often than those who came later.
+    """
+    if waited > 2 * usual + _LONG:
+        return max(usual / 20, _SHORTEST)
+    return min(max(waited, usual, 16 * _SHORTEST) / 4, _LONGEST)
+
+
+def _wait(fd: int, kind: int, timeout: float, root: Root, path: str, usual: float = 0.0) -> float:
+    """Hold an open file; how many seconds that took. Raises Locked."""
+    begun, waited = 0.0, 0.0
     while not _try(fd, kind):
         now = time.monotonic()
-        deadline = deadline or now + timeout
-        if now >= deadline:
+        begun = begun or now
+        waited = now - begun
+        if waited >= timeout:
             name = root.absolute(path)
             raise Locked(f"another process holds {name} (waited {timeout:g} s)", path=name)
-        time.sleep(pause)
-        pause = min(pause * 1.5, _PAUSES[1])
+        time.sleep(_pause(waited, usual))
+    return waited
