@@ -43,17 +43,17 @@ STATES = {
     "backup": 100,
     "next backup": 80,
     "killed backup": 90,
-    "export": 650,
-    "restore": 800,
+    "export": 450,
+    "restore": 600,
     "retention": 150,
-    "forget message": 250,
+    "forget message": 150,
     "forget account": 150,
     "compaction": 50,
     "archive": 80,
     "rename": 150,
     "summaries": 60,
-    "rollback": 350,
-    "account rollback": 300,
+    "rollback": 250,
+    "account rollback": 200,
 }
 """How many different states of each scenario are looked at here; short operations have no more."""
 
