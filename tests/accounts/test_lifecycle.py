@@ -217,6 +217,7 @@ def test_the_lifecycle(machine: type[Lifecycle]) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 49, 50, 51, 250, 251, 1_000, 1_001, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.no_cover
 def test_no_overflow_loses_a_message(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     monkeypatch.setenv("MEMORYBANK_CONTEXT_MESSAGES", "0")
     path = make_bank(0, padded=False)

@@ -153,6 +153,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(given_batches=batches(), die=st.booleans())
+@pytest.mark.no_cover
 def test_any_batches(
     given_batches: list[list[tuple[int, int]]], die: bool, bare: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
