@@ -8,7 +8,8 @@ from itertools import pairwise
 from typing import Any
 
 from memorybank_cli.accounts.history import History, Message
-from memorybank_cli.accounts.identity_check import Tally, key_of, number_of
+from memorybank_cli.accounts.identities import key_of
+from memorybank_cli.accounts.identity_check import Tally, number_of
 from memorybank_cli.accounts.shelf import FileShelf
 from memorybank_cli.accounts.sources import read_history
 from memorybank_cli.bank.bank import Bank

@@ -51,7 +51,7 @@ class Identities:
 
     def __init__(self, bank: Bank) -> None:
         self.bank = bank
-        self._key = bytes.fromhex(str(bank.document["identity_key"]))[:64]
+        self._key = key_of(bank)
         self._db = self._opened()
         self._admitted_in = 0
         self._held: set[tuple[int, bytes]] = set()
@@ -314,6 +314,11 @@ def _connect(where: str) -> sqlite3.Connection:
         db.execute(probe)
     db.execute(_ADMITTED)
     return db
+
+
+def key_of(bank: Bank) -> bytes:
+    """The key of the bank's identities."""
+    return bytes.fromhex(str(bank.document["identity_key"]))[:64]
 
 
 def identity(key: bytes, one: str) -> bytes:

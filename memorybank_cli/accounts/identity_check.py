@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from memorybank_cli.accounts.applier import applier_of
-from memorybank_cli.accounts.identities import AT_ONCE, NAME, changed_by, identity
+from memorybank_cli.accounts.identities import AT_ONCE, NAME, changed_by, identity, key_of
 from memorybank_cli.accounts.replay import is_message
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.chain import GAP
@@ -40,11 +40,6 @@ class Table(NamedTuple):
     upto: int
     hash: str
     tally: Tally | None
-
-
-def key_of(bank: Bank) -> bytes:
-    """The key of the bank's identities."""
-    return bytes.fromhex(str(bank.document["identity_key"]))[:64]
 
 
 def number_of(key: bytes, one: object) -> int:

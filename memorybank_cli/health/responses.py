@@ -98,7 +98,7 @@ def measured(
                 result = function(bank, *given, **named)
             except (UsageError, NotFound):
                 raise
-            except Exception:
+            except Exception:  # whatever it is, it is counted and goes on to the caller
                 _note(bank, kind, -1)
                 raise
             _note(bank, kind, (time.perf_counter_ns() - started) // 1_000)

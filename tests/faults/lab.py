@@ -23,6 +23,7 @@ from memorybank_cli import main as program
 from memorybank_cli.snapshots import documents, keys
 from memorybank_cli.snapshots.repository import Repository, unlocking
 from tests.snapshots import making
+from tests.stdin import reading
 
 PROGRAM = (sys.executable, "-m", "memorybank_cli")
 TRADES = 60
@@ -96,7 +97,7 @@ class Lab:
         """Run a command to its end in this process, which has everything imported already: it takes a few ms."""
         out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
         with ExitStack() as around:
-            for one in (_reading(stdin), mock.patch.dict(os.environ, self.env, clear=True), fault or nullcontext()):
+            for one in (reading(stdin), mock.patch.dict(os.environ, self.env, clear=True), fault or nullcontext()):
                 around.enter_context(one)
             around.enter_context(redirect_stdout(out))
             around.enter_context(redirect_stderr(err))
@@ -175,21 +176,6 @@ class Lab:
         """What stands in the bank's scratch directory: an act that the next opening finishes or clears away."""
         scratch = self.bank / ".memorybank/tmp"
         return sorted(os.listdir(scratch)) if scratch.is_dir() else []
-
-
-@contextmanager
-def _reading(stdin: bytes) -> Iterator[None]:
-    """Have these bytes on the descriptor 0."""
-    before = os.dup(0)
-    try:
-        with tempfile.TemporaryFile() as given:
-            given.write(stdin)
-            given.seek(0)
-            os.dup2(given.fileno(), 0)
-            yield
-    finally:
-        os.dup2(before, 0)
-        os.close(before)
 
 
 def trade(number: int) -> bytes:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 
 from memorybank_cli.main import main
 from tests.conftest import Ran, Run
+from tests.stdin import reading
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
         assert not prefix
         assert user is None
         out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
-        with monkeypatch.context() as patch, _reading(stdin), redirect_stdout(out), redirect_stderr(err):
+        with monkeypatch.context() as patch, reading(stdin), redirect_stdout(out), redirect_stderr(err):
             for name, value in (env or {}).items():
                 patch.setenv(name, value)
             if cwd is not None:
@@ -40,18 +40,3 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
         return Ran(code, out.buffer.getvalue(), err.buffer.getvalue())
 
     return call
-
-
-@contextmanager
-def _reading(stdin: bytes) -> Iterator[None]:
-    """Have these bytes on the descriptor 0."""
-    before = os.dup(0)
-    try:
-        with tempfile.TemporaryFile() as given:
-            given.write(stdin)
-            given.seek(0)
-            os.dup2(given.fileno(), 0)
-            yield
-    finally:
-        os.dup2(before, 0)
-        os.close(before)
