@@ -1,0 +1,1 @@
+"""Alerts: findings on their way to people."""
