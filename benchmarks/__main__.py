@@ -9,8 +9,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-from benchmarks.cases import CASES, Bench, Row
+from benchmarks import watching
+from benchmarks.cases import CASES as OTHERS
+from benchmarks.cases import Bench, Row
 from benchmarks.pairs import Failed
+
+CASES = {**OTHERS, "watch": watching.watch}
 
 
 def main() -> int:

@@ -114,6 +114,11 @@ def _report(error: Exception, given: list[str]) -> int:
     else:
         known = _translated(error, given)
     _print(known, given)
+    if _has_format(given, "nagios"):  # a plugin that cannot look says so where its caller reads, by its caller's codes
+        from memorybank_cli.health.exposition import NAGIOS, nagios_failure
+
+        sys.stdout.write(nagios_failure(known.message))
+        return NAGIOS["unknown"][0]
     return known.exit_code
 
 
@@ -165,9 +170,16 @@ def _print(error: MemorybankError, given: list[str]) -> None:
 
 def wants_json(given: list[str]) -> bool:
     """Whether a command line asks for JSON, also one that cannot be parsed."""
-    options = given[: given.index("--")] if "--" in given else given
-    pairs = zip(options, options[1:], strict=False)
-    return "--json" in options or "--format=json" in options or ("--format", "json") in pairs
+    return "--json" in _options(given) or _has_format(given, "json")
+
+
+def _has_format(given: list[str], name: str) -> bool:
+    options = _options(given)
+    return f"--format={name}" in options or ("--format", name) in zip(options, options[1:], strict=False)
+
+
+def _options(given: list[str]) -> list[str]:
+    return given[: given.index("--")] if "--" in given else given
 
 
 def _broken_pipe() -> int:

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
+from memorybank_cli.base.groups import section
 from memorybank_cli.base.records import Severity
 
-State = Literal["firing", "resolved"]
+State = Literal["pending", "firing", "resolved"]
+"""A pending one was seen, but not for long enough to be told."""
+Family = Literal["security", "performance", "prediction", "data"]
+FAMILIES: tuple[Family, ...] = ("security", "performance", "prediction", "data")
+
+
+_SECURITY = ("MB303", "MB304", "MB305", "MB308", "MB309", "MB4")
+
+
+@cache
+def family_of(rule: str) -> Family:
+    """`security` for MB4 and who may read or write what, else `performance`, `prediction` or `data`."""
+    if rule.startswith(_SECURITY):
+        return "security"
+    return "performance" if rule.startswith("MB5") else "prediction" if rule.startswith("MB6") else "data"
 
 
 @dataclass(frozen=True)
@@ -26,18 +42,28 @@ class Alert:
     resolved_at: str | None = None
     times: int = 1
     """How often it began to fire."""
+    since: str = ""
+    """When its present state began."""
+    gone_at: str | None = None
+    """When a security finding was gone whose alert still waits for somebody to acknowledge it."""
+    acked_at: str | None = None
+    acked_by: str = ""
+    ack_reason: str = ""
 
     @property
     def section(self) -> str:
-        """The top directory it is about, '' for the bank itself."""
-        return self.path.partition("/")[0] if "/" in self.path else ""
+        """The top directory it is about, '' for the bank itself and the files at its top."""
+        return section(self.path) or ("" if "." in self.path else self.path)
 
     @property
-    def family(self) -> str:
-        """`security` for MB4 and what concerns permissions and links, else `performance`, `data`, `prediction`."""
-        if self.rule.startswith("MB4") or self.rule[:4] in ("MB30",) and self.rule > "MB302":
-            return "security"
-        return {"5": "performance", "6": "prediction"}.get(self.rule[2], "data")
+    def family(self) -> Family:
+        """What kind of trouble it is."""
+        return family_of(self.rule)
+
+    @property
+    def group(self) -> str:
+        """The group that it is told with."""
+        return f"{self.family} {self.severity} {self.section or 'bank'}"
 
     def as_dict(self) -> dict[str, Any]:
         """The fields by name."""
@@ -55,6 +81,11 @@ class Alert:
             "last_seen": self.last_seen,
             "resolved_at": self.resolved_at,
             "times": self.times,
+            "since": self.since,
+            "gone_at": self.gone_at,
+            "acked_at": self.acked_at,
+            "acked_by": self.acked_by,
+            "ack_reason": self.ack_reason,
         }
 
 
@@ -65,7 +96,7 @@ class Notice:
     id: str
     channel: str
     group: str
-    """What its alerts have in common, such as `data error trades`."""
+    """What its alerts have in common, such as `data error trades`; `4 groups` where several are told at once."""
     bank: str
     """The bank's path."""
     created_at: str

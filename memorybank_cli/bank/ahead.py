@@ -22,10 +22,13 @@ LARGEST = 20_000
 """A directory of more entries is left to the walk: it would stand in memory twice."""
 
 
-def walk(bank: Bank, inner: list[str], known: set[str]) -> Iterator[Listing]:
-    """`Bank.walk` over all of it; where there are many files a second process helps with the `known` directories."""
+def walk(bank: Bank, inner: list[str], known: set[str], alone: bool = False) -> Iterator[Listing]:
+    """`Bank.walk` over all of it; where there are many files a second process helps with the `known` directories.
+
+    Unless it goes `alone`, which takes longer and costs less.
+    """
     shape = layout.shaping(bank.settings["exclude"], inner)
-    if bank.catalog.meta("files", 0) < WORTH_IT or not workers.are_two():
+    if alone or bank.catalog.meta("files", 0) < WORTH_IT or not workers.are_two():
         yield from bank.root.walk("", shape)
         return
     with closing(_Listed(bank.root, sorted(known - {""}, key=lambda path: path.split("/")))) as listed:

@@ -315,10 +315,21 @@ class Catalog:
         self.db.execute("UPDATE files SET s_sha=NULL WHERE s_mtime>?", (since,))
         self.db.execute("DELETE FROM dirs")
 
+    def modes_apart(self) -> Iterator[tuple[str, int, int]]:
+        """Path and modes, recorded and seen, of files that hold what was recorded and have other permissions."""
+        query = "SELECT dir,name,mode,s_mode&4095 FROM files WHERE sha=s_sha AND mode<>s_mode&4095 ORDER BY 1,2"
+        for directory, name, mode, seen in self.db.execute(query):
+            yield _joined(directory, name), mode, seen
+
     def oldest_looks(self, count: int) -> list[str]:
         """Paths of the files whose content was hashed longest ago."""
         query = "SELECT dir,name FROM files WHERE s_sha IS NOT NULL AND sha IS NOT NULL ORDER BY s_hashed LIMIT ?"
         return [f"{row[0]}/{row[1]}" if row[0] else row[1] for row in self.db.execute(query, (count,))]
+
+    def looks_before(self, moment: int, after: tuple[str, str], count: int) -> list[tuple[str, str]]:
+        """Directory and name of files hashed before a moment in nanoseconds: the first that follow `after`."""
+        query = "SELECT dir,name FROM files WHERE s_sha IS NOT NULL AND s_hashed<? AND (dir,name)>(?,?)"
+        return self.db.execute(f"{query} ORDER BY dir,name LIMIT ?", (moment, *after, count)).fetchall()
 
     def unchanged(self) -> dict[str, tuple[str, str, str, str]]:
         """By directory: the signature of a look in which every file was settled, its counts, findings and facts."""

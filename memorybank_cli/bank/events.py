@@ -1,28 +1,66 @@
-"""`findings.sqlite`: what was found and what became of it. Evidence, not derived: alerts, corruption events, deliveries.
+"""`findings.sqlite`: what was found and what became of it: alerts, corruption events, deliveries. Evidence, not derived.
 
-Any process may write it, at any time and without the bank's lock; SQLite keeps them apart. A file that is damaged goes to
-quarantine and a new one begins, which is said; where nothing can be written it is kept in memory.
+Any process may write it, at any time and without the bank's lock; SQLite keeps them apart. A file that is damaged goes
+to quarantine and a new one begins, which is said; where nothing can be written it is kept in memory.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from memorybank_cli.bank import layout
+from memorybank_cli.bank.catalog import is_busy
 from memorybank_cli.base import clock, files
 from memorybank_cli.base.walk import Root
 
 MIGRATIONS: tuple[str, ...] = (
     # Alerts: `alerts/ledger.py`, `alerts/silences.py`, `alerts/grouping.py`
     """
+    CREATE TABLE alerts (fingerprint TEXT PRIMARY KEY, rule TEXT NOT NULL, severity TEXT NOT NULL, path TEXT NOT NULL,
+        message TEXT NOT NULL, hint TEXT NOT NULL, state TEXT NOT NULL, first_seen TEXT NOT NULL, last_seen TEXT NOT NULL,
+        resolved_at TEXT, times INTEGER NOT NULL, since TEXT NOT NULL, since_tick REAL NOT NULL,
+        quiet_until REAL NOT NULL, gone_at TEXT, acked_at TEXT, acked_by TEXT NOT NULL, ack_reason TEXT NOT NULL);
+    CREATE INDEX alerts_state ON alerts (state, resolved_at);
+    CREATE TABLE alert_looks (origin TEXT PRIMARY KEY, at TEXT NOT NULL, tick REAL NOT NULL);
+    CREATE TABLE alert_clock (one INTEGER PRIMARY KEY, boot TEXT NOT NULL, monotonic REAL NOT NULL, wall REAL NOT NULL,
+        ticks REAL NOT NULL);
+    CREATE TABLE alert_silences (id TEXT PRIMARY KEY, matcher TEXT NOT NULL, reason TEXT NOT NULL,
+        created_at TEXT NOT NULL, created_by TEXT NOT NULL, ends_at TEXT NOT NULL, ends_tick REAL NOT NULL);
+    CREATE TABLE alert_told (channel TEXT NOT NULL, fingerprint TEXT NOT NULL, severity TEXT NOT NULL,
+        name TEXT NOT NULL, PRIMARY KEY (channel, fingerprint)) WITHOUT ROWID;
+    CREATE TABLE alert_groups (channel TEXT NOT NULL, name TEXT NOT NULL, waiting REAL, told REAL, notice TEXT,
+        PRIMARY KEY (channel, name)) WITHOUT ROWID;
+    CREATE TABLE alert_allowance (channel TEXT PRIMARY KEY, messages REAL NOT NULL, tick REAL NOT NULL);
     """,
-    # Corruption events of spec 001: `integrity/corruption.py`
+    # Corruption events of spec 001: `integrity/corruption.py`; whose files they were: `integrity/permissions.py`
     """
+    CREATE TABLE corruption_events (
+      corruption_id TEXT PRIMARY KEY, detected_timestamp TEXT NOT NULL, affected_component TEXT NOT NULL,
+      corruption_type TEXT NOT NULL, recovery_action TEXT, recovery_success INTEGER,
+      path TEXT NOT NULL, rule TEXT NOT NULL, message TEXT NOT NULL, fingerprint TEXT NOT NULL,
+      kept TEXT NOT NULL DEFAULT '', ended_at TEXT) WITHOUT ROWID;
+    CREATE INDEX corruption_times ON corruption_events (detected_timestamp);
+    CREATE UNIQUE INDEX corruption_open ON corruption_events (fingerprint) WHERE ended_at IS NULL;
+    CREATE TABLE ownership (
+      dir TEXT PRIMARY KEY, newest INTEGER NOT NULL, groups TEXT NOT NULL) WITHOUT ROWID;
     """,
-    # What waits to be delivered, and the circuit breakers: `alerts/outbox.py`, `alerts/breaker.py`
+    # What waits to be delivered, and the circuit breakers: `alerts/waiting.py`
     """
+    CREATE TABLE deliveries (
+        number INTEGER PRIMARY KEY, id TEXT NOT NULL, channel TEXT NOT NULL, body TEXT NOT NULL,
+        created_at TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0, stands_for INTEGER NOT NULL DEFAULT 1,
+        delivered_at TEXT, reason TEXT NOT NULL DEFAULT '', merged_into TEXT NOT NULL DEFAULT '',
+        UNIQUE (id, channel)
+    );
+    CREATE INDEX deliveries_waiting ON deliveries (channel, number) WHERE delivered_at IS NULL AND merged_into = '';
+    CREATE TABLE channels (
+        name TEXT PRIMARY KEY, failures INTEGER NOT NULL DEFAULT 0, since TEXT NOT NULL DEFAULT '',
+        reason TEXT NOT NULL DEFAULT '', hint TEXT NOT NULL DEFAULT '', boot TEXT NOT NULL DEFAULT '',
+        tried REAL NOT NULL DEFAULT 0, wait REAL NOT NULL DEFAULT 0, claim TEXT NOT NULL DEFAULT '',
+        claim_boot TEXT NOT NULL DEFAULT '', claimed REAL NOT NULL DEFAULT 0, claim_for REAL NOT NULL DEFAULT 0
+    )
     """,
 )
 """Each runs once, in order, and only ever grows at the end once it was released; `PRAGMA user_version` counts them."""
@@ -43,14 +81,47 @@ class EventStore:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, at once exclusive. Raises sqlite3.OperationalError where it stays busy or cannot be written."""
+        """One transaction, at once exclusive. Raises sqlite3.OperationalError where it is busy or cannot be written."""
         self.db.execute("BEGIN IMMEDIATE")
         try:
             yield self.db
         except BaseException:
-            self.db.execute("ROLLBACK")
+            if self.db.in_transaction:  # a full disk ended it already
+                self.db.execute("ROLLBACK")
             raise
         self.db.execute("COMMIT")
+
+    def leave_disk(self, damaged: bool = False) -> None:
+        """Go on in memory: the disk is full, or, with `damaged`, what was read of the file is not to be trusted."""
+        memory = _connected(":memory:")
+        try:
+            if not damaged:
+                self.db.backup(memory)
+        except sqlite3.Error:
+            memory.close()
+            memory = _connected(":memory:")
+        self.db.close()
+        self.db, self.in_memory = memory, True
+        if damaged:
+            with suppress(OSError):
+                self._put_aside()
+
+    def return_to_disk(self) -> bool:
+        """Whether the file can be written again; it is used again then, and what was kept in memory is gone."""
+        memory, self.in_memory = self.db, False
+        try:
+            self.db = self._opened()
+            if not self.in_memory:
+                with self.writing() as db:
+                    db.execute(f"PRAGMA user_version={_version(db)}")
+                memory.close()
+                return True
+        except sqlite3.Error:
+            pass  # it is tried again later
+        if self.db is not memory:
+            self.db.close()
+        self.db, self.in_memory = memory, True
+        return False
 
     def _opened(self) -> sqlite3.Connection:
         try:
@@ -62,9 +133,12 @@ class EventStore:
         where = self.root.absolute(layout.FINDINGS)
         try:
             return _connected(where)
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:
+        except sqlite3.OperationalError as error:
+            if is_busy(error):
+                raise
+            self.in_memory = True  # a full disk, or one that cannot be written any more
+            return _connected(":memory:")
+        except (sqlite3.DatabaseError, UnicodeDecodeError):  # the latter where it cannot even say what is wrong
             self._put_aside()
             files.make_database(self.root, layout.FINDINGS)
             return _connected(where)
@@ -91,6 +165,30 @@ def _connected(where: str) -> sqlite3.Connection:
 
 
 def _migrate(db: sqlite3.Connection) -> None:
-    done = db.execute("PRAGMA user_version").fetchone()[0]
-    for number, script in enumerate(MIGRATIONS[done:], done + 1):
-        db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version={number}; COMMIT;")
+    if _version(db) >= len(MIGRATIONS):
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        done = _version(db)  # another process may have been first
+        for statement in (one for script in MIGRATIONS[done:] for one in _statements(script)):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version={max(done, len(MIGRATIONS))}")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for piece in script.split(";"):
+        statement += f"{piece};"
+        if sqlite3.complete_statement(statement):
+            if statement.strip(" \n;"):
+                yield statement
+            statement = ""

@@ -30,8 +30,12 @@ STATUS = f"{PRIVATE}/status.json"
 FINDINGS = f"{PRIVATE}/findings.sqlite"
 SAMPLES = f"{PRIVATE}/samples.sqlite"
 HEARTBEATS = f"{PRIVATE}/heartbeats"
+WATCH = f"{PRIVATE}/watch"
+PROBE = f"{PRIVATE}/probe"  # what health writes to see how long the disk takes
+ALERTS_LOG = f"{PRIVATE}/alerts.log"
 CATALOG = "catalog"  # the stem of catalog.sqlite; a rebuilt one gets a new name
 SECTIONS = ("trades", "metrics", "state")
+HISTORICAL = "metrics/historical"
 AGENTS = frozenset({"agents", "shared"})
 PLACEHOLDERS = {"metrics": "metrics/metrics.json", "state": "state/state.json"}
 
@@ -263,6 +267,12 @@ def segment_first(name: str) -> int | None:
     """The first seq of a segment by its file name, None for other files."""
     stem, _, suffix = name.partition(".")
     return int(stem) if suffix in ("jsonl", "jsonl.zst") and stem.isdecimal() and len(stem) == 12 else None
+
+
+def historical_file(moment: str) -> str:
+    """Where a snapshot of the metrics goes, by its RFC 3339 time; a directory a month."""
+    stamp = moment[:19].replace("-", "").replace(":", "")
+    return f"{HISTORICAL}/{moment[:7]}/{stamp}Z.json"
 
 
 def quarantine_file(moment: str, digest: str) -> str:

@@ -7,10 +7,10 @@ after its mtime: a memory-mapped writer changes content without moving mtime unt
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Callable, Iterable
 from functools import cache
+from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -28,11 +28,10 @@ from memorybank_cli.base import clock
 from memorybank_cli.base.errors import from_os_error
 from memorybank_cli.base.names import unescape
 from memorybank_cli.base.records import QUIET, Finding, Progress
-from memorybank_cli.base.walk import Entry, Listing, entry_of
+from memorybank_cli.base.walk import Entry, Listing, entry_at
 
 KEPT_AT_ONCE = 10_000  # files whose looks wait in memory, at some 700 bytes each
 ROLLING_SHARE = 500  # one file in so many is read again in each run, the longest unread first
-
 
 _SIZE, _MTIME, _RECORDS = map(attrgetter, ("size", "mtime", "records"))
 
@@ -69,11 +68,12 @@ class Scan:
 class Scanner:
     """One look over a bank."""
 
-    def __init__(self, bank: Bank, progress: Progress = QUIET, look: Look = lambda *_: None) -> None:
-        self.look = look
+    def __init__(
+        self, bank: Bank, progress: Progress = QUIET, look: Look = lambda *_: None, alone: bool = False
+    ) -> None:
+        self.look, self.alone = look, alone
         self.bank, self.catalog, self.progress = bank, bank.catalog, progress
-        self.scan = Scan()
-        self.facts = Tally()
+        self.scan, self.facts = Scan(), Tally()
         self._use(frozenset(self.catalog.meta("claimed", [])))
         self.rules = judging_rules(bank)
         self.full = False
@@ -83,8 +83,7 @@ class Scanner:
         self._unreadable_directories: list[str] = []
         # Directories with files that are damaged, or not what was recorded: they are gone into each time.
         self._troubled: set[str] = set()
-        self._waiting = 0
-        self._written: list[Callable[[], None]] = []
+        self._waiting, self._written = 0, list[Callable[[], None]]()
 
     def run(self, full: bool = False) -> Scan:
         """Look at everything; what was seen is kept in the catalog. With `full` every file is read again."""
@@ -95,7 +94,7 @@ class Scanner:
         self._rolled = {path.rpartition("/")[0] for path in self.fresh}
         known, visited = self.catalog.directories(), set()
         inner: list[str] = []
-        for listing in ahead.walk(self.bank, inner, known):
+        for listing in ahead.walk(self.bank, inner, known, self.alone):
             visited.add(listing.path)
             self._directory(listing)
         for directory in sorted(known - visited):
@@ -106,11 +105,8 @@ class Scanner:
 
     def run_on(self, paths: Iterable[str]) -> Scan:
         """Look at some files only, each read afresh; a directory stands for all files below it."""
-        for path in paths:
-            info = self.bank.root.stat(path)
-            if info is not None and not stat.S_ISDIR(info.st_mode):
-                self._single(path)
-            else:
+        for directory, group in groupby(paths, lambda path: path.rpartition("/")[0]):
+            for path in self._beside(directory, list(group)):
                 self._gone_file(path)
                 self._below(path)
         self._keep()
@@ -122,9 +118,10 @@ class Scanner:
             visited.add(listing.path)
             rows = self.catalog.rows(listing.path)
             self._others(listing)
+            seen: list[tuple[str, Seen]] = []
             for entry in listing.files:
-                self._file(listing, entry, rows.pop(entry.name, Row(None, None)), afresh=True)
-            self._remember(listing.path, [], self._vanished(listing.path, rows))
+                self._file(listing, entry, rows.pop(entry.name, Row(None, None)), seen, afresh=True)
+            self._remember(listing.path, seen, self._vanished(listing.path, rows))
         known = {one for one in self.catalog.directories() if one == path or one.startswith(f"{path}/")}
         for directory in sorted(known - visited):
             self._gone(directory)
@@ -134,20 +131,24 @@ class Scanner:
         directory, _, name = path.rpartition("/")
         self._remember(directory, [], self._vanished(directory, {name: self.catalog.row(path)}))
 
-    def _single(self, path: str) -> None:
-        directory, _, name = path.rpartition("/")
-        row = self.catalog.row(path)
+    def _beside(self, directory: str, paths: list[str]) -> list[str]:
+        """Look at files of one directory; the paths at which no file stands come back."""
+        left, seen = [], list[tuple[str, Seen]]()
         try:
             with self.bank.root.directory(directory) as fd:
                 listing = Listing(directory, fd, [], [], [], [])
-                info = os.stat(unescape(name), dir_fd=fd, follow_symlinks=False)
-                entry = entry_of(name, info)
-                if stat.S_ISREG(info.st_mode):
-                    self._file(listing, entry, row, afresh=True)
-                else:
-                    self._others(listing._replace(others=[entry]))
+                for path in paths:
+                    entry = entry_at(fd, path.rpartition("/")[2])
+                    if entry is None or stat.S_ISDIR(entry.mode):
+                        left.append(path)
+                    elif stat.S_ISREG(entry.mode):
+                        self._file(listing, entry, self.catalog.row(path), seen, afresh=True)
+                    else:
+                        self._others(listing._replace(others=[entry]))
         except (FileNotFoundError, NotADirectoryError):
-            self._gone_file(path)
+            left = paths
+        self._remember(directory, seen, [])
+        return left
 
     # Versions and rolling re-hash
 
@@ -285,14 +286,13 @@ class Scanner:
         listing: Listing,
         entry: Entry,
         row: Row,
-        keep: list[tuple[str, Seen]] | None = None,
+        keep: list[tuple[str, Seen]],
         afresh: bool = False,
         tally: Tally | None = None,
     ) -> bool:
         """Look at one file; says whether it need not be read again while its stat stays."""
         path = f"{listing.path}/{entry.name}" if listing.path else entry.name
-        where = layout.place_in(listing.path)(entry.name)
-        seen = row.seen
+        where, seen = layout.place_in(listing.path)(entry.name), row.seen
         if afresh or self.full or seen is None or path in self.fresh or not same(entry, seen, self._settled):
             looked = self._look(path, listing, entry, where, seen)
             if looked is None:
@@ -302,9 +302,7 @@ class Scanner:
             if seen is not None and same(entry, seen) and not healed:
                 looked = self._perhaps_rotten(path, listing, entry, where, seen, looked)
             seen = looked
-            (keep if keep is not None else []).append((entry.name, seen))
-            if keep is None:
-                self._remember(listing.path, [(entry.name, seen)], [])
+            keep.append((entry.name, seen))
         section = _section(listing.path) if listing.path else where.section
         self._count(section, 1, entry.size, seen.records, entry.mtime_ns)
         if tally is not None and (seen.id or seen.facts):

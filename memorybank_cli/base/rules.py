@@ -5,18 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
-
-
-class Rule(NamedTuple):
-    """One row of the table of findings."""
-
-    name: str
-    severity: Literal["info", "warning", "error", "critical"]
-    what: str
-    why: str
-    cure: str
-
+from memorybank_cli.base.rule import Rule
+from memorybank_cli.base.rules_service import SERVICE
 
 _REPAIR = "memorybank repair PATH cures it without loss where that can be done; memorybank rollback --path PATH brings the last snapshot's version."
 _ACCEPT = "If the change is wanted: memorybank accept PATH. If not: memorybank rollback --path PATH."
@@ -133,6 +123,20 @@ RULES: dict[str, Rule] = {
         "Messages that were acknowledged are lost; the account is failing until somebody has decided about it.",
         "The bytes that stood there wait in quarantine. If an older snapshot elsewhere has them: memorybank rollback --account ID --repo URL. Else memorybank accept PATH says that the loss is known.",
     ),
+    "MB117": Rule(
+        "mass-change",
+        "critical",
+        "Many recorded files were changed, damaged or removed within a short time.",
+        "No agent works like that: ransomware does, and a program that runs amok, and an rm -r in the wrong place.",
+        "Stop what does it. memorybank rollback --at TIME --dry-run shows what the bank was before; without --dry-run it is put back. If it was meant: memorybank accept .",
+    ),
+    "MB118": Rule(
+        "bank-gone",
+        "critical",
+        "The bank that is watched is not at its place any more: removed, renamed, or its disk was unmounted.",
+        "Nothing is watched, and what agents write now is lost to it.",
+        "Mount it, or put it back, and start memorybank watch again; else memorybank snapshot restore into a new directory.",
+    ),
     "MB120": Rule(
         "journal-broken",
         "error",
@@ -245,6 +249,13 @@ RULES: dict[str, Rule] = {
         "Large files are slow to read and to lose.",
         "Archive old records, or raise the limit in config/memorybank.json and trust it.",
     ),
+    "MB302": Rule(
+        "late",
+        "warning",
+        "A section that was written regularly within the last day is not updated any more.",
+        "The agent that writes it stopped, hangs, or writes elsewhere; whoever reads the section sees an old state.",
+        "See whether the agent runs. How late is late say health.metrics_seconds and health.state_seconds; after a day without a write it is no longer told.",
+    ),
     "MB303": Rule(
         "open-permissions",
         "warning",
@@ -280,6 +291,20 @@ RULES: dict[str, Rule] = {
         "It is neither checked nor backed up.",
         "Correct owner and mode.",
     ),
+    "MB308": Rule(
+        "permissions-changed",
+        "warning",
+        "Files allow more than when they were recorded.",
+        "Who could not read or write them before now can.",
+        "chmod as the hint says; memorybank accept PATH if it was meant.",
+    ),
+    "MB309": Rule(
+        "group-changed",
+        "warning",
+        "A file belongs to a group that no file of its directory had before.",
+        "Other people may read or write it now.",
+        "Set it back with chgrp; memorybank accept PATH if it was meant.",
+    ),
     "MB401": Rule(
         "untrusted-setting",
         "warning",
@@ -287,53 +312,5 @@ RULES: dict[str, Rule] = {
         "Agents write the bank; programs, addresses, keys and loosened limits must come from you.",
         "If you wrote it: memorybank config trust. Else remove it.",
     ),
-    "MB501": Rule(
-        "snapshot-age",
-        "warning",
-        "There is no recent good snapshot.",
-        "Damage found now could not be undone in full.",
-        "memorybank backup, and run it from cron.",
-    ),
-    "MB502": Rule(
-        "disk-space",
-        "warning",
-        "The file system is nearly full.",
-        "The next write or backup may fail.",
-        "Free space, or move the repository.",
-    ),
-    "MB503": Rule(
-        "account-capacity",
-        "warning",
-        "An account takes more of the disk than the setting health.account_mib allows.",
-        "Snapshots, exports and recovery take time and room with it.",
-        "memorybank account archive ID packs old messages; or raise health.account_mib.",
-    ),
-    "MB504": Rule(
-        "slow-or-failing-calls",
-        "warning",
-        "Reading or writing messages takes long, or fails often: more than health.response_ms or health.error_rate.",
-        "Agents wait, or go on without their memory.",
-        "Look at the disk (space, speed, errors) and at how many processes write; memorybank health shows the samples.",
-    ),
-    "MB505": Rule(
-        "files-behind",
-        "warning",
-        "Files of an account are behind the journal for longer than health.lag_seconds.",
-        "Programs that read the files themselves see an older memory; nothing is lost, and memorybank reads what is missing from the journal.",
-        "Any memorybank command that may write brings them up to date; a process that was stopped may hold the lock.",
-    ),
-    "MB506": Rule(
-        "component-failing",
-        "error",
-        "A part of an account is failing: its file or the history behind it is not what it should be; or a database cannot be written.",
-        "Agents that rely on it miss messages or cannot read; without the catalog work goes on with the files, and slower.",
-        "memorybank account show ID says why; memorybank repair cures what can be cured; a database is made again where it can be.",
-    ),
-    "MB510": Rule(
-        "context-pending",
-        "info",
-        "The summaries of a conversation are not up to date, and scikit-learn, which makes them, is not installed.",
-        "Messages are stored and listed as ever; only their summary in history_context.json lacks the newest.",
-        "Install it with pip install 'memorybank-cli[ml]'; the next message makes up for it, or memorybank context refresh --account ID.",
-    ),
+    **SERVICE,
 }

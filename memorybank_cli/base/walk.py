@@ -296,6 +296,14 @@ def entry_of(name: str, info: os.stat_result) -> Entry:
     return Entry(name, info.st_size, *times, info.st_ino & MOST, info.st_mode, info.st_nlink, info.st_uid)
 
 
+def entry_at(directory: int, name: str) -> Entry | None:
+    """What stands at an escaped name in an open directory, None for nothing."""
+    try:
+        return entry_of(name, os.stat(unescape(name), dir_fd=directory, follow_symlinks=False))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 def open_regular(name: str, dir_fd: int) -> int:
     """A descriptor of a regular file in an open directory; anything else is an OSError."""
     return open_with_stat(name, dir_fd)[0]

@@ -45,6 +45,15 @@ def show(blocks: Iterable[Block], *, live: bool, verbose: bool = False, to: term
     terminal.stream(to).flush()
 
 
+def rows(blocks: Iterable[Block], *, verbose: bool = False) -> list[Line]:
+    """Blocks as lines without a break in them, nothing escaped yet, for who draws a screen of rows."""
+    found: list[Line] = []
+    for block in blocks:
+        for line in _lines(block, verbose):
+            found += [((text, line[0][1]),) for text in line[0][0].split("\n")] if len(line) == 1 else [line]
+    return found
+
+
 def _print(line: Line, to: terminal.Stream) -> None:
     """A line on a terminal, broken between words; what is indented is a command to copy, and stays one line."""
     from rich.text import Text as Drawn

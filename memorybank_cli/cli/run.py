@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,12 +25,17 @@ def execute(call: Call) -> int:
     """Run the operation, show what it gives, return the exit code. Raises what the operation raises."""
     json = call.common["json"] or call.options.get("format_") == "json"
     context = make_context(call.common, json=json, keys=call.keys, words=partial(_to_be_typed, call=call))
+    view = _live_view(call, context)
+    if view is not None:
+        context = replace(context, progress=view.progress)
     options = dict(call.options)
     if context.json and "json" in _formats(call):
         options["format_"] = "json"
     try:
         with _injected(call, context) as first:
             result = call.function(*first, *call.positional, **options)
+            if view is not None:
+                return int(view.follow(result, first[0]))
             if hasattr(result, "__next__"):
                 return _show_stream(call.operation.name, result, context)
             return _show_report(result, context, call)
@@ -38,6 +44,23 @@ def execute(call: Call) -> int:
         raise
     finally:  # of a failure and Ctrl-C too: what is said of them stands on a line of its own
         context.progress.finish()
+
+
+def _live_view(call: Call, context: Context) -> Any:
+    """The view of `watch` on a terminal with somebody at its keys; None where lines are written."""
+    if call.operation.name != "watch" or call.options["once"] or call.options.get("sync"):
+        return None
+    if context.json or context.quiet or call.common["no_input"]:
+        return None
+    if not (terminal.is_terminal("stdout") and sys.stdin.isatty()):
+        return None
+    from memorybank_cli.cli.live.screen import is_before_us
+    from memorybank_cli.cli.live.view import View
+
+    if not is_before_us():
+        return None
+    colour = terminal.is_colourful("stdout", call.common["no_color"])
+    return View(context, partial(_to_be_typed, call=call), colour=colour)
 
 
 def _to_be_typed(text: str, call: Call) -> str:
@@ -206,8 +229,8 @@ def _show_stream(name: str, lines: Any, context: Context) -> int:
                 return int(end.value or 0)
             if shown is None:
                 _write_json(found)
-            else:
-                terminal.write_line("stdout", shown(found))
+            elif text := shown(found):
+                terminal.write_line("stdout", text)
     finally:
         close = getattr(lines, "close", None)
         if close is not None:

@@ -19,7 +19,7 @@ FILES: dict[str, str] = {
     "~/.local/share/memorybank/<bank_id>/": "The snapshots of a bank, unless the setting `repository` or --repo names "
     "another directory.",
     "~/.local/state/memorybank/<bank_id>/": "What is kept about a bank outside of it: up to where its journal was "
-    "durable, which config was trusted, where it stood.",
+    "durable, which config was trusted, where it stood, and the reports of `maintain monthly`.",
     "~/.local/state/memorybank/crash/": "Reports of internal errors: versions and places in the code, no data.",
 }
 """Files in the home of the bank's owner."""

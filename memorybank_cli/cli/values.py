@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from memorybank_cli.bank import layout
@@ -93,6 +94,13 @@ def _accounts(given: dict[str, Any]) -> Iterator[Value]:
     yield from (Value(found) for name in _listed(_own_bank(given)) if (found := layout.account_of(name)))
 
 
+def _steps(given: dict[str, Any], *, job: str) -> Iterator[Value]:
+    del given
+    from memorybank_cli.operations.maintain_steps import STEPS
+
+    yield from (Value(step.name, step.what) for step in STEPS[job])
+
+
 def _snapshots(given: dict[str, Any]) -> Iterator[Value]:
     names = [name for name in _listed(_repository(given), "snapshots") if is_id(name)]
     if names:
@@ -104,6 +112,14 @@ def _repository_keys(given: dict[str, Any]) -> Iterator[Value]:
     for name in _listed(_repository(given), "keys"):
         if name.endswith(".json") and is_id(name):
             yield Value(name.removesuffix(".json"))
+
+
+def _channels(given: dict[str, Any]) -> Iterator[Value]:
+    del given
+    from memorybank_cli.alerts.settings import read_own
+
+    names = ["log", *read_own(os.geteuid()).channels]
+    yield from map(Value, filter(is_id, names))
 
 
 def _forgotten_snapshots(given: dict[str, Any]) -> Iterator[Value]:
@@ -176,11 +192,14 @@ BY_NAME: dict[str, Source] = {
 BY_COMMAND: dict[tuple[str, str], Source] = {
     ("init", "account"): _none,
     ("account create", "account"): _none,
+    ("alert test", "channel"): _channels,
+    ("alert route", "alert"): _rules,
     ("config get", "name"): _settings,
     ("config set", "name"): _settings,
     ("schema show", "name"): _schemas,
     ("schema check", "names"): _schemas,
     ("schema infer", "section"): _sections,
+    **{(f"maintain {job}", "step"): partial(_steps, job=job) for job in ("daily", "weekly", "monthly")},
     ("snapshot key remove", "name"): _repository_keys,
     ("snapshot show", "id"): _snapshots,
     ("snapshot verify", "id"): _snapshots,

@@ -7,10 +7,23 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from memorybank_cli.base import clock
-from memorybank_cli.base.records import SEVERITIES, Finding, at_least
-from memorybank_cli.health.score import word
+from memorybank_cli.base.records import Finding, at_least
+from memorybank_cli.health.score import UNKNOWN, Word, rank, word
 
-COMPONENTS = ("trades", "metrics", "state", "accounts", "agents", "config", "journal", "snapshots", "storage")
+COMPONENTS = (
+    "trades",
+    "metrics",
+    "state",
+    "accounts",
+    "agents",
+    "config",
+    "journal",
+    "snapshots",
+    "storage",
+    "system",
+    "performance",
+    "monitoring",
+)
 ALERTS = 50
 _BY_FAMILY = {
     "MB12": "journal",
@@ -19,7 +32,18 @@ _BY_FAMILY = {
     "MB502": "storage",
     "MB504": "accounts",
     "MB306": "storage",
+    "MB508": "storage",
+    "MB509": "system",
+    "MB52": "monitoring",
+    "MB530": "system",
+    "MB531": "system",
+    "MB532": "performance",
+    "MB53": "snapshots",
+    "MB55": "monitoring",
+    "MB56": "monitoring",
 }
+_OF_SPEC: dict[Word, str] = {"unknown": "degraded"}
+"""The words that spec 000 does not have; an alert says what is not known, and since when."""
 
 
 class Counts(NamedTuple):
@@ -35,6 +59,8 @@ class Counts(NamedTuple):
 
 def component_of(finding: Finding) -> str:
     """Which part of the bank a finding is about."""
+    if finding.rule == UNKNOWN:
+        return finding.pointer.strip("/").partition("/")[0] or "monitoring"
     for prefix, component in _BY_FAMILY.items():
         if finding.rule.startswith(prefix):
             return component
@@ -47,6 +73,7 @@ def component_of(finding: Finding) -> str:
 def status_document(findings: Iterable[Finding], counts: Counts, checked_at: str) -> dict[str, Any]:
     """`memory_bank_status` as spec 000 has it, whole."""
     listed = list(findings)
+    now = word(listed)
     broken = {component_of(one) for one in listed if at_least([one], "error")}
 
     def status(name: str) -> str:
@@ -64,7 +91,7 @@ def status_document(findings: Iterable[Finding], counts: Counts, checked_at: str
     }
     document = {
         "last_check": checked_at,
-        "health_status": word(listed),
+        "health_status": _OF_SPEC.get(now, now),
         "integrity_checks": checks,
         "alerts": [_alert(one) for one in _worst_first(listed)[:ALERTS]],
     }
@@ -72,7 +99,7 @@ def status_document(findings: Iterable[Finding], counts: Counts, checked_at: str
 
 
 def _worst_first(findings: list[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda one: -SEVERITIES.index(one.severity))
+    return sorted(findings, key=rank, reverse=True)
 
 
 def _moment(counts: Counts, section: str) -> str | None:

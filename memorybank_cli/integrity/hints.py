@@ -10,7 +10,7 @@ import os
 import select
 from typing import Literal, NamedTuple, Protocol
 
-Kind = Literal["changed", "closed", "complete", "directory", "lost"]
+Kind = Literal["changed", "closed", "complete", "directory", "lost", "asked"]
 
 
 class Hint(NamedTuple):
@@ -18,6 +18,7 @@ class Hint(NamedTuple):
 
     `changed`: made, written, touched or removed, and perhaps not finished. `closed`: a writer closed it.
     `complete`: renamed into place. `directory`: came, went, or changed its mode. `lost`: the source was blind.
+    `asked`: something came into the directory of requests.
     """
 
     kind: Kind
@@ -45,6 +46,9 @@ class Source(Protocol):
 
     def unwatched(self) -> frozenset[str]:
         """Directories that could not be watched; they come as `directory` hints every few seconds instead."""
+
+    def queued(self) -> int:
+        """The most events that waited at once since the last call; 0 where that is not known."""
 
     def close(self) -> None:
         """Give back descriptors and threads; a second call does nothing."""

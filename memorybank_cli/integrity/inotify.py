@@ -32,14 +32,18 @@ LARGEST = HEAD.size + 256
 ROUNDS = 128
 RETRY = 5.0
 DOT = ord(".")
+NO_BELL = -2  # -1 comes with an overflow
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class Inotify:
     """A `Source` for a tree on a local file system of Linux; it needs /proc."""
 
-    def __init__(self, root: Root, skip: frozenset[str] = frozenset(), retry: float = RETRY) -> None:
-        self._root, self._skip, self._retry = root, skip, retry
+    def __init__(
+        self, root: Root, skip: frozenset[str] = frozenset(), retry: float = RETRY, requests: str = ""
+    ) -> None:
+        self._root, self._skip, self._retry, self._requests = root, skip, retry, requests
+        self._bell, self._most = NO_BELL, 0
         self._fd = -1
         self._paths: dict[int, str] = {}
         self._watches: dict[str, int] = {}
@@ -54,6 +58,8 @@ class Inotify:
         except AttributeError as error:
             raise OSError(errno.ENOSYS, "this system has no inotify") from error
         self._watch_tree("")
+        if self._requests:
+            self._watch_requests()
         if not self._paths:
             number = self._unwatched.get("", errno.ENOENT)
             raise OSError(number, f"inotify cannot watch: {os.strerror(number)}", self._root.path)
@@ -63,14 +69,16 @@ class Inotify:
         """Hints from all queued events; see `Source`."""
         wait(timeout, self._fd, wake)
         hints: list[Hint] = []
+        queued = 0
         for _ in range(ROUNDS):
             try:
                 data = os.read(self._fd, READ_SIZE)
             except BlockingIOError:
                 break
-            self._decode(data, hints)
+            queued += self._decode(data, hints)
             if len(data) < READ_SIZE - LARGEST:
                 break
+        self._most = max(self._most, queued)
         if self._rebuild:
             self._watch_afresh()
         if self._unwatched and time.monotonic() >= self._retry_at:
@@ -88,6 +96,11 @@ class Inotify:
         """Directories that the kernel refused to watch (fs.inotify.max_user_watches), without those below them."""
         return frozenset(self._unwatched)
 
+    def queued(self) -> int:
+        """The most events that one reading found since the last call."""
+        most, self._most = self._most, 0
+        return most
+
     def close(self) -> None:
         """Drop all watches."""
         if self._fd >= 0:
@@ -96,12 +109,17 @@ class Inotify:
         self._paths.clear()
         self._watches.clear()
 
-    def _decode(self, data: bytes, hints: list[Hint]) -> None:
-        at, end, paths = 0, len(data), self._paths
+    def _decode(self, data: bytes, hints: list[Hint]) -> int:
+        """The hints of what was read; how many events it was."""
+        at, end, paths, count = 0, len(data), self._paths, 0
         while at < end:
             wd, mask, _, length = HEAD.unpack_from(data, at)
             start = at + HEAD.size
             at = start + length
+            count += 1
+            if wd == self._bell:
+                hints.append(Hint("asked", ""))
+                continue
             if length and data[start] == DOT:
                 continue
             path = paths.get(wd)
@@ -117,6 +135,7 @@ class Inotify:
                     hints.append(Hint(_kind(mask), f"{path}/{name}" if path else name))
                 elif path or name not in self._skip:
                     self._of_directory(f"{path}/{name}" if path else name, mask, hints)
+        return count
 
     def _of_itself(self, wd: int, path: str, mask: int, hints: list[Hint]) -> None:
         if mask & IGNORED:
@@ -144,6 +163,15 @@ class Inotify:
                         pending.extend(self._inner(path, fd))
             except OSError as error:
                 self._failed(path, error)
+
+    def _watch_requests(self) -> None:
+        """Hear of requests at once; where that cannot be they are found by whoever lists them now and then."""
+        try:
+            with self._root.directory(self._requests) as fd:
+                mask = CREATE | MOVED_TO | ONLYDIR | DONT_FOLLOW
+                self._bell = _checked(_libc().inotify_add_watch(self._fd, b"/proc/self/fd/%d/." % fd, mask))
+        except OSError:
+            self._bell = NO_BELL
 
     def _watch(self, path: str, fd: int) -> bool:
         """Says whether that is new: what is below a known directory is watched, or has an event in the queue."""

@@ -69,6 +69,10 @@ class Observed:
         """Nothing: watchdog does not tell which directories it could not watch."""
         return frozenset()
 
+    def queued(self) -> int:
+        """Not known: watchdog's own threads empty the system's queue."""
+        return 0
+
     def close(self) -> None:
         """End the threads and give the descriptors back."""
         self._stop()

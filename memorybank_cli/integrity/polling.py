@@ -76,6 +76,10 @@ class Polling:
         """Nothing: every directory is looked at."""
         return frozenset()
 
+    def queued(self) -> int:
+        """Nothing waits: every look finds all there is."""
+        return 0
+
     def close(self) -> None:
         """Forget what was seen."""
         self._seen = Look({}, {})

@@ -22,6 +22,9 @@ class Settling:
         # May hold moments that a later change has put off; `_waiting` has the one that counts.
         self._queue: list[tuple[float, str]] = []
         self._ready: set[str] = set()
+        self._complete: set[str] = set()
+        self.complete_ones: frozenset[str] = frozenset()
+        """Those of the paths taken last that are known to be complete."""
 
     def changed(self, path: str, now: float) -> None:
         """The path changed and may change further."""
@@ -35,8 +38,10 @@ class Settling:
         """The path is as it should be: judge it at once."""
         self._waiting.pop(path, None)
         self._ready.add(path)
+        self._complete.add(path)
 
     def _put(self, path: str, now: float, quiet: float) -> None:
+        self._complete.discard(path)
         first, before = self._waiting.get(path, (now, math.inf))
         due = min(now + quiet, first + self._most)
         self._waiting[path] = first, due
@@ -61,8 +66,9 @@ class Settling:
                 self._ready.add(path)
             else:
                 heapq.heappush(self._queue, (due, path))
-        ready = frozenset(self._ready)
+        ready, self.complete_ones = frozenset(self._ready), frozenset(self._complete)
         self._ready.clear()
+        self._complete.clear()
         return ready
 
     def waiting(self) -> frozenset[str]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from memorybank_cli.base import clock
 from memorybank_cli.base.errors import UsageError, from_os_error
+from memorybank_cli.base.records import Progress
 from memorybank_cli.base.walk import Root
 from memorybank_cli.integrity.hints import LOST, Hint, Source, answer, doorbell, ring
 from memorybank_cli.integrity.inotify import Inotify
@@ -36,6 +37,12 @@ SOURCES: dict[str, Callable[[Root, frozenset[str]], Source]] = {
 
 STEP = 1.0
 """The longest sleep in seconds, so the start of a gap is known that exactly."""
+PUMP = 0.2
+"""Seconds between two moments at which long work takes in events."""
+LATE = 10.0
+"""Seconds without a reading after which the view counts as blind: the process was stopped, or the machine slept."""
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Goes on while the machine sleeps, and knows of nobody who sets the time of day."""
 
 
 class Batch(NamedTuple):
@@ -49,6 +56,8 @@ class Batch(NamedTuple):
     """Reconcile everything."""
     gap: tuple[str, str] | None
     """From when to when (RFC 3339) the view was blind; comes with `full`."""
+    complete: frozenset[str] = frozenset()
+    """Those of the paths that were renamed into place, so that nobody is still at them."""
 
 
 class Watcher:
@@ -56,7 +65,8 @@ class Watcher:
 
     In seconds: a file changed in place is reported `settle` after its last change and at most `settle_most`
     after its first; everything is to be reconciled every `reconcile`. `backend` is one of `SOURCES`, or '' for
-    the best one here; where it fails, the next in the table takes over. Only `wake` may be called from elsewhere.
+    the best one here; where it fails, the next in the table takes over. What comes into the directory `requests`
+    makes everything be reconciled at once, where the source hears of it. Only `wake` may be called from elsewhere.
     """
 
     def __init__(
@@ -68,14 +78,15 @@ class Watcher:
         reconcile: float = 30.0,
         skip: frozenset[str] = frozenset(),
         backend: str = "",
+        requests: str = "",
     ) -> None:
-        self._root, self._skip, self._reconcile = root, skip, reconcile
+        self._root, self._skip, self._reconcile, self._requests = root, skip, reconcile, requests
         self._candidates = candidates(root, backend)
         self._refused: dict[str, str] = {}
         self._settling = Settling(settle, settle_most)
         self._directories: set[str] = set()
         self._gap: tuple[str, str] | None = None
-        self._good = 0
+        self._read_at = 0.0
         self._full_at = self._check_at = 0.0
         self._source: Source | None = None
         self._bell, self._ringer = doorbell()
@@ -88,7 +99,7 @@ class Watcher:
     def arm(self) -> None:
         """Start watching. Afterwards scan once, then ask for batches. Raises OperationFailed where nothing works."""
         self._arm_source()
-        self._good = time.time_ns()
+        self._read_at = time.clock_gettime(_CLOCK)
         self._full_at = time.monotonic() + self._reconcile
 
     def next(self, timeout: float) -> Batch | None:
@@ -100,6 +111,16 @@ class Watcher:
             batch = self._batch()
             if batch or woken or time.monotonic() >= deadline:
                 return batch
+
+    def doubt(self, paths: Iterable[str]) -> None:
+        """Have files reported once more when they have been quiet."""
+        now = time.monotonic()
+        for path in paths:
+            self._settling.changed(path, now)
+
+    def pace(self, seconds: float) -> None:
+        """Have everything reconciled in so many seconds from now on, rather than when it is usual."""
+        self._full_at = time.monotonic() + seconds
 
     def pump(self) -> None:
         """Take in what is queued without reporting it: between the files of long work, so that no queue overflows."""
@@ -118,6 +139,10 @@ class Watcher:
     def unwatched(self) -> frozenset[str]:
         """Directories that the system refused to watch; they come in `directories` every few seconds instead."""
         return self._source.unwatched() if self._source else frozenset()
+
+    def queued(self) -> int:
+        """The most events that waited in the system's queue at once since the last call; 0 where it is not known."""
+        return self._source.queued() if self._source else 0
 
     def unsettled(self) -> frozenset[str]:
         """Files that are being changed now: a scan does well to leave them to a later batch."""
@@ -147,7 +172,7 @@ class Watcher:
 
     def _arm_source(self) -> Source:
         while True:
-            source = SOURCES[self._candidates[0]](self._root, self._skip)
+            source = self._made(self._candidates[0])
             try:
                 source.arm()
             except OSError as error:
@@ -156,6 +181,11 @@ class Watcher:
             else:
                 self._source = source
                 return source
+
+    def _made(self, name: str) -> Source:
+        if name == "inotify" and self._requests:
+            return Inotify(self._root, self._skip, requests=self._requests)
+        return SOURCES[name](self._root, self._skip)
 
     def _refuse(self, error: OSError) -> None:
         if len(self._candidates) == 1:
@@ -178,11 +208,14 @@ class Watcher:
             self._arm_source()
             hints = [LOST]
         now = time.monotonic()
+        # A look of polling may itself take long, and sees all that changed before it.
+        if time.clock_gettime(_CLOCK) - self._read_at > LATE and self.backend != "polling":
+            hints = [*hints, LOST]
         for hint in hints:
             self._put(hint, now)
         if LOST in hints or now >= self._check_at:
             self._check_place(now)
-        self._good = time.time_ns()
+        self._read_at = time.clock_gettime(_CLOCK)
         return answer(self._bell)
 
     def _put(self, hint: Hint, now: float) -> None:
@@ -195,11 +228,14 @@ class Watcher:
             self._settling.changed(path, now)
         elif kind == "directory":
             self._directories.add(path)
+        elif kind == "asked":
+            self._full_at = now
         else:
             self._lost()
 
     def _lost(self) -> None:
-        start = self._gap[0] if self._gap else clock.from_ns(self._good)
+        ago = int((time.clock_gettime(_CLOCK) - self._read_at) * clock.SECOND_NS)
+        start = self._gap[0] if self._gap else clock.from_ns(clock.now_ns() - ago)
         self._gap = start, clock.now()
 
     def _check_place(self, now: float) -> None:
@@ -214,12 +250,28 @@ class Watcher:
         paths = self._settling.take(now)
         if not (full or paths or self._directories):
             return None
-        batch = Batch(paths, topmost(self._directories), full, self._gap)
+        batch = Batch(paths, topmost(self._directories), full, self._gap, self._settling.complete_ones)
         self._directories.clear()
         if full:
             self._gap = None
             self._full_at = now + self._reconcile
         return batch
+
+
+class Pumping(Progress):
+    """Takes in events between the files of long work, so that the system's queue does not overflow meanwhile."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self._next = 0.0
+
+    def advance(self, count: int = 1) -> None:
+        """Some files are done."""
+        del count
+        now = time.monotonic()
+        if now >= self._next and self._watcher.backend:
+            self._watcher.pump()
+            self._next = now + PUMP
 
 
 def candidates(root: Root, backend: str = "") -> list[str]:

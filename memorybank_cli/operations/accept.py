@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,12 +12,14 @@ from memorybank_cli.accounts.replay import CONFIGURED
 from memorybank_cli.bank import baseline, layout
 from memorybank_cli.bank.adopt import Adopter
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.events import EventStore
 from memorybank_cli.bank.examine import MISFIT
 from memorybank_cli.bank.journal import Entry
-from memorybank_cli.bank.scan import Scanner
+from memorybank_cli.bank.scan import Change, Scanner
 from memorybank_cli.base.errors import Refused, UsageError
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.words import counted
+from memorybank_cli.integrity.permissions import Permissions
 from memorybank_cli.operations.loss import told_losses
 from memorybank_cli.operations.paths import bank_paths
 from memorybank_cli.operations.probes import histories
@@ -74,14 +78,31 @@ def accept(
     wanted = [
         *(one for one in scan.outside if one.path not in unfit),
         *(one for one in scan.changes if one.pending != "found"),
+        *_modes(bank, chosen),
     ]
     fields = {"reason": reason} if reason else {}
     accepted = Adopter(bank).adopt(wanted, "file.accepted", **fields)
+    _accept_groups(bank, chosen)
     baseline.establish(bank, bank.context.progress)
     accepted += Adopter(bank).adopt(list(told_losses(bank, chosen)), "file.accepted", **fields)
     accepted += _known_losses(bank, chosen, fields)
     _trust_own_hand(bank, accepted)
     return AcceptReport(tuple(sorted(accepted)), damaged, _misfits(bank, accepted))
+
+
+def _modes(bank: Bank, chosen: list[str]) -> Iterator[Change]:
+    """Files that hold what was recorded and have other permissions: the mode is recorded anew."""
+    for path, _, _ in bank.catalog.modes_apart():
+        if "" in chosen or any(path == one or path.startswith(f"{one}/") for one in chosen):
+            expected, seen = bank.catalog.row(path)
+            yield Change(path, "changed", layout.place(path), expected, seen)
+
+
+def _accept_groups(bank: Bank, chosen: list[str]) -> None:
+    """The groups of these files are what is usual from now on."""
+    if bank.root.stat(layout.FINDINGS) is not None:
+        with closing(EventStore(bank.root)) as store:
+            Permissions(bank, store).accept(chosen)
 
 
 def _is_unfit(bank: Bank, path: str) -> bool:

@@ -256,6 +256,9 @@ def check(bank: Bank | None, context: Context) -> ConfigCheck:
     if bank is not None:
         _, found = look(bank)
         findings += [one for one in found if one.path.startswith("config/")]
+        from memorybank_cli.operations import alert_rules
+
+        findings += alert_rules.check(bank)
     return ConfigCheck(tuple(findings))
 
 

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from memorybank_cli.base.errors import UsageError
-from memorybank_cli.base.rules import RULES, Rule
+from memorybank_cli.base.rule import Rule
+from memorybank_cli.base.rules import RULES
 from memorybank_cli.base.suggestions import did_you_mean
 from memorybank_cli.operations.options import Option
 

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import time
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.scan import Scan
 from memorybank_cli.base import clock, files
-from memorybank_cli.base.exact_json import dumps
+from memorybank_cli.base.errors import UsageError
+from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding, at_least
 from memorybank_cli.base.words import counted
-from memorybank_cli.health.score import Score, score
-from memorybank_cli.health.status import Counts, components, counts, status_document
-from memorybank_cli.operations.last_saved import Saved, age_hours, last_saved
-from memorybank_cli.operations.memory_health import FAILING, MemoryHealth, Part, as_dicts, memory_health
-from memorybank_cli.operations.probes import look
+from memorybank_cli.health import exposition
+from memorybank_cli.health.history import History, history
+from memorybank_cli.health.probing import Result
+from memorybank_cli.health.score import UNKNOWN, Score, Word, score, word
+from memorybank_cli.health.status import Counts, components, counts
+from memorybank_cli.operations.examining import Examined, examine, write_status
+from memorybank_cli.operations.memory_health import FAILING, Part, as_dicts
+from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.proofs import last_drill
+from memorybank_cli.operations.sampling import sample_once
+from memorybank_cli.operations.schedule_state import sampled
 
-LOW_DISK_SHARE = 0.05
-LOW_DISK_BYTES = 64 << 20
-_TONES = {"healthy": "good", "degraded": "warning", "error": "bad"}
-_NAGIOS = {"healthy": (0, "OK"), "degraded": (1, "WARNING"), "error": (2, "CRITICAL")}
+_TONES: dict[Word, str] = {"healthy": "good", "degraded": "warning", "unknown": "warning", "error": "bad"}
+READABLE = 0o644
+"""The mode of a textfile: another user's exporter reads it, and it says nothing of what agents wrote."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +42,31 @@ class HealthReport:
     explain: bool
     memory: tuple[Part, ...] = ()
     """Each memory component of each account (spec 002, 7)."""
+    results: tuple[Result, ...] = ()
+    """Each probe that ran."""
+    path: str = ""
+    checked_at: str = ""
+    recorded: str | None = None
+    """The file in metrics/historical/ that was made with --record, None where none was due."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The contract's fields; `deductions` say what made the score, `memory` how each part of each account is."""
+        """The contract's fields; `deductions` say what made the score, `memory` how each part of each account is.
+
+        `probes` are all that ran: name, group, component, cadence in seconds, seconds it took, findings, whether what
+        it tells is `unknown`.
+        """
         return {
             "score": self.score.value,
             "status": self.score.word,
+            "checked_at": self.checked_at,
             "components": list(self.components),
             "samples": self.samples,
             "findings": [one.as_dict() for one in self.findings],
             "deductions": [one._asdict() for one in self.score.deductions],
             "explain": self.explain,
             "memory": as_dicts(self.memory),
+            "probes": [_as_dict(one) for one in self.results],
+            "recorded": self.recorded,
         }
 
     @property
@@ -59,18 +75,27 @@ class HealthReport:
         return _TONES[self.score.word]
 
     def exit_code(self) -> int:
-        """1 for errors; Nagios' own codes with `--format nagios`."""
+        """1 for errors and what is unknown; Nagios' own codes with `--format nagios`."""
         if self.style == "nagios":
-            return _NAGIOS[self.score.word][0]
-        return 1 if self.score.word == "error" else 0
+            return exposition.NAGIOS[self.score.word][0]
+        return int(self.score.word in ("error", "unknown"))
 
     def text(self) -> str | None:
         """The forms for other programs."""
         if self.style == "prometheus":
-            return _prometheus(self)
-        if self.style == "nagios":
-            return _nagios(self)
-        return None
+            return exposition.prometheus(self.facts())
+        return exposition.nagios(self.facts()) if self.style == "nagios" else None
+
+    def facts(self) -> exposition.Facts:
+        """What other programs are told."""
+        parts = [(one.account, one.component, one.status != FAILING) for one in self.memory]
+        return exposition.Facts(
+            self.path, self.score, self.findings, self.samples, self.components, parts, self.checked_at
+        )
+
+    def warnings(self) -> list[str]:
+        """What `--quiet` says: nothing while nobody has to do anything."""
+        return [self.summary()] if self.exit_code() else []
 
     def summary(self) -> str:
         """The number, the word, and why."""
@@ -78,13 +103,54 @@ class HealthReport:
         if not self.score.deductions:
             return head
         if self.explain:
-            reasons = [
-                f"  -{one.points:g} {one.rule} ({one.severity}, {counted(one.findings, 'finding')})"
-                for one in self.score.deductions
-            ]
-            return "\n".join([head, *reasons])
+            return "\n".join([head, *map(_term, self.score.deductions)])
         rules = [one.rule for one in self.score.deductions]
         return f"{head}: {', '.join(rules)}. Next: memorybank explain {rules[0]}"
+
+
+def _term(one: Any) -> str:
+    """One term of the score: what was taken, by which rule, and why so much."""
+    why = f"the worst rule: not more than {one.ceiling}" if one.ceiling is not None else "of what is left"
+    return f"  -{one.points:g} {one.rule} ({one.severity}, {counted(one.findings, 'finding')}; {why})"
+
+
+def _as_dict(one: Result) -> dict[str, Any]:
+    probe = one.probe
+    return {
+        "probe": probe.name,
+        "group": probe.group,
+        "component": probe.component,
+        "cadence_seconds": probe.cadence,
+        "seconds": round(one.seconds, 4),
+        "findings": len(one.reading.findings),
+        "status": word(one.reading.findings),
+        "unknown": any(finding.rule == UNKNOWN for finding in one.reading.findings),
+    }
+
+
+@dataclass(frozen=True)
+class HistoryReport:
+    """What became of the samples."""
+
+    history: History
+    span: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """From when to when, seconds of a step, and by name the values of each step, null where nobody looked."""
+        found = self.history
+        return {
+            "from": clock.from_ns(found.since * clock.SECOND_NS),
+            "to": clock.from_ns(found.until * clock.SECOND_NS),
+            "step_seconds": found.step,
+            "last_sample": None if found.newest is None else clock.from_ns(found.newest * clock.SECOND_NS),
+            "series": [{**one._asdict(), "values": list(one.values)} for one in found.series],
+        }
+
+    def summary(self) -> str:
+        """How old the last sample is."""
+        if self.history.newest is None:
+            return f"No samples of the last {self.span}. Next: memorybank watch, or memorybank health from cron"
+        return f"The last sample is of {clock.from_ns(self.history.newest * clock.SECOND_NS)[:19]}Z"
 
 
 @dataclass(frozen=True)
@@ -107,14 +173,16 @@ class StatusReport:
     """The repository of the last snapshot where the one that commands use by default has none."""
     counts: tuple[dict[str, Any], ...] = ()
     """How many findings there are of each `level` and `rule`; the document's alerts are the first of them only."""
+    word: Word = "healthy"
 
     def as_dict(self) -> dict[str, Any]:
-        """The contract's fields, and the bank's id, place, files by section, and last drill."""
+        """The contract's fields, and the bank's id, place, files by section, last drill, and health in one word."""
         return {
             **self.document,
             "changes": list(self.changes),
             "head": self.head,
             "score": self.score,
+            "health": self.word,
             "errors": self.errors,
             "sections": self.sections,
             "path": self.path,
@@ -128,7 +196,7 @@ class StatusReport:
     @property
     def tone(self) -> str:
         """How the closing line is meant."""
-        return _TONES[self.document["memory_bank_status"]["health_status"]]
+        return _TONES[self.word]
 
     def summary(self) -> str:
         """One line, and the next step."""
@@ -139,33 +207,78 @@ class StatusReport:
         quiet = all(one["level"] == "info" for one in document["alerts"])
         next_step = "backup" if unsaved and not self.errors else "log" if quiet else "validate"
         errors = counted(self.errors, "error")
-        return f"{document['health_status']} ({self.score} of 100), {errors}{waiting}. Next: memorybank {next_step}"
+        return f"{self.word} ({self.score} of 100), {errors}{waiting}. Next: memorybank {next_step}"
 
 
 def health(
     bank: Bank,
     *,
     format_: Annotated[Literal["text", "json", "prometheus", "nagios"], "how to print"] = "text",
-    explain: Annotated[bool, "say what took how much from the score"] = False,
-) -> HealthReport:
+    explain: Annotated[bool, "say what took how much from the score, and what each probe came to"] = False,
+    history: Annotated[
+        str | None, Option("show the samples of this span instead: 1h, 24h, 90d", metavar="SPAN")
+    ] = None,
+    sample: Annotated[tuple[str, ...], Option("of these samples only, as a chart each", metavar="NAME")] = (),
+    textfile: Annotated[
+        str | None, Option("also write Prometheus' text there, replaced in one step", metavar="FILE")
+    ] = None,
+    record: Annotated[bool, "also put a snapshot of the metrics into metrics/historical/ when one is due"] = False,
+    scheduled: Annotated[bool, "it is started by the clock: that the next look does not come will be noticed"] = False,
+) -> HealthReport | HistoryReport:
     """Show the health of the bank as one number and one word.
 
     With each part of the bank and of every account, how much it holds, how fast messages are read and written
-    of late, and which thresholds (the settings health.*) are passed.
+    of late, the machine under it, what protects it, and which thresholds (the settings health.*) are passed.
+    What could not be looked at is unknown, never fine. The numbers are kept as samples: each 5 s for an hour,
+    each 5 minutes for 90 days; findings become alerts.
 
     Exit codes:
         0  healthy or degraded
-        1  error; with --format nagios its own 0 to 3
+        1  error or unknown; with --format nagios its own 0 to 3
 
     Examples:
         memorybank health --explain
+        memorybank health --history 24h --sample score
         memorybank health --format nagios
+        memorybank health --quiet --textfile /var/lib/node_exporter/memory.prom
     """
-    scan, findings, saved, memory = examine(bank)
-    _write_status(bank, scan, findings, saved)
-    parts = tuple(components(findings, clock.now()))
-    measured = {**samples(bank, scan, saved), **memory.samples}
-    return HealthReport(score(findings), parts, measured, tuple(findings), format_, explain, memory.parts)
+    if history is not None:
+        return _history(bank, history, sample)
+    if sample:
+        raise UsageError("--sample says of what --history is shown", hint="--history 24h --sample score")
+    found = examine(bank)
+    _write(bank, found)
+    report = HealthReport(
+        score(found.findings),
+        tuple(components(found.findings, found.checked_at)),
+        found.samples,
+        tuple(found.findings),
+        format_,
+        explain,
+        found.parts,
+        tuple(found.results),
+        escape(bank.root.path),
+        found.checked_at,
+        sample_once(bank, found, record=record),
+    )
+    if textfile is not None:
+        _put_textfile(textfile, exposition.prometheus(report.facts()))
+    if scheduled:
+        sampled(bank)
+    return report
+
+
+def _history(bank: Bank, span: str, names: tuple[str, ...]) -> HistoryReport:
+    found = history(bank.root, clock.span(span).total_seconds(), time.time(), names)
+    return HistoryReport(found, span)
+
+
+def _put_textfile(path: str, text: str) -> None:
+    root = files.make_root(os.path.dirname(os.path.abspath(path)))
+    try:
+        files.replace(root, escape(os.path.basename(path)), text.encode(), READABLE, durable=False)
+    finally:
+        root.close()
 
 
 def status(bank: Bank) -> StatusReport:
@@ -177,95 +290,25 @@ def status(bank: Bank) -> StatusReport:
     Examples:
         memorybank status --json
     """
-    scan, findings, saved, _ = examine(bank)
-    document = _write_status(bank, scan, findings, saved)
-    changes = tuple({"path": one.path, "change": one.pending} for one in scan.changes)
-    end = bank.end
+    found = examine(bank, writing=False)
+    document, saved, end, now = _write(bank, found), found.saved, bank.end, score(found.findings)
     return StatusReport(
         document,
-        changes,
+        tuple({"path": one.path, "change": one.pending} for one in found.scan.changes),
         {"seq": end.seq, "hash": end.hash},
-        score(findings).value,
-        sum(at_least([one], "error") for one in findings),
-        dict(sorted(scan.by_section.items())),
+        now.value,
+        sum(at_least([one], "error") for one in found.findings),
+        dict(sorted(found.scan.by_section.items())),
         bank.root.path,
         bank.bank_id,
         last_drill(bank),
         "" if saved.elsewhere else saved.trouble,
         saved.elsewhere,
-        tuple(counts(findings)),
+        tuple(counts(found.findings)),
+        now.word,
     )
 
 
-def examine(bank: Bank) -> tuple[Scan, list[Finding], Saved, MemoryHealth]:
-    """The look over the bank, all findings with those of its surroundings, when it was last saved, and the accounts."""
-    scan, findings = look(bank, progress=bank.context.progress)
-    saved, memory = last_saved(bank), memory_health(bank, findings)
-    return scan, [*findings, *_surroundings(bank, saved), *memory.findings], saved, memory
-
-
-def _surroundings(bank: Bank, saved: Saved) -> Iterable[Finding]:
-    found = saved.finding(float(bank.settings["snapshot_max_age_hours"]))
-    if found is not None:
-        yield found
-    disk = os.statvfs(bank.root.path)
-    free = disk.f_bavail * disk.f_frsize
-    if free < max(disk.f_blocks * disk.f_frsize * LOW_DISK_SHARE, LOW_DISK_BYTES):
-        yield Finding("MB502", f"{free >> 20:,} MiB are free", "", "free some space before the next write fails")
-
-
-def samples(bank: Bank, scan: Scan, saved: Saved) -> dict[str, float]:
-    """Measured numbers by name, units in the name."""
-    disk = os.statvfs(bank.root.path)
-    found: dict[str, float] = {
-        "files": scan.checked,
-        "bytes": scan.bytes,
-        "records": scan.records,
-        "pending_changes": scan.pending,
-        "journal_lines": bank.end.seq,
-        "journal_bytes": sum(entry.size for entry in bank.root.listing(layout.JOURNAL)),
-        "disk_free_bytes": disk.f_bavail * disk.f_frsize,
-    }
-    ages = {
-        "snapshot_age_seconds": saved.age_hours,
-        "drill_age_seconds": age_hours(last_drill(bank).get("last_good")),
-    }
-    return {**found, **{name: round(hours * 3600) for name, hours in ages.items() if hours is not None}}
-
-
-def _write_status(bank: Bank, scan: Scan, findings: list[Finding], saved: Saved) -> dict[str, Any]:
-    """The status document; it is kept in status.json too, where the bank can be written."""
-    counts = Counts(scan.by_section, scan.mtimes, saved.time)
-    document = status_document(findings, counts, clock.now())
-    try:
-        files.make_dirs(bank.root, layout.PRIVATE)
-        files.replace(bank.root, layout.STATUS, dumps(document, indent=True) + b"\n", durable=False)
-    except OSError as error:
-        bank.context.progress.note(f"status.json could not be written: {(error.strerror or '').lower()}")
-    return document
-
-
-def _prometheus(report: HealthReport) -> str:
-    lines = ["# TYPE memorybank_health_score gauge", f"memorybank_health_score {report.score.value}"]
-    for name, value in report.samples.items():
-        lines += [f"# TYPE memorybank_{name} gauge", f"memorybank_{name} {value:g}"]
-    counts: dict[tuple[str, str], int] = {}
-    for one in report.findings:
-        counts[one.rule, one.severity] = counts.get((one.rule, one.severity), 0) + 1
-    lines.append("# TYPE memorybank_findings gauge")
-    lines += [
-        f'memorybank_findings{{rule="{rule}",severity="{level}"}} {n}' for (rule, level), n in sorted(counts.items())
-    ]
-    lines.append("# TYPE memorybank_component_up gauge")
-    lines += [
-        f'memorybank_component_up{{account="{one.account}",component="{one.component}"}} {int(one.status != FAILING)}'
-        for one in report.memory
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _nagios(report: HealthReport) -> str:
-    word = _NAGIOS[report.score.word][1]
-    data = " ".join(f"{name}={value:g}" for name, value in report.samples.items())
-    rules = ", ".join(one.rule for one in report.score.deductions) or "all good"
-    return f"MEMORYBANK {word} - {report.score.value} of 100: {rules} | score={report.score.value} {data}\n"
+def _write(bank: Bank, found: Examined) -> dict[str, Any]:
+    seen = Counts(found.scan.by_section, found.scan.mtimes, found.saved.time)
+    return write_status(bank, found.findings, seen, found.checked_at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from shlex import quote
@@ -13,6 +14,7 @@ from memorybank_cli.base import clock
 from memorybank_cli.base.errors import from_os_error
 from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding
+from memorybank_cli.health.score import UNKNOWN
 from memorybank_cli.operations.repositories import Snapshots, repository_path
 
 MADE = "snapshot.created"
@@ -35,13 +37,17 @@ class Saved(NamedTuple):
 
     def finding(self, limit: float) -> Finding | None:
         """What is wrong with it where it may be so many hours old."""
-        if self.trouble and not self.elsewhere:
-            hint = "memorybank snapshot list; the settings password_file and key_file name a key for every command"
-            return Finding("MB501", f"the age of the snapshots is not known: {self.trouble}", "", hint, level="info")
+        key = "memorybank snapshot list; the settings password_file and key_file name a key for every command"
+        if self.age_hours is None and self.trouble:
+            return Finding(
+                UNKNOWN, f"the age of the snapshots is not known: {self.trouble}", "", key, "/snapshots/saved"
+            )
         if self.age_hours is None:
             return Finding("MB501", "there is no good snapshot", "", "memorybank backup")
         old, hint = self.age_hours > limit, "memorybank backup; a cron entry keeps it so"
         message = f"the newest good snapshot is {self.age_hours:.0f} hours old"
+        if self.trouble and not self.elsewhere:
+            return Finding("MB501", f"{message} by the journal: {self.trouble}", "", key, level=None if old else "info")
         if not self.elsewhere:
             return Finding("MB501", message, "", hint) if old else None
         where = f"{message}, in {self.elsewhere}; there is none in the default repository"
@@ -54,27 +60,47 @@ class Saved(NamedTuple):
 def last_saved(bank: Bank) -> Saved:
     """When the bank was last saved; nobody is asked for a key."""
     found = _newest(bank, None)
-    if found.time is not None or found.trouble:
+    if found.time is not None:
         return found
     try:
-        return _elsewhere(bank) or found
+        return _by_the_journal(bank, found.trouble) if found.trouble else _elsewhere(bank) or found
     except OSError as error:
         return Saved(trouble=from_os_error(error, "cannot read the journal").message)
+
+
+class Made(NamedTuple):
+    """A good snapshot as the journal tells of it: when it was made, and in which repository."""
+
+    time: str
+    place: str
+
+
+def made(bank: Bank) -> Iterator[Made]:
+    """The good snapshots that the journal tells of, the newest first. Raises OSError."""
+    for line in bank.journal.newest_first(f'"{MADE}"'.encode()):
+        place = line.core.get("repository")
+        if line.op == MADE and line.core.get("status") == "good" and isinstance(place, str):
+            yield Made(str(line.core["ts"]), place)
+
+
+def _by_the_journal(bank: Bank, trouble: str) -> Saved:
+    """The last good snapshot in the default repository, which itself cannot be looked at."""
+    default = os.path.realpath(repository_path(bank, None))
+    return Saved(next((one.time for one in made(bank) if os.path.realpath(one.place) == default), None), trouble)
 
 
 def _elsewhere(bank: Bank) -> Saved | None:
     """The last good snapshot in another repository than the default one, by the journal."""
     looked = {os.path.realpath(repository_path(bank, None))}
-    for line in bank.journal.newest_first(f'"{MADE}"'.encode()):
-        place = line.core.get("repository")
-        if line.op != MADE or line.core.get("status") != "good" or not isinstance(place, str) or place in looked:
+    for one in made(bank):
+        if one.place in looked:
             continue
-        looked.add(place)
-        there = _newest(bank, place)
+        looked.add(one.place)
+        there = _newest(bank, one.place)
         if there.time is not None:
-            return there._replace(elsewhere=escape(place))
-        if there.trouble or not os.path.isdir(place):  # as of a medium that was taken away
-            return Saved(str(line.core["ts"]), there.trouble or "it is not there now", escape(place))
+            return there._replace(elsewhere=escape(one.place))
+        if there.trouble or not os.path.isdir(one.place):  # as of a medium that was taken away
+            return Saved(one.time, there.trouble or "it is not there now", escape(one.place))
     return None
 
 

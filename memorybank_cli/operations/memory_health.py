@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base import clock
 from memorybank_cli.base.records import Finding, at_least
 from memorybank_cli.base.words import counted
+from memorybank_cli.health.probing import Reading
 from memorybank_cli.health.responses import Responses, responses
 from memorybank_cli.operations.accounts import account_ids
 
@@ -54,7 +55,7 @@ def memory_health(bank: Bank, found: Iterable[Finding] = ()) -> MemoryHealth:
     for account in accounts:
         sizes = storage(bank, account)
         parts += [_part(account, one, sizes.get(one.component, 0)) for one in conditions(bank, account)]
-    calls = {kind: responses(bank, kind) for kind in ("write", "read")}
+    calls = {kind: one for kind in ("write", "read") if _is_recent(one := responses(bank, kind))}
     samples = {**_totals(bank, accounts, parts), **_response_samples(calls)}
     findings = (
         *_capacity(bank, parts),
@@ -64,6 +65,14 @@ def memory_health(bank: Bank, found: Iterable[Finding] = ()) -> MemoryHealth:
         *_database(bank),
     )
     return MemoryHealth(tuple(parts), samples, findings)
+
+
+def _is_recent(calls: Responses) -> bool:
+    """Whether the calls say something of now: of a writer that stopped nobody can make the last ones any better."""
+    try:
+        return calls.last is not None and clock.parse(calls.last) > datetime.now(UTC) - _DAY
+    except ValueError:
+        return False  # somebody else wrote that
 
 
 def _part(account: str, one: Condition, size: int) -> Part:
@@ -99,6 +108,12 @@ def messages_per_day(bank: Bank) -> float:
     recent = [one for one in times if now - _DAY <= one]
     span = now - recent[0] if recent else _DAY
     return len(recent) * (_DAY / span) if first and len(recent) == len(times) and span else len(recent)
+
+
+def accounts(bank: Bank, known: Sequence[Finding] = ()) -> Reading:
+    """MB503 to MB506 as a probe; its fact are the parts."""
+    found = memory_health(bank, known)
+    return Reading(found.samples, found.findings, found.parts)
 
 
 # Samples

@@ -1,10 +1,15 @@
-"""The table of probes: functions from a bank to findings, and the one place that runs them all."""
+"""The probes of a bank's data: functions from a bank to findings, their table, and the one place that runs them all.
+
+What is around the data (the machine, speed, protection) is in `operations.surroundings`.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
@@ -12,14 +17,18 @@ from memorybank_cli.bank.layout import CONFIG_LIMIT
 from memorybank_cli.bank.scan import Scan, Scanner
 from memorybank_cli.bank.settled import as_row
 from memorybank_cli.bank.tally import foreign
-from memorybank_cli.base import digests
+from memorybank_cli.base import clock, digests
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import QUIET, Finding, Progress
 from memorybank_cli.base.settings import flatten
 from memorybank_cli.base.walk import may
+from memorybank_cli.health.probing import HEALTH, Look, Probe, Reading
 
-Probe = Callable[[Bank], Iterable[Finding]]
+Judge = Callable[[Bank], Iterable[Finding]]
+LOOK = "look"
+"""The name in the catalog of what the last look at the whole bank came to."""
+ALERTS = "config/alerts_config.json"
 
 
 def journal(bank: Bank) -> Iterable[Finding]:
@@ -50,18 +59,36 @@ def settings(bank: Bank) -> Iterable[Finding]:
         if name in inert:
             message = f"'{name}' is not taken from the bank's own config"
             yield Finding(
-                "MB401", message, layout.CONFIG, "memorybank config trust, if you wrote it; else remove it", f"/{name}"
+                "MB401",
+                message,
+                layout.CONFIG,
+                "memorybank config trust, if you wrote it; else remove it",
+                f"/{name}",
             )
     for name in bank.registry.ignored:
         message = f"the schema '{name}' is memorybank's own and cannot be replaced"
         yield Finding("MB401", message, f"{layout.CONFIG_SCHEMAS}/{name}.schema.json", "remove it")
 
 
+def alert_settings(bank: Bank) -> Iterable[Finding]:
+    """MB401: what the bank's alerts_config.json may not say, or not until it is trusted."""
+    if bank.root.content(ALERTS, CONFIG_LIMIT) is None:
+        return
+    from memorybank_cli.alerts.settings import inert
+
+    for name, why in inert(bank):
+        message = f"'{escape(name)[:80]}' has no effect: {why}"
+        yield Finding("MB401", message, ALERTS, "memorybank config trust, if you wrote it; else remove it", f"/{name}")
+
+
 def permissions(bank: Bank) -> Iterable[Finding]:
     """MB303, MB306: who else may read or write, and whether we may."""
     if not may(bank.root.path, os.W_OK):
         yield Finding(
-            "MB306", "the bank's directory cannot be written", "", "correct its owner and mode, or mount it writable"
+            "MB306",
+            "the bank's directory cannot be written",
+            "",
+            "correct its owner and mode, or mount it writable",
         )
     if not _reachable(bank.root.path):
         return
@@ -70,7 +97,10 @@ def permissions(bank: Bank) -> Iterable[Finding]:
         what = "written" if entry.mode & 0o002 else "read"
         hint = f"chmod -R o-rwx '{bank.root.absolute(entry.name)}'"
         yield Finding(
-            "MB303", f"may be {what} by any user of this machine (mode {entry.mode & 0o777:04o})", entry.name, hint
+            "MB303",
+            f"may be {what} by any user of this machine (mode {entry.mode & 0o777:04o})",
+            entry.name,
+            hint,
         )
 
 
@@ -100,7 +130,7 @@ def meaning(bank: Bank) -> Iterable[Finding]:
         return [Finding(*row) for row in kept[1]]
 
 
-def _meanings() -> tuple[Probe, ...]:
+def _meanings() -> tuple[Judge, ...]:
     """The probes of `meaning`, imported when a fact changed."""
     from memorybank_cli.meaning import aggregates, identities, references, times
 
@@ -133,11 +163,30 @@ def contexts(bank: Bank) -> Iterable[Finding]:
     return waiting(bank)
 
 
-PROBES: tuple[Probe, ...] = (journal, settings, permissions, histories, contexts, meaning)
+def _of(judge: Judge) -> Look:
+    def look_at(bank: Bank, _known: Sequence[Finding]) -> Reading:
+        return Reading({}, tuple(judge(bank)))
+
+    return look_at
+
+
+PROBES: tuple[Probe, ...] = (
+    Probe("journal", "data", "journal", HEALTH, _of(journal)),
+    Probe("settings", "data", "config", HEALTH, _of(settings)),
+    Probe("alert_settings", "data", "config", HEALTH, _of(alert_settings)),
+    Probe("permissions", "system", "storage", HEALTH, _of(permissions)),
+    Probe("histories", "data", "accounts", HEALTH, _of(histories)),
+    Probe("contexts", "data", "accounts", HEALTH, _of(contexts)),
+    Probe("meaning", "data", "storage", HEALTH, _of(meaning)),
+)
+"""They run with each look at the whole bank: in a `watch` each `reconcile_seconds`."""
 
 
 def check_bank(
-    bank: Bank, paths: Iterable[str] = (), progress: Progress = QUIET, full: bool = False
+    bank: Bank,
+    paths: Iterable[str] = (),
+    progress: Progress = QUIET,
+    full: bool = False,
 ) -> tuple[int, int, list[Finding]]:
     """All findings about the bank, or about some of its paths: files checked, changes pending, findings."""
     scan, findings = look(bank, paths, progress, full)
@@ -145,18 +194,55 @@ def check_bank(
 
 
 def look(
-    bank: Bank, paths: Iterable[str] = (), progress: Progress = QUIET, full: bool = False
+    bank: Bank,
+    paths: Iterable[str] = (),
+    progress: Progress = QUIET,
+    full: bool = False,
 ) -> tuple[Scan, list[Finding]]:
     """The look over the bank, and the findings of every probe with it."""
     some = [path for path in paths if path]
+    if not some:
+        scan = scanned(bank, progress, full)
+        return scan, [*scan.findings, *all_probes(bank)]
     progress.start("checking", bank.catalog.meta("files"))
-    scanner = Scanner(bank, progress)
-    scan = scanner.run_on(some) if some else scanner.run(full)
+    scan = Scanner(bank, progress).run_on(some)
     progress.finish()
-    findings = list(scan.findings)
-    return scan, findings if some else [*findings, *all_probes(bank)]
+    return scan, list(scan.findings)
+
+
+def scanned(bank: Bank, progress: Progress = QUIET, full: bool = False) -> Scan:
+    """The look over every file; what it came to in numbers is kept for `last_look`."""
+    progress.start("checking", bank.catalog.meta("files"))
+    started = time.monotonic()
+    scan = Scanner(bank, progress).run(full)
+    progress.finish()
+    _keep(bank, scan, time.monotonic() - started)
+    return scan
+
+
+def _keep(bank: Bank, scan: Scan, seconds: float) -> None:
+    """Keep what a look came to in numbers: who goes on to tell of the bank's health needs no look of its own."""
+    found = {
+        "at": clock.now(),
+        "seconds": round(seconds, 3),
+        "checked": scan.checked,
+        "read": scan.read,
+        "bytes": scan.bytes,
+        "records": scan.records,
+        "pending": scan.pending,
+        "sections": scan.by_section,
+        "mtimes": scan.mtimes,
+    }
+    with bank.catalog.writing():
+        bank.catalog.set_meta(LOOK, found)
+
+
+def last_look(bank: Bank) -> dict[str, Any]:
+    """What the last look at the whole bank came to in numbers, {} where there was none."""
+    found = bank.catalog.meta(LOOK, {})
+    return found if isinstance(found, dict) else {}
 
 
 def all_probes(bank: Bank) -> Iterable[Finding]:
     """What every probe finds; those that hold files against each other speak of the last look."""
-    return [finding for probe in PROBES for finding in probe(bank)]
+    return [finding for probe in PROBES for finding in probe.look(bank, ()).findings]

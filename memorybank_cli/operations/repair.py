@@ -16,11 +16,11 @@ from memorybank_cli.bank.judge import recorded_rules
 from memorybank_cli.bank.replacing import Replacement, replace_files
 from memorybank_cli.bank.rows import Expected
 from memorybank_cli.bank.scan import Scan, Scanner, judging_rules
-from memorybank_cli.base import digests
 from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding
 from memorybank_cli.operations.aggregates import rebuildings
 from memorybank_cli.operations.cures import HISTORY, Cure, Doctor, Incurable, Plan
+from memorybank_cli.operations.lossless import is_lossless
 from memorybank_cli.operations.options import Option, RepoOption
 from memorybank_cli.operations.outliving import keep, outliving_accounts
 from memorybank_cli.operations.paths import bank_paths
@@ -75,7 +75,8 @@ def repair(
     *paths: Annotated[str, "files or directories; default: everything damaged"],
     dry_run: Annotated[bool, Option("show what would be done, change nothing", short="-n")] = False,
     reinitialise: Annotated[
-        bool, "last resort: empty open files that nothing cures; begin accounts anew with the messages that are left"
+        bool,
+        "last resort: empty open files that nothing cures; begin accounts anew with the messages that are left",
     ] = False,
     aggregates: Annotated[bool, "also rebuild totals that the records contradict (MB207)"] = False,
     repo: RepoOption = None,
@@ -138,19 +139,12 @@ def cure(
     finally:
         snapshots.close()
     if automatic:
-        plans = [plan for plan in plans if _is_lossless(bank, plan)]
+        plans = [plan for plan in plans if is_lossless(bank, plan)]
     cures = [plan.cure for plan in plans] if dry_run else _carry_out(bank, plans, **fields)
     if journal and cures and incurable and not dry_run:  # of what lost lines told the rest may be known now
         rest = cure(bank, paths, reinitialise=reinitialise, repo=repo, automatic=automatic)
         cures, incurable = [*cures, *rest.repaired], list(rest.unrepaired)
     return RepairReport((*journal, *cures), tuple(incurable), dry_run)
-
-
-def _is_lossless(bank: Bank, plan: Plan) -> bool:
-    """Whether a cure puts back exactly what was recorded, or what the account's history gives."""
-    expected = bank.catalog.row(plan.cure.path).expected
-    exact = expected is not None and plan.content is not None and digests.of(plan.content) == expected.sha
-    return not plan.cure.lost and (exact or plan.cure.method == "rebuilt")
 
 
 def _rebuild(bank: Bank, paths: Iterable[str], report: RepairReport) -> RepairReport:

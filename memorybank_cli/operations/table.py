@@ -42,7 +42,10 @@ GROUPS: dict[str, str] = {
     "snapshot key": "The keys of an encrypted repository",
     "account": "Conversation accounts",
     "message": "The messages of an account",
+    "maintain": "Maintenance runs, each made of steps",
+    "schedule": "Maintenance by the clock: systemd timers, or the crontab",
     "context": "The analysed summaries of an account",
+    "alert": "Alerts: what fires, who is told, by which channels, and what is silenced",
 }
 
 _AT = "memorybank_cli.operations."
@@ -60,6 +63,18 @@ _ROWS = (
     Operation("migrate", f"{_AT}migrate:migrate", "none", "Import into the bank, or bring it up to date"),
     Operation("watch", f"{_AT}watch:watch", "bank", "Watch the bank and tell of each change", stream=True),
     Operation("health", f"{_AT}health:health", "bank", "Show the health of the bank as one number and one word"),
+    Operation("maintain daily", f"{_AT}maintain:daily", "bank", "Do what is to be done every day"),
+    Operation("maintain weekly", f"{_AT}maintain:weekly", "bank", "Prove every week that everything could be had back"),
+    Operation("maintain monthly", f"{_AT}maintain:monthly", "bank", "Check deeply and tidy up every month"),
+    Operation("maintain missed", f"{_AT}maintain:missed", "bank", "Make up for maintenance runs that were missed"),
+    Operation("schedule show", f"{_AT}schedule:show", "bank", "Show what runs by the clock, and how it went"),
+    Operation("schedule install", f"{_AT}schedule:install", "bank", "Have maintenance run by the clock"),
+    Operation("schedule remove", f"{_AT}schedule:remove", "bank", "Take the schedule of this bank away"),
+    Operation("alert list", f"{_AT}alerts:list_", "bank", "List the alerts that fire"),
+    Operation("alert show", f"{_AT}alerts:show", "bank", "Show one alert, and how it is told"),
+    Operation("alert ack", f"{_AT}alerts:ack", "bank", "Acknowledge alerts: somebody sees to them"),
+    Operation("alert silence", f"{_AT}alert_rules:silence", "bank", "Silence alerts for a while, or list the silences"),
+    Operation("alert route", f"{_AT}alert_rules:route", "bank", "Show where alerts go, or where one would go and why"),
     Operation("config show", f"{_AT}config:show", "optional", "Show the settings that hold"),
     Operation("config get", f"{_AT}config:get", "optional", "Show one setting"),
     Operation("config set", f"{_AT}config:set_", "optional", "Change one setting"),
@@ -119,6 +134,7 @@ _ROWS = (
         "account forget", f"{_AT}account_forget:forget", "bank", "Forget an account with all its messages for good"
     ),
     Operation("message forget", f"{_AT}message_forget:forget", "bank", "Forget messages for good"),
+    Operation("alert test", f"{_AT}alert_test:send_test", "bank", "Send a test message to channels of alerts"),
     Operation("message list", f"{_AT}messages:list_", "bank", "List the messages of an account", stream=True),
 )
 OPERATIONS: dict[str, Operation] = {row.name: row for row in _ROWS}

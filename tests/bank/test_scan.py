@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.rows import SETTLED_NS
 from memorybank_cli.bank.scan import Scan, Scanner
 from memorybank_cli.base.records import Progress
+from memorybank_cli.base.walk import Root
 from tests.conftest import MakeBank, trade
 from tests.operations.banks import adopt, contents, journal, opened, put
 from tests.operations.owners import OWNER, as_root, give_away, own_ids_again
@@ -236,6 +238,41 @@ def test_a_directory_that_is_gone_with_its_files(make_bank: MakeBank, asked: str
     with opened(path) as bank:
         assert found(Scanner(bank).run_on([asked])) == [("MB111", "trades/old/a.json")]
         assert found(Scanner(bank).run()) == [("MB111", "trades/old/a.json")]
+
+
+def test_some_files_of_several_directories_at_once(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_bank(4, padded=False)
+    put(path / "trades/old/a.json", trade(1))
+    adopt(path)
+    age(path)
+    put(path / "trades/new.json", trade(8))
+    put(path / "trades/trade_1.json", trade(9))
+    (path / "trades/trade_2.json").unlink()
+    (path / "trades/link.json").symlink_to("trade_0.json")
+    put(path / "trades/old/b.json", trade(7))
+    put(path / "trades/old/c.json", b"{")
+    names = ("link", "new", "never", "trade_0", "trade_1", "trade_2")
+    asked = ["state", *(f"trades/{one}.json" for one in names), "trades/old", "trades/old/b.json", "trades/old/c.json"]
+    opens: list[str] = []
+    with opened(path) as bank:
+        descend = Root.directory
+
+        def counted(root: Root, one: str) -> AbstractContextManager[int]:
+            opens.append(one)
+            return descend(root, one)
+
+        monkeypatch.setattr(Root, "directory", counted)
+        some = Scanner(bank).run_on(asked)
+        monkeypatch.undo()
+        assert opens.count("trades") == 1
+        assert {(one, where) for one, where in found(some)} == {
+            ("MB305", "trades/link.json"),
+            ("MB113", "trades/trade_1.json"),
+            ("MB111", "trades/trade_2.json"),
+            ("MB103", "trades/old/c.json"),
+        }
+        assert {one.path for one in some.changes} >= {"trades/new.json", "trades/old/b.json"}
+        assert {"trades/new.json", "trades/old/b.json", "trades/old/c.json"} <= hashed(bank).keys()
 
 
 def test_a_directory_in_the_place_of_a_file(make_bank: MakeBank) -> None:

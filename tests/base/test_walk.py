@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from memorybank_cli.base import walk
 from memorybank_cli.base.errors import OperationFailed
 from memorybank_cli.base.names import escape
-from memorybank_cli.base.walk import READ_SIZE, Listing, Root
+from memorybank_cli.base.walk import READ_SIZE, Listing, Root, entry_at
 
 
 @pytest.fixture
@@ -146,6 +146,16 @@ def test_reading_gets_over_short_reads(root: Root, tmp_path: Path, monkeypatch: 
     real = os.read
     monkeypatch.setattr("memorybank_cli.base.walk.os.read", lambda fd, size: real(fd, min(size, 9_973)))
     assert root.read("file") == data
+
+
+def test_what_stands_at_a_name(root: Root, tmp_path: Path) -> None:
+    (tmp_path / "a\x1b").write_bytes(b"12")
+    with root.directory("") as fd:
+        found = entry_at(fd, "a\\x1b")
+        assert found is not None
+        assert (found.name, found.size) == ("a\\x1b", 2)
+        assert entry_at(fd, "never") is None
+        assert entry_at(fd, "") is None
 
 
 def test_an_entry_says_what_tells_a_change(root: Root, tmp_path: Path) -> None:

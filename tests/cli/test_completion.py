@@ -77,6 +77,7 @@ def test_values_of_tables() -> None:
     assert "trade" in words("schema", "show", "tr")
     assert "metrics/historical" in words("schema", "infer", "m")
     assert {one.NAME for one in IMPORTERS} == set(words("init", "--as", ""))
+    assert words("maintain", "weekly", "--step", "c") == ["compact", "chain"]
 
 
 def test_values_that_nobody_knows_are_not_offered() -> None:
@@ -135,6 +136,14 @@ def test_the_repository_of_the_settings(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "repo" / "snapshots" / "one").mkdir(parents=True)
     monkeypatch.setenv("MEMORYBANK_REPOSITORY", str(tmp_path / "repo"))
     assert words("snapshot", "show", "") == ["latest", "one"]
+
+
+def test_the_channels_of_the_user(home: Path) -> None:
+    assert words("alert", "test", "") == ["log"]
+    home.mkdir(exist_ok=True)
+    (home / "alerts.json").write_text('{"channels": {"desk": {}, "a; b": {}}}')
+    (home / "alerts.json").chmod(0o600)
+    assert words("alert", "test", "") == ["log", "desk"]
 
 
 @pytest.mark.usefixtures("bank")

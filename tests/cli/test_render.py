@@ -8,8 +8,8 @@ import pytest
 
 from memorybank_cli.base.records import Finding
 from memorybank_cli.cli import terminal
-from memorybank_cli.cli.blocks import Fields, Findings, Table, Text
-from memorybank_cli.cli.render import cell, show
+from memorybank_cli.cli.blocks import Block, Fields, Findings, Table, Text
+from memorybank_cli.cli.render import cell, rows, show
 from memorybank_cli.cli.views import generic, streams
 
 
@@ -51,13 +51,24 @@ def test_a_drawn_table_holds_the_same(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_fields_and_text(capsys: pytest.CaptureFixture[str]) -> None:
-    blocks = [Text("a\x07\nb", "strong"), Fields([("name", "x"), ("longer name", None)])]
+    blocks: list[Block] = [Text("a\x07\nb", "strong"), Fields([("name", "x"), ("longer name", None)])]
     for live in (False, True):
         assert printed(capsys, *blocks, live=live) == "a\\x07\nb\nname:         x\nlonger name:  -\n"
 
 
 def found(rule: str, count: int, **other: Any) -> list[dict[str, Any]]:
     return [Finding(rule, "what is wrong", f"trades/{n}.json", **other).as_dict() for n in range(count)]
+
+
+def test_rows_have_no_breaks_and_keep_their_styles() -> None:
+    blocks: list[Block] = [Text("a\nb", "bad"), Fields([("name", 1)]), Table(("n",), [[1_000]])]
+    assert rows(blocks) == [
+        (("a", "bad"),),
+        (("b", "bad"),),
+        (("name:", "dim"), ("  1", "")),
+        (("    N", ""),),
+        (("1,000", ""),),
+    ]
 
 
 def test_findings_are_lines_with_their_hint_worst_first(capsys: pytest.CaptureFixture[str]) -> None:

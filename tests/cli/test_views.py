@@ -241,11 +241,85 @@ def test_a_rollback_names_changes_older_versions_and_what_it_kept() -> None:
 def test_health_shows_parts_and_samples() -> None:
     components = [{"component": "trades", "status": "error", "issues": ["x", "y"], "last_check": "t"}]
     report = {"score": 70, "status": "error", "components": components, "findings": [FINDING], "samples": {"files": 3}}
-    report |= {"explain": True, "memory": []}
+    probe: dict[str, Any] = {"probe": "disk", "group": "system", "component": "storage", "status": "healthy"}
+    probe |= {"cadence_seconds": 5.0, "seconds": 0.0004}
+    report |= {"explain": True, "memory": [], "probes": [probe], "recorded": None}
     blocks = health.health(report)
+    table = blocks[3]
+    assert isinstance(table, Table)
+    assert table.rows == [["disk", "system", "storage", "healthy", "5 s", "0.4 ms"]]
+    assert health.health({**report, "recorded": "metrics/x.json"})[-1] == Text("recorded metrics/x.json")
     assert blocks[:2] == [Findings([FINDING]), Table(("component", "status", "issues"), [["trades", "error", 2]])]
-    assert blocks[-1] == Fields([("files", 3)])
-    assert len(health.health({**report, "samples": {}})) == 2
+    assert blocks[-1] == Fields([("files", "3")])
+    assert len(health.health({**report, "explain": False, "samples": {}})) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("disk_free_bytes", 5 << 30, "5.0 GiB"),
+        ("write_p95_seconds", 0.0625, "62.5 ms"),
+        ("drill_age_seconds", 0, "0 s"),
+        ("drill_age_seconds", 119, "119 s"),
+        ("drill_age_seconds", 120, "2 min"),
+        ("drill_age_seconds", 7_200 * 1.25, "2.5 h"),
+        ("drill_age_seconds", 3 * 86_400, "3 days"),
+        ("write_error_rate", 0.05, "0.05"),
+        ("files", 12_345, "12,345"),
+    ],
+)
+def test_samples_have_the_unit_that_their_name_says(name: str, value: float, text: str) -> None:
+    assert health.shown(name, value) == text
+
+
+def test_what_is_free_is_told_with_what_there_is() -> None:
+    samples: dict[str, float] = {"disk_free_bytes": 1 << 30, "disk_size_bytes": 4 << 30, "inodes_free": 5}
+    assert list(health._samples(samples)) == [("disk free", "1.0 GiB of 4.0 GiB"), ("inodes free", "5")]
+
+
+def series(name: str, *values: float | None) -> dict[str, Any]:
+    known = [one for one in values if one is not None]
+    return {
+        "name": name,
+        "values": list(values),
+        "least": min(known),
+        "mean": sum(known) / len(known),
+        "most": max(known),
+        "last": known[-1],
+    }
+
+
+HISTORY = {"from": "2026-11-20T13:00:00.000000Z", "to": "2026-11-20T14:00:00.000000Z"}
+
+
+def test_a_chart_of_one_sample() -> None:
+    values = [None, 0, *range(0, 101, 25), None, 100]
+    assert texts(health.history({**HISTORY, "series": [series("score", *values)]})) == [
+        "score: last 100, mean 50",
+        "100 |      █ █",
+        "    |      █ █",
+        "    |     ██ █",
+        "    |    ▁██ █",
+        "    |    ███ █",
+        "    |   ▁███ █",
+        "    |   ████ █",
+        "  0 | ▁▁████ █",
+        "    +2026-11-20T13:00:00Z2026-11-20T14:00:00Z",
+    ]
+
+
+def test_many_samples_are_a_line_each() -> None:
+    shown = [series("disk_free_bytes", 1 << 30, None, 2 << 30), series("disk_size_bytes", 1), series("files", 5, 5)]
+    [table] = health.history({**HISTORY, "series": [*shown, series("score", *range(60))]})
+    assert isinstance(table, Table)
+    assert table.title == "2026-11-20T13:00:00Z to 2026-11-20T14:00:00Z"
+    assert table.rows == [
+        ["disk free", "2.0 GiB", "1.0 GiB", "2.0 GiB", "▁ █"],
+        ["files", "5", "5", "5", "▅▅"],
+        ["score", "59", "0", "59", "▁▁▂▂▂▃▃▄▄▄▅▅▅▆▆▇▇▇██"],
+    ]
+    assert health.history({**HISTORY, "series": []}) == []
+    assert health.sparkline([]) == ""
 
 
 def test_status_shows_the_bank_its_changes_and_alerts() -> None:

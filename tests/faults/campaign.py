@@ -35,6 +35,7 @@ CAMPAIGNS = {
     "accounts": Campaign("tests.faults.rot:campaign", 10_000, "ROUNDS alterations of an account's files and journal"),
     "crowds": Campaign("tests.faults.crowds:campaign", 10_000, "ROUNDS messages by 32 processes, killed at random"),
     "hostile": Campaign("tests.faults.attacks:campaign", 1, "every hostile repository, plain and encrypted"),
+    "watch": Campaign("tests.faults.storms:campaign", 2, "ROUNDS storms of changes of each kind beside a watch"),
     "simulated": Campaign(
         "tests.faults.simulated.campaign:campaign", 100_000, "ROUNDS crash states of a simulated file system"
     ),

@@ -29,6 +29,16 @@ COUNTS = Counts({"trades": 450, "metrics": 2}, {"metrics": 1_700_000_000_123_456
         ("MB306", "", "storage"),
         ("MB112", "elsewhere/x.json", "storage"),
         ("MB110", "bank.json", "storage"),
+        ("MB302", "metrics", "metrics"),
+        ("MB508", "", "storage"),
+        ("MB509", "", "system"),
+        ("MB525", "", "monitoring"),
+        ("MB530", "", "system"),
+        ("MB532", "", "performance"),
+        ("MB533", "", "snapshots"),
+        ("MB552", "", "monitoring"),
+        ("MB560", ".memorybank/heartbeats/daily.json", "monitoring"),
+        ("MB507", "", "monitoring"),
     ],
 )
 def test_which_component_a_finding_is_about(rule: str, path: str, component: str) -> None:
@@ -51,6 +61,46 @@ def test_a_healthy_bank() -> None:
         }
     }
     assert Registry().misfits("status", document, 5) == []
+
+
+def test_what_is_unknown_is_about_the_part_it_names() -> None:
+    stale = Finding("MB507", "could not be looked at", pointer="/snapshots/saved")
+    assert component_of(stale) == "snapshots"
+    [row] = [one for one in components([stale], NOW) if one["status"] != "healthy"]
+    assert (row["component"], row["status"]) == ("snapshots", "unknown")
+
+
+def test_unknown_is_degraded_in_the_words_of_the_spec_and_an_alert_says_since_when() -> None:
+    stale = Finding("MB507", f"data stale since {NOW}", pointer="/monitoring/look", detected_at=NOW)
+    others = [Finding("MB303", "m", f"{number}") for number in range(ALERTS)]
+    document = status_document([*others, stale], COUNTS, NOW)
+    assert Registry().misfits("status", document, 5) == []
+    status = document["memory_bank_status"]
+    assert status["health_status"] == "degraded"
+    assert status["alerts"][0] == {
+        "timestamp": NOW,
+        "level": "warning",
+        "message": f"MB507 data stale since {NOW}",
+        "component": "monitoring",
+    }
+
+
+@pytest.mark.parametrize(
+    "place", ["", "memory_bank_status", "integrity_checks", "trades", "metrics", "state", "alerts"]
+)
+def test_the_schema_takes_the_exact_shape_only(place: str) -> None:
+    document = status_document([Finding("MB101", "m", "trades/a.json")], COUNTS, NOW)
+    status = document["memory_bank_status"]
+    checks = status["integrity_checks"]
+    places = {
+        "": document,
+        "memory_bank_status": status,
+        "integrity_checks": checks,
+        **checks,
+        "alerts": status["alerts"][0],
+    }
+    places[place]["more"] = {"status": "ok"}
+    assert Registry().misfits("status", document, 5)
 
 
 def test_an_empty_bank() -> None:

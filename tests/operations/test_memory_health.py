@@ -41,7 +41,9 @@ def path(make_bank: MakeBank) -> Path:
 
 def report(path: Path) -> HealthReport:
     with opened(path) as bank:
-        return health(bank)
+        found = health(bank)
+    assert isinstance(found, HealthReport)
+    return found
 
 
 def found(path: Path) -> dict[str, str]:
@@ -111,6 +113,7 @@ def test_a_catalog_that_cannot_be_kept(path: Path) -> None:
         bank.catalog.in_memory = True
         done = health(bank)
         bank.catalog.in_memory = False
+    assert isinstance(done, HealthReport)
     [one] = [one for one in done.findings if one.rule == "MB506"]
     assert (one.severity, one.path) == ("warning", ".memorybank")
 
@@ -222,9 +225,9 @@ def test_what_people_and_programs_see(path: Path, run: Run) -> None:
     assert "a        short_term       active" in shown
     assert "a        mid_term         failing" in shown
     text = run("health", "--format", "prometheus", "--bank", path).stdout
-    assert 'memorybank_component_up{account="a",component="mid_term"} 0\n' in text
-    assert 'memorybank_component_up{account="b",component="mid_term"} 1\n' in text
-    assert "memorybank_messages 60\n" in text
+    assert f'memorybank_component_up{{bank="{path}",account="a",component="mid_term"}} 0\n' in text
+    assert f'memorybank_component_up{{bank="{path}",account="b",component="mid_term"}} 1\n' in text
+    assert f'memorybank_messages{{bank="{path}"}} 60\n' in text
 
 
 def test_of_many_accounts_people_see_those_that_fail(path: Path, run: Run) -> None:

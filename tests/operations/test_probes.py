@@ -16,15 +16,30 @@ from tests.operations.banks import adopt, journal_file, opened, put
 from tests.operations.owners import OWNER, as_root, give_away, own_ids_again, public_place
 
 
-def found(path: Path, probe: probes.Probe) -> list[Finding]:
+def found(path: Path, probe: probes.Judge) -> list[Finding]:
     with opened(path) as bank:
         return list(probe(bank))
 
 
 def test_a_sound_bank(make_bank: MakeBank) -> None:
     path = make_bank(2, padded=False)
-    for probe in probes.PROBES:
-        assert found(path, probe) == []
+    with opened(path) as bank:
+        for probe in probes.PROBES:
+            assert probe.run(bank).findings == ()
+
+
+def test_the_last_look_is_known_to_others(make_bank: MakeBank) -> None:
+    path = make_bank(2, padded=False)
+    with opened(path) as bank:
+        check_bank(bank, ["trades"])
+        assert probes.last_look(bank) == {}
+        look(bank)
+    with opened(path) as bank:
+        kept = probes.last_look(bank)
+        assert (kept["checked"], kept["sections"]["trades"], kept["pending"]) == (7, 3, 0)
+        with bank.catalog.writing():
+            bank.catalog.set_meta(probes.LOOK, [])
+        assert probes.last_look(bank) == {}
 
 
 def test_the_journal(make_bank: MakeBank) -> None:

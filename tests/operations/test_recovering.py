@@ -17,7 +17,7 @@ from memorybank_cli.operations.accounts import account_ids, check_account
 from memorybank_cli.operations.init import init
 from memorybank_cli.operations.messages import list_, store
 from memorybank_cli.operations.recovering import mend, recover
-from memorybank_cli.operations.watch import _Watch
+from memorybank_cli.operations.watching import Watching
 from tests.accounts.conftest import long, path
 from tests.accounts.sealed import INDEX, MID, SHORT, WHOLE, account_files, adopted, named, segment
 from tests.broken_os import broken, failing
@@ -235,19 +235,19 @@ def test_a_watcher_gives_up_until_the_damage_changes(path: Path, tmp_path: Path)
     good = (target / segment(2)).read_bytes()
     (target / segment(2)).unlink()
     with opened(target) as bank:
-        watch = _Watch(bank, Context(), adopt=True)
+        watch = Watching(bank, Context(), adopt=True)
 
         def kinds() -> list[str]:
-            return [one["type"] for one in watch._reconcile() if one["type"] not in ("changed", "health")]
+            return [one["type"] for one in watch.everything() if one["type"] not in ("changed", "health", "looked")]
 
         assert kinds() == ["finding"]
-        assert {watch.open[one].path for one in watch.given_up} == {segment(2)}
+        assert {watch.teller.open[one].path for one in watch.healer._given_up} == {segment(2)}
         assert kinds() == []
         (target / segment(2)).write_bytes(good)
         assert kinds() == ["resolved"]
-        assert not watch.given_up
+        assert not watch.healer._given_up
         with opened(target) as holder, holder.locked():
             (target / SHORT).unlink()
             assert kinds() == ["finding"]
         assert kinds() == ["recovered", "resolved"]
-        watch.watcher.close()
+        watch.close()

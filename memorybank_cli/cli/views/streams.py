@@ -11,6 +11,9 @@ from memorybank_cli.cli.blocks import Bytes
 from memorybank_cli.cli.render import cell, finding_line
 
 FILES = 3
+_RECORDS = ("changed", "added", "removed")
+LATE = 60.0
+"""Seconds after which people are told that a message came late."""
 _SHOWN_FIRST = ("type", "ts", "time", "seq", "path", "paths")
 
 
@@ -53,8 +56,12 @@ def _what(line: Mapping[str, Any]) -> str:
 
 def watched(line: dict[str, Any]) -> str:
     """A line of `watch`; of a change what happened, not the digests, and of many paths the first three."""
+    if line.get("type") == "looked":
+        return ""  # the heartbeat, for programs
     if line.get("type") == "changed":
-        words = [str(line.get("change", "changed")), str(line.get("path", ""))]
+        words = [str(line.get("change", "changed")), str(line.get("path", "")), _records(line.get("records"))]
+    elif line.get("type") == "ready" and line.get("role") == "leading":  # as nearly always
+        return change({name: value for name, value in line.items() if name != "role"})
     elif line.get("type") == "adopted":
         paths = [str(path) for path in line.get("paths") or ()]
         more = [f"and {len(paths) - FILES:,} more"] if len(paths) > FILES else []
@@ -64,11 +71,28 @@ def watched(line: dict[str, Any]) -> str:
     elif line.get("type") == "recovered":
         kept = f"; the damaged bytes are in {line['kept']}" if line.get("kept") else ""
         words = ["recovered", f"{line.get('path')} ({line.get('rule')}), {line.get('why')}{kept}"]
+    elif line.get("type") == "alert":
+        words = ["alert", str(line.get("severity", "")), str(line.get("message", ""))]
+    elif line.get("type") == "delivered":
+        if line.get("try") == 1 and line.get("late_seconds", 0) < LATE:
+            return ""  # as it should be
+        words = ["delivered", f"to {line.get('channel')}, {counted(int(line['late_seconds']), 'second')} late"]
+    elif line.get("type") == "undelivered":
+        words = ["undelivered", f"to {line.get('channel')}: {line.get('reason')}"]
     elif line.get("type") == "health":
         words = ["health", f"{line.get('score')} of 100, {line.get('status')}"]
     else:
         return change(line)
-    return escape_text(" ".join([clock_time(line.get("ts")), *words]))
+    return escape_text(" ".join(word for word in (clock_time(line.get("ts")), *words) if word))
+
+
+def _records(records: Any) -> str:
+    """Which records a change is about: `(changed 0x2a; added 7, 8)`; '' where that is not known."""
+    if not isinstance(records, Mapping):
+        return ""
+    told = [f"{what} {', '.join(map(str, records[what]))}" for what in _RECORDS if records.get(what)]
+    more = [f"and {records['more']:,} more"] if records.get("more") else []
+    return f"({'; '.join([*told, *more])})" if told else ""
 
 
 def message(line: dict[str, Any]) -> str:

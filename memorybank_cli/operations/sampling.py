@@ -1,0 +1,204 @@
+"""Sampling: what is around a bank is looked at by its cadences while `watch` runs, and numbers are kept as samples.
+
+`Sampling` goes along with `watch`; `sample_once` does the same once, for `health` from cron.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.base import clock
+from memorybank_cli.base.errors import MemorybankError, from_os_error
+from memorybank_cli.base.records import Finding, at_least
+from memorybank_cli.health.probing import HEALTH, METRICS, SAMPLES, Probe, Result, fact_of, findings_of, samples_of
+from memorybank_cli.health.samples import Samples
+from memorybank_cli.health.score import UNKNOWN, score
+from memorybank_cli.health.status import Counts, status_document
+from memorybank_cli.integrity.requests import is_watched
+from memorybank_cli.operations.alerting import feed, raise_alerts
+from memorybank_cli.operations.examining import Examined, not_written, put_status
+from memorybank_cli.operations.last_saved import Saved
+from memorybank_cli.operations.metric_snapshots import record_if_due
+from memorybank_cli.operations.probes import last_look
+from memorybank_cli.operations.surroundings import PROBES
+
+Line = dict[str, Any]
+COST = 500
+"""A probe rests so many times as long as it took: all the slow ones together cost little, however slow they are."""
+LOOKS = 3
+"""So many looks at the whole bank may fail to come before what they told is called stale."""
+
+
+def numbers(findings: Iterable[Finding]) -> dict[str, float]:
+    """Findings as samples."""
+    found = list(findings)
+    return {
+        "score": score(found).value,
+        "errors": sum(at_least([one], "error") for one in found),
+        "warnings": sum(one.severity == "warning" for one in found),
+    }
+
+
+def sample_once(bank: Bank, found: Examined, *, record: bool) -> str | None:
+    """Keep one look as a sample and raise its alerts; with `record` the path of the metric snapshot that was due."""
+    values = {**found.samples, **numbers(found.findings)}
+    samples = Samples(bank.root)
+    try:
+        samples.put(values)
+    finally:
+        samples.close()
+    # At the end: channels may take a while, and the report must not. Not `afterwards`, which a full disk leaves out.
+    bank.resources.callback(_alert, bank, found.findings)
+    return _recorded(bank, values) if record else None
+
+
+def _recorded(bank: Bank, values: dict[str, float], timeout: float | None = None) -> str | None:
+    """The metric snapshot that was due; where the bank takes none now, the next time does."""
+    try:
+        return record_if_due(bank, values, timeout)
+    except (MemorybankError, OSError) as error:
+        words = from_os_error(error) if isinstance(error, OSError) else error
+        bank.context.progress.note(f"no snapshot of the metrics was made: {words.message}")
+        return None
+
+
+def _alert(bank: Bank, findings: list[Finding]) -> None:
+    """Raise alerts; where somebody watches, that one tells them."""
+    try:
+        if is_watched(bank.root):
+            feed(bank, findings, "health")
+        else:
+            raise_alerts(bank, findings, "health")
+    except (sqlite3.Error, OSError) as error:
+        bank.context.progress.note(f"no alert was raised: {error}; the next look at the health does")
+
+
+class Sampling:
+    """The companion of one `watch`. `findings` are those that stand now, without those of the data."""
+
+    def __init__(self, bank: Bank) -> None:
+        self.bank = bank
+        self.samples = Samples(bank.root)
+        self.findings: tuple[Finding, ...] = ()
+        self.results: dict[str, Result] = {}
+        now = time.monotonic()
+        self._due = {probe.name: now for probe in PROBES}
+        self._document_due = self._record_due = now
+        self._sample_due = now
+        self._data: dict[str, Finding] = {}
+        self._noted = ""
+        self._looked_at, self._looked = _elapsed(), clock.now()
+        self._every = max(float(bank.settings["reconcile_seconds"]), HEALTH)
+
+    def due(self) -> float:
+        """When the next probe or sample is due, by `time.monotonic()`."""
+        return min(*self._due.values(), self._sample_due, self._document_due, self._record_due)
+
+    def told(self, opened: Iterable[Finding], resolved: Iterable[Finding]) -> None:
+        """What is known of the data now."""
+        for one in resolved:
+            self._data.pop(one.fingerprint, None)
+        self._data |= {one.fingerprint: one for one in opened}
+
+    def looked(self, findings: Iterable[Finding]) -> None:
+        """All that is known of the data now."""
+        self._data = {one.fingerprint: one for one in findings}
+        self._looked_at, self._looked = _elapsed(), clock.now()
+
+    def run(self) -> Iterator[Line]:
+        """Probe what is due, keep a sample, write the status document; lines of findings that began or are gone."""
+        now = time.monotonic()
+        for probe in self._next(now):
+            self._probe(probe)
+        yield from self._tell()
+        if len(self.results) < len(PROBES):
+            return  # what was not looked at yet is not told as fine
+        if now >= self._sample_due:
+            self._sample_due = now + METRICS
+            self.samples.put(self.values())
+        if now >= self._document_due:
+            self._document_due = now + HEALTH
+            self._write()
+        if now >= self._record_due:
+            self._record_due = now + SAMPLES
+            _recorded(self.bank, self.values(), timeout=0)
+
+    def close(self) -> None:
+        """Give the samples back."""
+        self.samples.close()
+
+    def values(self) -> dict[str, float]:
+        """What is known now as one sample."""
+        return {**samples_of(self.results.values()), **numbers(self._all())}
+
+    def _all(self) -> list[Finding]:
+        own = {one.fingerprint for one in self.findings}
+        return [*(one for name, one in self._data.items() if name not in own), *self.findings]
+
+    def _next(self, now: float) -> list[Probe]:
+        """The quick probes that are due, and of the others the one that waits longest: watching goes on in between."""
+        waiting = sorted((self._due[probe.name], number) for number, probe in enumerate(PROBES))
+        due = [PROBES[number] for when, number in waiting if when <= now]
+        slow = [probe for probe in due if probe.cadence > METRICS]
+        return [*(probe for probe in due if probe.cadence <= METRICS), *slow[:1]]
+
+    def _probe(self, probe: Probe) -> None:
+        started = time.monotonic()
+        reading = probe.run(self.bank, self._all())
+        ended = time.monotonic()
+        self.results[probe.name] = Result(probe, ended, ended - started, reading)
+        self._due[probe.name] = ended + max(probe.cadence, COST * (ended - started))
+
+    def _tell(self) -> Iterator[Line]:
+        """Lines of what is new among our own findings, and of what is gone."""
+        found = findings_of(self.results.values())
+        blind = _elapsed() - self._looked_at
+        if blind > LOOKS * self._every:
+            found.append(_stale(self._looked, blind))
+        former = {one.fingerprint: one for one in self.findings}
+        now = {one.fingerprint: one for one in found}
+        self.findings = tuple(found)
+        for name, one in now.items():
+            if name not in former:
+                yield _line("finding", path=one.path, finding=one.as_dict())
+        for name, one in former.items():
+            if name not in now:
+                yield _line("resolved", path=one.path, rule=one.rule, fingerprint=name)
+
+    def _write(self) -> None:
+        look, saved = last_look(self.bank), fact_of(self.results.values(), "saved")
+        time_saved = saved.time if isinstance(saved, Saved) else None
+        seen = Counts(look.get("sections", {}), look.get("mtimes", {}), time_saved)
+        feed(self.bank, self.findings, "sampling")
+        try:
+            put_status(self.bank, status_document(self._all(), seen, self._looked))
+        except OSError as error:
+            self._note(not_written(error))
+        else:
+            self._noted = ""
+
+    def _note(self, words: str) -> None:
+        """Say something that may go on for long, once."""
+        if words != self._noted:
+            self._noted = words
+            self.bank.context.progress.note(words)
+
+
+def _stale(since: str, seconds: float) -> Finding:
+    message = f"data stale since {since}: no look at the whole bank was finished for {seconds:,.0f} s"
+    return Finding(
+        UNKNOWN, message, "", "memorybank validate looks now; see whether watch is held up", "/monitoring/look"
+    )
+
+
+def _elapsed() -> float:
+    """Seconds on a clock that nobody sets and that goes on while the machine sleeps, where there is one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def _line(kind: str, **fields: Any) -> Line:
+    return {"type": kind, "ts": clock.now(), **fields}

@@ -1,0 +1,418 @@
+"""What watch makes of what it sees: mass changes, permissions, clocks that jump, looks that fail, and who leads."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.scan import Scanner
+from memorybank_cli.base import clock
+from memorybank_cli.base.errors import BankNotFound, Locked
+from memorybank_cli.base.records import Finding
+from memorybank_cli.base.walk import Root
+from memorybank_cli.integrity import limits, requests, watcher
+from memorybank_cli.integrity.limits import Load
+from memorybank_cli.integrity.watcher import Batch
+from memorybank_cli.operations import watching
+from memorybank_cli.operations.accept import accept
+from memorybank_cli.operations.companions import Company
+from memorybank_cli.operations.rollback import rollback
+from memorybank_cli.operations.watch import watch
+from memorybank_cli.operations.watch_telling import Line
+from memorybank_cli.operations.watching import Watching
+from tests.conftest import MakeBank, trade
+from tests.operations.banks import adopt, contents, journal, opened, put
+
+EVERYTHING = Batch(frozenset(), frozenset(), True, None)
+PATIENCE = 30.0
+
+
+@contextmanager
+def watched(path: Path, **options: Any) -> Iterator[Watching]:
+    with opened(path, **options) as bank:
+        one = Watching(bank, bank.context, adopt=True)
+        try:
+            yield one
+        finally:
+            one.close()
+
+
+def of(lines: list[Line], kind: str) -> list[Line]:
+    return [one for one in lines if one["type"] == kind]
+
+
+def found(lines: list[Line]) -> dict[str, str]:
+    return {one["path"]: one["finding"]["rule"] for one in of(lines, "finding")}
+
+
+def kinds(lines: list[Line]) -> list[str]:
+    return [one["type"] for one in lines if one["type"] != "looked"]
+
+
+# Mass changes
+
+
+@pytest.fixture
+def many(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MEMORYBANK_WATCH_MASS_FILES", "20")
+    return make_bank(40, padded=False)
+
+
+def test_a_mass_deletion_is_one_finding_whose_hint_brings_everything_back(many: Path) -> None:
+    before = contents(many)
+    with watched(many) as one:
+        list(one.everything())
+        for number in range(30):
+            (many / f"trades/trade_{number}.json").unlink()
+        lines = list(one.some({f"trades/trade_{number}.json" for number in range(30)}))
+        assert found(lines) == {"trades": "MB117"}
+        assert len(of(lines, "changed")) == 30
+        [mass] = [line["finding"] for line in of(lines, "finding")]
+        assert "30 recorded files of 45" in mass["message"]
+        assert found(list(one.everything())) == {}
+        words = mass["hint"].split()
+        moment, place = words[words.index("--at") + 1], words[words.index("--path") + 1]
+        with opened(many) as bank:
+            rollback(bank, at=moment, path=(place,), yes=True)
+        assert contents(many).items() >= {k: v for k, v in before.items() if k.startswith("trades")}.items()
+        one.bank.refresh()
+        assert of(list(one.everything()), "resolved") == []
+        one.teller._masses._last -= 10_000
+        assert [line["rule"] for line in of(list(one.everything()), "resolved")] == ["MB117"]
+
+
+def test_what_comes_slowly_is_told_one_by_one_until_it_is_many(many: Path) -> None:
+    with watched(many) as one:
+        list(one.everything())
+        told = []
+        for number in range(30):
+            (many / f"trades/trade_{number}.json").unlink()
+            told += list(one.some({f"trades/trade_{number}.json"}))
+        rules = [line["finding"]["rule"] for line in of(told, "finding")]
+        assert rules == ["MB111"] * 19 + ["MB117"]
+        assert of(list(one.everything()), "finding") == []
+        with opened(many) as bank:
+            accept(bank, "trades")
+        one.bank.refresh()
+        resolved = of(list(one.everything()), "resolved")
+        assert {line["rule"] for line in resolved} == {"MB111"}
+
+
+def test_ransomware_is_one_finding_and_nothing_is_cured_meanwhile(many: Path) -> None:
+    with opened(many) as bank, closing_watch(bank, heal="all") as one:
+        list(one.everything())
+        for number in range(30):
+            put(many / f"trades/trade_{number}.json", os.urandom(300))
+        lines = list(one.everything())
+        assert found(lines) == {"trades": "MB117"}
+        assert of(lines, "recovered") == []
+        assert of(lines, "adopted") == []
+
+
+@contextmanager
+def closing_watch(bank: Bank, heal: str) -> Iterator[Watching]:
+    one = Watching(bank, bank.context, adopt=True, heal=heal)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+def test_many_new_files_are_none(many: Path) -> None:
+    with watched(many) as one:
+        list(one.everything())
+        for number in range(100):
+            put(many / f"trades/new_{number}.json", trade(100 + number))
+        assert found(list(one.everything())) == {}
+        for number in range(40):
+            put(many / f"trades/half_{number}.json", b"{")
+        assert set(found(list(one.everything())).values()) == {"MB103"}
+
+
+def test_what_was_gone_before_it_began_is_one_finding_too(many: Path) -> None:
+    shutil.rmtree(many / "trades")
+    with watched(many) as one:
+        assert found(list(one.everything())) == {"trades": "MB117"}
+
+
+# Permissions
+
+
+def test_permissions_are_told_at_once_and_gone_at_once(make_bank: MakeBank) -> None:
+    path = make_bank(2, padded=False)
+    target = "trades/trade_1.json"
+    with watched(path) as one:
+        list(one.everything())
+        (path / target).chmod(0o666)
+        assert found(list(one.some({target}))) == {target: "MB308"}
+        assert kinds(list(one.everything())) == []
+        assert kinds(list(one.some({"trades"}))) == []
+        (path / target).chmod(0o600)
+        assert [line["rule"] for line in of(list(one.some({target})), "resolved")] == ["MB308"]
+
+
+def test_a_new_link_is_told(make_bank: MakeBank) -> None:
+    path = make_bank(2, padded=False)
+    with watched(path) as one:
+        list(one.everything())
+        (path / "trades/link.json").symlink_to("/etc/passwd")
+        assert found(list(one.some({"trades/link.json"}))) == {"trades/link.json": "MB305"}
+
+
+# Files that are being written
+
+
+def test_what_has_not_settled_is_left_to_a_later_batch(make_bank: MakeBank) -> None:
+    path = make_bank(2, padded=False)
+    with watched(path) as one:
+        one.watcher.arm()
+        list(one.everything())
+        with (path / "state/state.json").open("wb", buffering=0) as file:
+            file.write(b'{"bot_status": ')
+            assert kinds(list(one.everything())) == []
+            file.write(b'"running"}')
+        batch = one.watcher.next(PATIENCE)
+        assert batch is not None
+        assert kinds(list(one._batch(batch))) == ["changed", "adopted"]
+
+
+def test_what_came_and_went_before_anybody_recorded_it(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_bank(2, padded=False)
+    with watched(path) as one:
+        list(one.everything())
+        monkeypatch.setattr(one.adopter, "adopt", lambda _changes: [])
+        put(path / "trades/short.json", trade(9))
+        assert kinds(list(one.some({"trades/short.json"}))) == ["changed"]
+        (path / "trades/short.json").unlink()
+        [line] = of(list(one.some({"trades"})), "changed")
+        assert (line["change"], line["path"], line["after"]) == ("removed", "trades/short.json", None)
+        assert kinds(list(one.everything())) == []
+
+
+def test_the_records_of_a_change_are_told(make_bank: MakeBank) -> None:
+    path = make_bank(2, padded=False)
+    with watched(path) as one:
+        list(one.everything())
+        put(path / "state/state.json", {"bot_status": "stopped", "last_update": "2025-04-08T01:00:34Z"})
+        [line] = of(list(one.some({"state/state.json"})), "changed")
+        assert line["records"]["changed"] == ["bot_status"]
+
+
+# Clocks
+
+
+@pytest.mark.parametrize("jump", [-86_400 * 365, 86_400 * 365])
+def test_a_clock_that_jumps_fires_and_resolves_nothing(
+    make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch, jump: int
+) -> None:
+    path = make_bank(2)
+    real_ns, real = time.time_ns, clock.now
+    with watched(path) as one:
+        one.watcher.arm()
+        list(one.everything())
+        monkeypatch.setattr(time, "time_ns", lambda: real_ns() + jump * clock.SECOND_NS)
+        monkeypatch.setattr(clock, "now", lambda: clock.from_ns(time.time_ns()))
+        assert one.watcher.next(0.05) is None
+        assert kinds(list(one.everything())) == []
+        put(path / "trades/new.json", trade(9))
+        batch = one.watcher.next(PATIENCE)
+        assert batch is not None
+        assert batch.gap is None
+        assert kinds(list(one._batch(batch))) == ["changed", "adopted"]
+    assert real() < "2100"
+
+
+def test_a_process_that_was_stopped_for_long_was_blind(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_bank(1, padded=False)
+    with watched(path) as one:
+        one.watcher.arm()
+        list(one.everything())
+        monkeypatch.setattr(watcher, "LATE", 0.1)
+        before = clock.now()
+        time.sleep(0.2)
+        batch = one.watcher.next(PATIENCE)
+        assert batch is not None
+        assert batch.full
+        assert batch.gap is not None
+        assert batch.gap[0] <= before < batch.gap[1]
+        monkeypatch.undo()
+        assert one.watcher.next(0.05) is None
+
+
+def test_polling_that_takes_long_is_not_blind(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_bank(1, padded=False)
+    with closing(Root(path)) as root:
+        polling = watcher.Watcher(root, backend="polling", reconcile=3_600)
+        polling.arm()
+        monkeypatch.setattr(watcher, "LATE", 0.01)
+        time.sleep(0.05)
+        assert polling.next(0.02) is None
+        polling.close()
+
+
+# Looks that fail
+
+
+def test_a_disk_without_room_is_said_and_looked_at_again(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_bank(2, padded=False)
+    monkeypatch.setattr(watching, "AGAIN", 0.0)
+    with watched(path) as one:
+        one.company = Company(one.bank, [])
+        list(one.everything())
+        real, fails = Scanner.run_on, [sqlite3.OperationalError("database or disk is full"), Locked("kept")]
+
+        def run_on(self: Any, paths: Any) -> Any:
+            if fails:
+                raise fails.pop()
+            return real(self, paths)
+
+        monkeypatch.setattr(Scanner, "run_on", run_on)
+        lines = list(one._enduring(one.some({"state/state.json"})))
+        assert found(lines) == {"": "MB526"}
+        assert of(lines, "health")[0]["status"] == "error"
+        assert found(list(one._enduring(one.some({"state/state.json"})))) == {}
+        assert one.again_at < math.inf
+        lines = list(one._enduring(one.everything()))
+        assert [line["rule"] for line in of(lines, "resolved")] == ["MB526"]
+        assert one.again_at == math.inf
+
+
+def test_a_catalog_that_is_damaged_meanwhile_is_made_again(
+    make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_bank(2, padded=False)
+    with watched(path) as one:
+        list(one.everything())
+
+        broken = failing(sqlite3.DatabaseError("database disk image is malformed"))
+        assert found(list(one._enduring(broken))) == {"": "MB526"}
+        monkeypatch.undo()
+        assert "resolved" in kinds(list(one.everything()))
+
+
+def test_other_errors_end_it(make_bank: MakeBank) -> None:
+    with watched(make_bank(1)) as one, pytest.raises(OSError, match="Input/output"):
+        list(one._enduring(failing(OSError(5, "Input/output error"))))
+
+
+def failing(error: Exception) -> Iterator[Line]:
+    """A look that fails after its first line."""
+    yield {"type": "looked", "ts": ""}
+    raise error
+
+
+def test_limits_that_are_near_are_findings(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_bank(1, padded=False)
+    asked: list[Load] = []
+
+    def findings(load: Load, _slow: float) -> list[Finding]:
+        asked.append(load)
+        return [Finding("MB521", "many watches", "")]
+
+    with watched(path) as one:
+        one.watcher.arm()
+        monkeypatch.setattr(limits, "findings", findings)
+        assert found(list(one._timed(one.everything()))) == {"": "MB521"}
+        assert one.slowest > 0
+        list(one.everything())
+        assert asked[1].seconds > 0
+        assert asked[1].backend in ("inotify", "polling")
+        monkeypatch.undo()
+        assert [line["rule"] for line in of(list(one.everything()), "resolved")] == ["MB521"]
+
+
+# Who leads, and who asks
+
+
+def test_another_directory_in_the_banks_place_is_not_watched(make_bank: MakeBank) -> None:
+    path, other = make_bank(1, padded=False), make_bank(1, padded=False, name="other")
+    with watched(path) as one:
+        one.watcher.arm()
+        list(one.everything())
+        path.rename(path.with_name("moved"))
+        other.rename(path)
+        lines: list[Line] = []
+        gap = EVERYTHING._replace(gap=("2026-11-20T14:00:00Z", "2026-11-20T14:00:05Z"))
+        with pytest.raises(BankNotFound, match="another directory"):
+            lines.extend(one._batch(gap))
+        path.rename(other)
+        path.with_name("moved").rename(path)
+
+
+def test_where_nobody_watches_sync_looks_itself(make_bank: MakeBank) -> None:
+    path = make_bank(1, padded=False)
+    put(path / "trades/new.json", trade(9))
+    with opened(path) as bank:
+        lines = list(watch(bank, bank.context, sync=True))
+    assert lines[-1]["type"] == "synced"
+    assert lines[-1]["by"] == "own"
+    assert "adopted" in kinds(lines)
+
+
+def test_a_watch_that_does_not_answer_is_an_error_and_the_request_is_taken_back(make_bank: MakeBank) -> None:
+    path = make_bank(1, padded=False)
+    with watched(path) as one:
+        assert one._take_lead()
+        with opened(path, lock_timeout=0.1) as bank, pytest.raises(Locked, match=r"did not answer within 0\.1 s"):
+            list(watch(bank, bank.context, sync=True))
+        assert requests.waiting(one.bank.root) == []
+
+
+def test_a_request_waits_for_what_is_being_written(make_bank: MakeBank) -> None:
+    path = make_bank(1, padded=False)
+    with watched(path) as one:
+        one.watcher.arm()
+        list(one.everything())
+        name = requests.ask(one.bank.root)
+        with (path / "state/state.json").open("wb", buffering=0) as file:
+            file.write(b'{"bot_status": ')
+            list(one.everything())
+            assert not requests.is_answered(one.bank.root, name)
+            file.write(b'"running"}')
+        for _ in range(50):
+            list(one._step())
+            if requests.is_answered(one.bank.root, name):
+                break
+        assert requests.is_answered(one.bank.root, name)
+        assert "state/state.json" in {row[0] for core in journal(path) for row in core.get("files", ())}
+
+
+def test_one_that_follows_adopts_nothing_until_it_leads(make_bank: MakeBank) -> None:
+    path = make_bank(1, padded=False)
+    with watched(path) as first, watched(path) as second:
+        assert first._take_lead()
+        assert not second._take_lead()
+        assert second._ready()["role"] == "following"
+        put(path / "trades/new.json", trade(9))
+        assert kinds(list(second.everything())) == ["changed", "health"]
+        assert second.company is None
+        first.close()
+        lines = list(second._beside())
+        assert [line["role"] for line in of(lines, "role")] == ["leading"]
+        assert "trades/new.json" in of(list(second._step()), "adopted")[0]["paths"]
+
+
+def test_what_others_record_is_looked_at_soon(make_bank: MakeBank) -> None:
+    path = make_bank(2, padded=False)
+    put(path / "trades/trade_1.json", {**trade(1), "net_profit": 9})
+    with watched(path) as one:
+        list(one.everything())
+        assert one._recorded() == set()
+        put(path / "trades/other.json", trade(7))
+        adopt(path)
+        assert one._recorded() == set()
+        with opened(path) as bank:
+            accept(bank, "trades/trade_1.json")
+        changed = one._recorded()
+        assert changed == {"trades/trade_1.json"}
+        assert [line["rule"] for line in of(list(one.some(changed)), "resolved")] == ["MB113"]
