@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from weakref import WeakSet
 
 from memorybank_cli.base.errors import Locked
-from memorybank_cli.base.files import open_for_append
+from memorybank_cli.base.files import open_to_write
 from memorybank_cli.base.walk import Root
 
 DEFAULT_TIMEOUT = 30.0
@@ -46,7 +46,7 @@ class Lock:
     def open(self, create: bool = True) -> bool:
         """Open the file without holding it; says whether it is there, and makes it unless told otherwise."""
         try:
-            self.fd = open_for_append(self.root, self.path, create, append=False)
+            self.fd = open_to_write(self.root, self.path, create)
         except FileNotFoundError:
             if create:
                 raise
