@@ -55,7 +55,7 @@ class Followed(NamedTuple):
 
 def follow(fd: int, end: Position) -> Followed | None:
     """The lines of an open segment after `end`, in whole groups to its end; None where that is not all there is."""
-    size = os.fstat(fd).st_size - end.offset
+    size = os.lseek(fd, 0, os.SEEK_END) - end.offset  # no fstat: see `is_named`
     if not 0 <= size <= MOST_BYTES:
         return None
     data = os.pread(fd, size, end.offset).partition(b"\0")[0]  # what stands behind the room is nobody's yet

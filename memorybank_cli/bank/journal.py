@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ from memorybank_cli.bank.framing import Line, frame, unframe
 from memorybank_cli.base import clock, digests, files
 from memorybank_cli.base.exact_json import dumps
 from memorybank_cli.base.names import uuid7
-from memorybank_cli.base.walk import Root
+from memorybank_cli.base.walk import Root, is_named
 
 SEGMENT_LINES = 10_000
 SEGMENT_BYTES = 16 << 20
@@ -121,7 +121,7 @@ class Journal:
         with open(self.root.open(layout.segment_file(position.segment)), "rb", buffering=0) as file:
             file.seek(position.offset)
             found = file.read(2 * len(ROOM)) or b""
-        return 0 < position.offset and len(found) < 2 * len(ROOM) and not found.strip(b"\0")
+        return position.offset > 0 and len(found) < 2 * len(ROOM) and not found.strip(b"\0")
 
     def is_behind(self, position: Position) -> bool:
         """Whether lines up to `position` are not all there any more; costs a stat."""
@@ -262,15 +262,30 @@ class Journal:
         finally:
             os.close(fd)
 
-    def append(self, end: Position, groups: Iterable[Group], sync: bool = True) -> tuple[list[Line], Position]:
-        """`write`, and its lines at once."""
-        lines: list[Line] = []
-        for item in self.write(end, groups, sync):
-            if isinstance(item, Reading):
-                end = item.end
-            else:
-                lines += item
-        return lines, end
+    def append(
+        self, end: Position, groups: Sequence[Sequence[Entry]], sync: bool = True, known: bool = False
+    ) -> tuple[list[Line], Position]:
+        """`write` for what fits into memory: its lines, and how far the journal goes now.
+
+        A line that vouches for what is before it stands alone in its group.
+        """
+        end = self._rotated(end, known)
+        fd = self.current(end.segment) if known else self.descriptor(end.segment)
+        last, lines, final = end, list[Line](), groups[-1]
+        try:
+            for group in groups:
+                texts, found = zip(*self._framed(last, (group,)), strict=True)
+                text = b"".join(texts)
+                if found[0].op in VOUCHING:
+                    files.sync_data(fd)
+                room = self._room(fd, last.offset + len(text), len(text)) if group is final else b""
+                files.put(fd, text + room, last.offset, durable=sync and group is final)
+                last = Position(found[-1].seq, found[-1].hash, last.segment, last.offset + len(text))
+                lines += found
+        except BaseException:
+            files.truncate(fd, end.offset)
+            raise
+        return lines, last
 
     def write(
         self, end: Position, groups: Iterable[Group], sync: bool = True, known: bool = False
@@ -304,7 +319,7 @@ class Journal:
     def _room(self, fd: int, offset: int, size: int) -> bytes:
         """What is written behind the `size` bytes that end at `offset`: room for more, where there will be more."""
         self._appends += 1
-        if os.fstat(fd).st_size > offset:
+        if os.lseek(fd, 0, os.SEEK_END) > offset:  # no fstat: see `is_named`
             self.has_room = True
             return b""
         self.has_room = self._appends >= ROOM_AFTER and size <= ROOMY
@@ -327,7 +342,7 @@ class Journal:
             return False
         fd = self._open[-1][1]
         around = os.pread(fd, 2, max(0, end.offset - 1))
-        return around in (b"\n", b"\n\0") and os.fstat(fd).st_nlink > 0
+        return around in (b"\n", b"\n\0") and is_named(fd, self.root, layout.segment_file(end.segment))
 
     def _pieces(self, end: Position, groups: Iterable[Group]) -> Iterator[tuple[bytes, list[Line]]]:
         """The lines in pieces that are written at once; one that vouches for what is before it begins a piece."""
@@ -350,8 +365,7 @@ class Journal:
             count, moment = len(group), clock.now()
             group_id = uuid7() if count > 1 else ""
             for index, entry in enumerate(group):
-                core: dict[str, Any] = {"seq": seq + 1, "ts": moment, "actor": self.actor, "op": entry.op}
-                core |= entry.fields
+                core = {"seq": seq + 1, "ts": moment, "actor": self.actor, "op": entry.op, **entry.fields}
                 seq = core["seq"]
                 if group_id:
                     core["txn"] = [group_id, index, count]
@@ -389,9 +403,8 @@ class Journal:
         path = layout.segment_file(first)
         if self._open and self._open[-1][0] == first:
             fd = self._open[-1][1]
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(fd), os.stat(path, dir_fd=self.root.fd, follow_symlinks=False)):
-                    return fd
+            if is_named(fd, self.root, path):
+                return fd
         self._open.append((first, files.open_to_write(self.root, path, create)))
         if len(self._open) > KEPT_OPEN:
             os.close(self._open.pop(0)[1])

@@ -7,7 +7,7 @@ who appended says how far, and by the bytes at that place: a process that was ki
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from memorybank_cli.bank import layout
 from memorybank_cli.bank.chain import Position, Reading
 from memorybank_cli.bank.following import Told, follow
 from memorybank_cli.bank.framing import Line
-from memorybank_cli.bank.journal import Group, Journal
+from memorybank_cli.bank.journal import Entry, Group, Journal
 from memorybank_cli.bank.syncing import NOWHERE, UNKNOWN, Synced, Syncing
 from memorybank_cli.base import files
 from memorybank_cli.base.walk import Root
@@ -92,17 +92,24 @@ class Writer:
 
     # Going on
 
+    def append(self, end: Position, groups: Sequence[Sequence[Entry]]) -> tuple[list[Line], Position]:
+        """Append groups after `end`, unsynced: the lines, and how far the journal goes."""
+        known = self._begin(end)
+        lines, last = self.journal.append(end, groups, not self.syncing.shares, known)
+        self._wrote(last)
+        return lines, last
+
     def write(self, end: Position, groups: Iterable[Group]) -> Iterator[list[Line] | Reading]:
-        """Append groups after `end`, unsynced: lines, then how far the journal goes; see `Journal.write`."""
-        self._begin(end)
-        known, self._is_seen = self._is_seen, False
-        if self.journal.is_full(end):
-            self.syncing.appended(end.seq + 1, 0)  # nobody may go on in the old segment once the new one stands there
+        """`append` for groups of any length: lines, then how far the journal goes; see `Journal.write`."""
+        known = self._begin(end)
         for item in self.journal.write(end, groups, not self.syncing.shares, known):
             if isinstance(item, Reading):
-                self.syncing.appended(item.end.segment, item.end.offset)
-                self._is_settled = True
+                self._wrote(item.end)
             yield item
+
+    def _wrote(self, end: Position) -> None:
+        self.syncing.appended(end.segment, end.offset)
+        self._is_settled = True
 
     def appended(self, end: Position) -> Appended:
         """What `durable` needs to know of an append that came to `end`."""
@@ -140,11 +147,15 @@ class Writer:
         self.state = Synced(end.segment, end.offset, self.state.failures + 1, False)
         self.syncing.publish(self.state)
 
-    def _begin(self, end: Position) -> None:
-        """Know what is durable before the first append since the machine started."""
+    def _begin(self, end: Position) -> bool:
+        """Know what is durable before the first append since the machine started; whether `end` was seen to be it."""
         if self.state == UNKNOWN and self.syncing.shares:
             if end.segment:
                 files.sync_data(self.journal.descriptor(end.segment))  # somebody may have removed `sync.lock`
             self.state = Synced(end.segment, end.offset, 0, False)
             self.syncing.publish(self.state)
         self._failures = self.state.failures
+        if self.journal.is_full(end):
+            self.syncing.appended(end.seq + 1, 0)  # nobody may go on in the old segment once the new one stands there
+        known, self._is_seen = self._is_seen, False
+        return known
