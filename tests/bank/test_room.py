@@ -200,6 +200,27 @@ def test_who_knew_the_end_sees_what_a_killed_process_wrote_behind_it(path: Path,
     assert is_whole(other)
 
 
+def test_who_knew_the_end_sees_a_segment_that_a_killed_process_began(
+    path: Path, make: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank, other = make(), make()
+    commit(bank, *names(3))
+    commit(other, "knows the end")
+    monkeypatch.setattr(journal_module, "SEGMENT_LINES", 4)
+
+    def die(end: object) -> None:
+        raise KeyboardInterrupt(end)
+
+    monkeypatch.setattr(bank.writer, "_wrote", die)
+    with pytest.raises(KeyboardInterrupt):
+        commit(bank, "in a new segment")
+    killed(bank)
+    monkeypatch.undo()
+    commit(other, "after it")
+    assert ops(other) == [*names(3), "knows the end", "in a new segment", "after it"]
+    assert is_whole(other)
+
+
 def test_a_segment_of_nothing_but_nuls_is_no_room(path: Path, make: Open) -> None:
     bank = make()
     commit(bank, *names(3))
