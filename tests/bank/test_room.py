@@ -201,7 +201,7 @@ def test_who_knew_the_end_sees_what_a_killed_process_wrote_behind_it(path: Path,
 
 
 def test_who_knew_the_end_sees_a_segment_that_a_killed_process_began(
-    path: Path, make: Open, monkeypatch: pytest.MonkeyPatch
+    make: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bank, other = make(), make()
     commit(bank, *names(3))
