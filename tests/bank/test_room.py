@@ -156,8 +156,8 @@ def test_a_killed_process_leaves_room_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "bank"
 
     def memorybank(*words: str) -> str:
-        command = [Path(sys.executable).with_name("memorybank"), *words, "--bank", path]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        command = [str(Path(sys.executable).with_name("memorybank")), *words, "--bank", str(path)]
+        return str(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     init(Context(), str(path), account=("a",))
     ended = subprocess.run([sys.executable, "-c", KILLED, path], check=False)
