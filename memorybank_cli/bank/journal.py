@@ -18,10 +18,11 @@ from typing import Any, Protocol
 from memorybank_cli.bank import layout, packed
 from memorybank_cli.bank.chain import VOUCHING, Position, Reader, Reading, Tail
 from memorybank_cli.bank.framing import Line, frame, unframe
+from memorybank_cli.bank.tip import ROOM, Tip
 from memorybank_cli.base import clock, digests, files
 from memorybank_cli.base.exact_json import dumps
 from memorybank_cli.base.names import uuid7
-from memorybank_cli.base.walk import Root, is_named
+from memorybank_cli.base.walk import Root
 
 SEGMENT_LINES = 10_000
 SEGMENT_BYTES = 16 << 20
@@ -31,12 +32,6 @@ ENDING_BYTES = 4_096
 NEAR = 1 << 16  # bytes that are rather read than searched
 PIECE_BYTES = 1 << 20  # a group of any length is written in such pieces
 READ_BYTES = 1 << 20  # adopting many files makes lines of half a megabyte
-KEPT_OPEN = 2
-ROOM = bytes(1 << 16)
-"""NULs behind the last line of the open segment: lines that overwrite them do not change the file's size, so their
-fdatasync writes no metadata and takes little more than half as long (the log of etcd does the same)."""
-ROOM_AFTER = 8  # appends of a process: one that lives shortly makes no room
-ROOMY = len(ROOM) // 16  # bytes of a larger append, which gains nothing by it
 CUT = "journal.cut"
 _TIME = re.compile(rb'\{"core":\{"seq":(\d{1,16}),"ts":"([0-9TZ:.-]{20,40})"')
 _SEQ = re.compile(rb'\{"core":\{"seq":(\d{1,16}),')
@@ -87,10 +82,7 @@ class Journal:
         """Whether the next write begins a segment: closed ones can be rewritten."""
         self.begun = 0
         """Segments that were begun here."""
-        self.has_room = False
-        """Whether there were NULs behind what was appended here last."""
-        self._appends = 0
-        self._open: list[tuple[int, int]] = []
+        self.tip = Tip(root)
 
     def segments(self) -> list[int]:
         """First seqs of the segments that stand, ascending."""
@@ -270,7 +262,7 @@ class Journal:
         A line that vouches for what is before it stands alone in its group.
         """
         end = self._rotated(end, known)
-        fd = self.current(end.segment) if known else self.descriptor(end.segment)
+        fd = self.tip.current(end.segment) if known else self.tip.descriptor(end.segment)
         last, lines, final = end, list[Line](), groups[-1]
         try:
             for group in groups:
@@ -278,12 +270,13 @@ class Journal:
                 text = b"".join(texts)
                 if found[0].op in VOUCHING:
                     files.sync_data(fd)
-                room = self._room(fd, last.offset + len(text), len(text)) if group is final else b""
+                room = self.tip.room(fd, last.offset + len(text), len(text)) if group is final else b""
                 files.put(fd, text + room, last.offset, durable=sync and group is final)
                 last = Position(found[-1].seq, found[-1].hash, last.segment, last.offset + len(text))
                 lines += found
         except BaseException:
-            files.truncate(fd, end.offset)
+            if lines:
+                files.truncate(fd, end.offset)
             raise
         return lines, last
 
@@ -298,7 +291,7 @@ class Journal:
         and that no other was begun.
         """
         end = self._rotated(end, known)
-        fd = self.current(end.segment) if known else self.descriptor(end.segment)
+        fd = self.tip.current(end.segment) if known else self.tip.descriptor(end.segment)
         at, waiting, last = end.offset, b"", end
         try:
             for text, lines in self._pieces(end, groups):
@@ -309,40 +302,12 @@ class Journal:
                 waiting = text
                 last = last._replace(seq=lines[-1].seq, hash=lines[-1].hash, offset=last.offset + len(text))
                 yield lines
-            files.put(fd, waiting + self._room(fd, last.offset, len(waiting)), at, durable=sync)
+            files.put(fd, waiting + self.tip.room(fd, last.offset, len(waiting)), at, durable=sync)
         except BaseException:
             if at > end.offset:
                 files.truncate(fd, end.offset)
             raise
         yield Reading(last, (), None)
-
-    def _room(self, fd: int, offset: int, size: int) -> bytes:
-        """What is written behind the `size` bytes that end at `offset`: room for more, where there will be more."""
-        self._appends += 1
-        if os.lseek(fd, 0, os.SEEK_END) > offset:  # no fstat: see `is_named`
-            self.has_room = True
-            return b""
-        self.has_room = self._appends >= ROOM_AFTER and size <= ROOMY
-        return ROOM if self.has_room else b""
-
-    def give_room_back(self) -> None:
-        """Take the NULs off the end of the open segment. The lock is held."""
-        fd, lines = self._open[-1][1], b""
-        size = os.fstat(fd).st_size
-        while size and not lines:
-            start = max(0, size - len(ROOM))
-            lines = os.pread(fd, size - start, start).rstrip(b"\0")
-            size = start + len(lines)
-        files.truncate(fd, size)
-        self.has_room = False
-
-    def is_open_at(self, end: Position) -> bool:
-        """Whether the open segment is the one of `end`, still has its name, and its last line ends there."""
-        if not self._open or self._open[-1][0] != end.segment:
-            return False
-        fd = self._open[-1][1]
-        around = os.pread(fd, 2, max(0, end.offset - 1))
-        return around in (b"\n", b"\n\0") and is_named(fd, self.root, layout.segment_file(end.segment))
 
     def _pieces(self, end: Position, groups: Iterable[Group]) -> Iterator[tuple[bytes, list[Line]]]:
         """The lines in pieces that are written at once; one that vouches for what is before it begins a piece."""
@@ -373,6 +338,10 @@ class Journal:
                 previous = line.hash
                 yield text, line
 
+    def close(self) -> None:
+        """Give the descriptors back."""
+        self.tip.close()
+
     def is_full(self, end: Position) -> bool:
         """Whether the next write begins a segment."""
         return self.closes or end.offset >= SEGMENT_BYTES or end.seq - end.segment + 1 >= SEGMENT_LINES
@@ -383,7 +352,7 @@ class Journal:
         self.closes = False
         if end.segment:  # lines of renderings may wait unsynced there; what is in a later segment vouches for them
             with suppress(FileNotFoundError):
-                fd = self.descriptor(end.segment, create=False)
+                fd = self.tip.descriptor(end.segment, create=False)
                 files.truncate(fd, end.offset)
                 files.sync_data(fd)
         files.make_dirs(self.root, layout.JOURNAL)
@@ -394,30 +363,6 @@ class Journal:
         """Whether the next segment stands there, empty: a crash came before its first line was on the disk."""
         path = layout.segment_file(end.seq + 1)
         return end.segment != end.seq + 1 and os.access(path, os.F_OK, dir_fd=self.root.fd)
-
-    def descriptor(self, first: int, create: bool = True) -> int:
-        """A segment's file, open to be appended to; it stays open until another segment is.
-
-        The one before stays open as long again: a thread may be syncing it.
-        """
-        path = layout.segment_file(first)
-        if self._open and self._open[-1][0] == first:
-            fd = self._open[-1][1]
-            if is_named(fd, self.root, path):
-                return fd
-        self._open.append((first, files.open_to_write(self.root, path, create)))
-        if len(self._open) > KEPT_OPEN:
-            os.close(self._open.pop(0)[1])
-        return self._open[-1][1]
-
-    def current(self, first: int) -> int:
-        """The descriptor of a segment that is open to be appended to; it is opened where it is not."""
-        return self._open[-1][1] if self._open and self._open[-1][0] == first else self.descriptor(first)
-
-    def close(self) -> None:
-        """Give the descriptors back."""
-        while self._open:
-            os.close(self._open.pop()[1])
 
     def cut(self, tail: Tail, end: Position) -> Entry:
         """Take a worthless tail off the journal (the lock is held) and give the entry that says so."""

@@ -83,10 +83,10 @@ class Ledger:
 
     def _give_room_back(self) -> None:
         """Leave a segment of lines and nothing else; whoever holds the lock now leaves it later."""
-        if self.journal.has_room:
+        if self.journal.tip.has_room:
             with suppress(Locked, OSError):
                 self._lock.acquire(0)
-                self.journal.give_room_back()
+                self.journal.tip.give_room_back()
 
     # Reading
 

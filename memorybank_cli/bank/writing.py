@@ -65,7 +65,7 @@ class Writer:
             self._is_settled
             and self._appended == (end.segment, end.offset)
             and self._is_known(self.state)
-            and self.journal.is_open_at(end)
+            and self.journal.tip.is_open_at(end)
         )
         return self._is_seen
 
@@ -75,11 +75,11 @@ class Writer:
             return None
         told: list[Told] = []
         with suppress(FileNotFoundError):  # closed segments are written again
-            while found := follow(self.journal.descriptor(end.segment, create=False), end):
+            while found := follow(self.journal.tip.descriptor(end.segment, create=False), end):
                 end = found.end
                 told += found.told
                 if not self._is_rotated(end):
-                    return (end, told) if self.journal.is_open_at(end) else None
+                    return (end, told) if self.journal.tip.is_open_at(end) else None
                 end = end._replace(segment=end.seq + 1, offset=0)
         return None
 
@@ -113,7 +113,7 @@ class Writer:
 
     def appended(self, end: Position) -> Appended:
         """What `durable` needs to know of an append that came to `end`."""
-        return Appended(end, self.journal.current(end.segment), self._failures)
+        return Appended(end, self.journal.tip.current(end.segment), self._failures)
 
     def durable(self, what: Appended, timeout: float) -> None:
         """Return once it is on the disk; needs no lock. Raises OSError: it is void then."""
@@ -151,7 +151,7 @@ class Writer:
         """Know what is durable before the first append since the machine started; whether `end` was seen to be it."""
         if self.state == UNKNOWN and self.syncing.shares:
             if end.segment:
-                files.sync_data(self.journal.descriptor(end.segment))  # somebody may have removed `sync.lock`
+                files.sync_data(self.journal.tip.descriptor(end.segment))  # somebody may have removed `sync.lock`
             self.state = Synced(end.segment, end.offset, 0, False)
             self.syncing.publish(self.state)
         self._failures = self.state.failures

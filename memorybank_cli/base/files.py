@@ -62,12 +62,9 @@ def append(fd: int, data: bytes) -> None:
 
 
 def put(fd: int, data: bytes, offset: int, durable: bool = False) -> None:
-    """Write at `offset` of an open file, behind which nothing counts, all or nothing.
-
-    What a failed write or sync left is cut off before that is raised.
-    """
+    """Write where nothing counts behind: all, or nothing but what is cut off before the write's or sync's error."""
+    written = 0
     try:
-        written = os.pwrite(fd, data, offset)
         while written < len(data):
             written += os.pwrite(fd, memoryview(data)[written:], offset + written)
         if durable:

@@ -197,17 +197,17 @@ def test_unsynced_lines_cost_no_sync(journal: Journal) -> None:
 def test_descriptors_are_those_of_the_files_that_stand(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "SEGMENT_LINES", 1)
     end = write(journal, "a")
-    fd = journal.descriptor(1)
-    assert journal.descriptor(1) == journal.current(1) == fd
+    fd = journal.tip.descriptor(1)
+    assert journal.tip.descriptor(1) == journal.tip.current(1) == fd
     path = Path(journal.root.absolute(layout.segment_file(1)))
     path.rename(path.with_name("away"))
     with pytest.raises(FileNotFoundError):
-        journal.descriptor(1, create=False)
+        journal.tip.descriptor(1, create=False)
     path.write_bytes(path.with_name("away").read_bytes())
-    assert journal.descriptor(1) != fd
+    assert journal.tip.descriptor(1) != fd
     for _ in range(3):
         _, end = journal.append(end, [[Entry("b", {})]])
-    assert [first for first, _ in journal._open] == journal.segments()[-2:]  # a thread may be syncing the first one
+    assert [first for first, _ in journal.tip._open] == journal.segments()[-2:]  # a thread may be syncing the first one
     journal.close()
     journal.close()
 

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from memorybank_cli.bank import journal as journal_module
 from memorybank_cli.bank import layout
+from memorybank_cli.bank import tip as tip_module
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.chain import CHECKPOINT, START, Reading
-from memorybank_cli.bank.journal import CUT, ROOM, ROOM_AFTER, Entry
+from memorybank_cli.bank.journal import CUT, Entry
+from memorybank_cli.bank.tip import ROOM, ROOM_AFTER
 from memorybank_cli.base import files
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import JournalDamaged
@@ -70,7 +72,7 @@ def commit(bank: Bank, *names: str) -> None:
 
 def killed(bank: Bank) -> None:
     """What is left of a process: nothing is given back but what the system takes."""
-    bank.journal.has_room = False
+    bank.journal.tip.has_room = False
     bank.marking.write()
     bank.abandon()
 
@@ -299,9 +301,9 @@ STEPS = st.lists(
 def test_processes_that_come_and_go_lose_nothing(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, steps: list[tuple[int, str]]
 ) -> None:
-    monkeypatch.setattr(journal_module, "ROOM", bytes(SMALL))
-    monkeypatch.setattr(journal_module, "ROOMY", SMALL)
-    monkeypatch.setattr(journal_module, "ROOM_AFTER", 1)
+    monkeypatch.setattr(tip_module, "ROOM", bytes(SMALL))
+    monkeypatch.setattr(tip_module, "ROOMY", SMALL)
+    monkeypatch.setattr(tip_module, "ROOM_AFTER", 1)
     monkeypatch.setattr(journal_module, "SEGMENT_LINES", 7)
     place = tmp_path_factory.mktemp("room")
     monkeypatch.setenv("MEMORYBANK_STATE_HOME", str(place / "home"))
