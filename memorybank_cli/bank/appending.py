@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
-from typing import TypeVar
 
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.chain import CHECKPOINT, START, Position, Reading
@@ -16,8 +15,6 @@ from memorybank_cli.bank.ledger import Ledger
 from memorybank_cli.bank.writing import Appended
 from memorybank_cli.base import clock, files
 from memorybank_cli.base.errors import Locked
-
-_Group = TypeVar("_Group", bound=Group)
 
 
 class Appending(Ledger):
@@ -136,9 +133,9 @@ class Appending(Ledger):
         self.writer.doubt()
         self._checkpointed = None
 
-    def _groups(self, entries: _Group) -> list[_Group | list[Entry]]:
+    def _groups(self, entries: Group) -> list[Group]:
         """The entries as they are written now: behind a checkpoint where one is due, and the cut of a torn tail."""
-        end, groups = self._end, list[_Group | list[Entry]]([entries])
+        end, groups = self._end, [entries]
         if self.journal.tail is not None:
             groups.insert(0, [self.journal.cut(self.journal.tail, end)])
             self.journal.tail = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -255,67 +255,60 @@ class Journal:
             os.close(fd)
 
     def append(
-        self, end: Position, groups: Sequence[Sequence[Entry]], sync: bool = True, known: bool = False
+        self, end: Position, groups: Sequence[Group], sync: bool = True, known: bool = False
     ) -> tuple[list[Line], Position]:
-        """`write` for what fits into memory: its lines, and how far the journal goes now.
-
-        A line that vouches for what is before it stands alone in its group.
-        """
-        end = self._rotated(end, known)
-        fd = self.tip.current(end.segment) if known else self.tip.descriptor(end.segment)
-        last, lines, final = end, list[Line](), groups[-1]
-        try:
-            for group in groups:
-                texts, found = zip(*self._framed(last, (group,)), strict=True)
-                text = b"".join(texts)
-                if found[0].op in VOUCHING:
-                    files.sync_data(fd)
-                room = self.tip.room(fd, last.offset + len(text), len(text)) if group is final else b""
-                files.put(fd, text + room, last.offset, durable=sync and group is final)
-                last = Position(found[-1].seq, found[-1].hash, last.segment, last.offset + len(text))
-                lines += found
-        except BaseException:
-            if lines:
-                files.truncate(fd, end.offset)
-            raise
-        return lines, last
+        """`write`, and its lines at once."""
+        lines: list[Line] = []
+        for item in self.write(end, groups, sync, known):
+            if isinstance(item, Reading):
+                end = item.end
+            else:
+                lines += item
+        return lines, end
 
     def write(
-        self, end: Position, groups: Iterable[Group], sync: bool = True, known: bool = False
+        self, end: Position, groups: Sequence[Group], sync: bool = True, known: bool = False
     ) -> Iterator[list[Line] | Reading]:
         """Write groups of entries after `end`, each all or nothing: the lines, then how far the journal goes now.
 
         They are durable, and so acknowledged, once that last item is given; lines come before. The caller holds the
-        lock, has read up to `end` and cut the tail. Raises OSError; nothing is then written, nor when it is closed
-        before its end. With `known` the caller has seen that the segment that is open is the one that stands there,
-        and that no other was begun.
+        lock, has read up to `end` and cut the tail. Raises OSError; of the group that failed nothing is then written,
+        nor when this is closed before its end. With `known` the caller has seen that the segment that is open is the
+        one that stands there, and that no other was begun. A line that vouches for others is the first of its group.
         """
+        for group in groups:
+            end = yield from self._write(end, group, sync and group is groups[-1], known)
+            known = True
+        yield Reading(end, (), None)
+
+    def _write(self, end: Position, group: Group, sync: bool, known: bool) -> Generator[list[Line], None, Position]:
         end = self._rotated(end, known)
         fd = self.tip.current(end.segment) if known else self.tip.descriptor(end.segment)
-        at, waiting, last = end.offset, b"", end
+        last = end
         try:
-            for text, lines in self._pieces(end, groups):
-                vouches = lines[0].op in VOUCHING  # a crash that kept it and tore what is before it looks like damage
-                if vouches or waiting:
-                    files.put(fd, waiting, at, durable=vouches)
-                    at += len(waiting)
-                waiting = text
-                last = last._replace(seq=lines[-1].seq, hash=lines[-1].hash, offset=last.offset + len(text))
+            for text, lines in self._pieces(end, group):
+                if lines[0].op in VOUCHING:  # a crash that kept it and tore what is before it looks like damage
+                    files.sync_data(fd)
+                self.tip.put(fd, text, last.offset)
+                last = Position(lines[-1].seq, lines[-1].hash, last.segment, last.offset + len(text))
                 yield lines
-            files.put(fd, waiting + self.tip.room(fd, last.offset, len(waiting)), at, durable=sync)
+            if sync:
+                files.sync_data(fd)
         except BaseException:
-            if at > end.offset:
-                files.truncate(fd, end.offset)
+            files.truncate(fd, end.offset)
+            if sync:
+                with suppress(OSError):  # else a crash may leave what its caller was told is not there
+                    files.sync(fd)
             raise
-        yield Reading(last, (), None)
+        return last
 
-    def _pieces(self, end: Position, groups: Iterable[Group]) -> Iterator[tuple[bytes, list[Line]]]:
-        """The lines in pieces that are written at once; one that vouches for what is before it begins a piece."""
+    def _pieces(self, end: Position, group: Group) -> Iterator[tuple[bytes, list[Line]]]:
+        """The lines of a group in pieces that are written at once."""
         texts: list[bytes] = []
         lines: list[Line] = []
         size = 0
-        for text, line in self._framed(end, groups):
-            if lines and (size > PIECE_BYTES or line.op in VOUCHING):
+        for text, line in self._framed(end, group):
+            if size > PIECE_BYTES:
                 yield b"".join(texts), lines
                 texts, lines, size = [], [], 0
             texts.append(text)
@@ -324,19 +317,17 @@ class Journal:
         if lines:
             yield b"".join(texts), lines
 
-    def _framed(self, end: Position, groups: Iterable[Group]) -> Iterator[tuple[bytes, Line]]:
-        seq, previous = end.seq, end.hash
-        for group in groups:
-            count, moment = len(group), clock.now()
-            group_id = uuid7() if count > 1 else ""
-            for index, entry in enumerate(group):
-                core = {"seq": seq + 1, "ts": moment, "actor": self.actor, "op": entry.op, **entry.fields}
-                seq = core["seq"]
-                if group_id:
-                    core["txn"] = [group_id, index, count]
-                text, line = frame(previous, core, entry.data)
-                previous = line.hash
-                yield text, line
+    def _framed(self, end: Position, group: Group) -> Iterator[tuple[bytes, Line]]:
+        seq, previous, count, moment = end.seq, end.hash, len(group), clock.now()
+        group_id = uuid7() if count > 1 else ""
+        for index, entry in enumerate(group):
+            core = {"seq": seq + 1, "ts": moment, "actor": self.actor, "op": entry.op, **entry.fields}
+            seq = core["seq"]
+            if group_id:
+                core["txn"] = [group_id, index, count]
+            text, line = frame(previous, core, entry.data)
+            previous = line.hash
+            yield text, line
 
     def close(self) -> None:
         """Give the descriptors back."""

@@ -51,7 +51,11 @@ class Tip:
         while self._open:
             os.close(self._open.pop()[1])
 
-    def room(self, fd: int, offset: int, size: int) -> bytes:
+    def put(self, fd: int, text: bytes, offset: int) -> None:
+        """Write lines at their place, unsynced, all or nothing, and room behind them. Raises OSError."""
+        files.put(fd, text + self._room(fd, offset + len(text), len(text)), offset)
+
+    def _room(self, fd: int, offset: int, size: int) -> bytes:
         """What is written behind the `size` bytes that end at `offset`: room for more, where there will be more."""
         self._appends += 1
         if os.lseek(fd, 0, os.SEEK_END) > offset:  # no fstat: see `is_named`

@@ -7,7 +7,7 @@ who appended says how far, and by the bytes at that place: a process that was ki
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from memorybank_cli.bank import layout
 from memorybank_cli.bank.chain import Position, Reading
 from memorybank_cli.bank.following import Told, follow
 from memorybank_cli.bank.framing import Line
-from memorybank_cli.bank.journal import Entry, Group, Journal
+from memorybank_cli.bank.journal import Group, Journal
 from memorybank_cli.bank.syncing import NOWHERE, UNKNOWN, Synced, Syncing
 from memorybank_cli.base import files
 from memorybank_cli.base.walk import Root
@@ -92,14 +92,14 @@ class Writer:
 
     # Going on
 
-    def append(self, end: Position, groups: Sequence[Sequence[Entry]]) -> tuple[list[Line], Position]:
+    def append(self, end: Position, groups: Sequence[Group]) -> tuple[list[Line], Position]:
         """Append groups after `end`, unsynced: the lines, and how far the journal goes."""
         known = self._begin(end)
         lines, last = self.journal.append(end, groups, not self.syncing.shares, known)
         self._wrote(last)
         return lines, last
 
-    def write(self, end: Position, groups: Iterable[Group]) -> Iterator[list[Line] | Reading]:
+    def write(self, end: Position, groups: Sequence[Group]) -> Iterator[list[Line] | Reading]:
         """`append` for groups of any length: lines, then how far the journal goes; see `Journal.write`."""
         known = self._begin(end)
         for item in self.journal.write(end, groups, not self.syncing.shares, known):

@@ -61,19 +61,14 @@ def append(fd: int, data: bytes) -> None:
     put(fd, data, os.lseek(fd, 0, os.SEEK_END))
 
 
-def put(fd: int, data: bytes, offset: int, durable: bool = False) -> None:
-    """Write where nothing counts behind: all, or nothing but what is cut off before the write's or sync's error."""
+def put(fd: int, data: bytes, offset: int) -> None:
+    """Write where nothing counts behind, unsynced: all, or nothing but what is cut off before that is raised."""
     written = 0
     try:
         while written < len(data):
             written += os.pwrite(fd, memoryview(data)[written:], offset + written)
-        if durable:
-            sync_data(fd)
     except OSError:
         os.ftruncate(fd, offset)
-        if durable:
-            with suppress(OSError):  # else a crash may leave what its caller was told is not there
-                sync(fd)
         raise
 
 

@@ -172,10 +172,17 @@ def test_writes_of_single_bytes_come_to_the_whole(journal: Journal) -> None:
     assert read(journal)[1].end == end
 
 
+def always(number: int) -> Fault:
+    def fault(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fault
+
+
 def test_where_cutting_back_fails_too_the_tail_is_no_line(journal: Journal) -> None:
     end = write(journal, "a")
     with (
-        broken(write=full_after(30), ftruncate=failing(errno.EIO)),
+        broken(write=full_after(30), ftruncate=always(errno.EIO)),
         pytest.raises(OSError, match=os.strerror(errno.EIO)),
     ):
         journal.append(end, [[Entry("b", {})]])
