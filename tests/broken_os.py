@@ -42,6 +42,7 @@ class BrokenOS:
 
     def __getattr__(self, name: str) -> Any:
         real = getattr(os, name)
+        name = "write" if name == "pwrite" else name
         if name not in CHANGES:
             return real
 
@@ -72,20 +73,20 @@ def full_after(room: int) -> Fault:
     """A write of a disk on which `room` bytes are left: it writes what fits, then fails with ENOSPC."""
     left = room
 
-    def fault(real: Callable[..., Any], fd: int, data: Any) -> int:
+    def fault(real: Callable[..., Any], fd: int, data: Any, *at: int) -> int:
         nonlocal left
         if left == 0:
             raise OSError(28, os.strerror(28))
-        written: int = real(fd, bytes(data)[:left])
+        written: int = real(fd, bytes(data)[:left], *at)
         left -= written
         return written
 
     return fault
 
 
-def one_byte(real: Callable[..., Any], fd: int, data: Any) -> int:
+def one_byte(real: Callable[..., Any], fd: int, data: Any, *at: int) -> int:
     """A write that takes a single byte at a time."""
-    return int(real(fd, bytes(data)[:1]))
+    return int(real(fd, bytes(data)[:1], *at))
 
 
 def unsynced(_real: Callable[..., Any], _what: object) -> None:

@@ -127,7 +127,7 @@ class Grouping:
         muted, targets = muting(firing, silences), self.policy.routing.targeting()
         told, groups = self._told_before(), dict[tuple[str, str], Group]()
         rows = self.db.execute("SELECT channel, name, waiting, told FROM alert_groups")
-        self._kept = {(channel, name): (waiting, at) for channel, name, waiting, at in rows}
+        self._kept = {(channel, name): (waiting, at) for channel, name, waiting, at in rows if self._is_ours(channel)}
         for alert in firing:
             reason, rests, name = muted(alert), quiet.get(alert.fingerprint, 0.0), alert.group
             for channel, timing in self._reachable(targets(alert)):
@@ -141,6 +141,10 @@ class Grouping:
                 else:
                     (group.fresh if worse else group.known).append(alert)
         self._add_gone(told, groups)
+        for key in self._kept.keys() - groups.keys():
+            groups[key] = Group(
+                *key, Timing(0.0, 0.0, inf), *self._kept[key]
+            )  # what waited may be gone: so that it ends
         return list(groups.values()), later
 
     def _add_gone(self, told: dict[str, dict[str, tuple[str, str]]], groups: dict[tuple[str, str], Group]) -> None:
@@ -164,9 +168,13 @@ class Grouping:
         """What each channel was told: severity and group by fingerprint; of terminals only this one."""
         found: dict[str, dict[str, tuple[str, str]]] = {}
         for row in self.db.execute("SELECT * FROM alert_told"):
-            if row["channel"].partition(":")[0] != TERMINAL or row["channel"] == self.terminal:
+            if self._is_ours(row["channel"]):
                 found.setdefault(row["channel"], {})[row["fingerprint"]] = (row["severity"], row["name"])
         return found
+
+    def _is_ours(self, channel: str) -> bool:
+        """Whether it is no terminal of another process."""
+        return channel == self.terminal or channel.partition(":")[0] != TERMINAL
 
     def _group(self, groups: dict[tuple[str, str], Group], channel: str, name: str, timing: Timing) -> Group:
         key = (channel, name)
@@ -210,12 +218,9 @@ class Grouping:
         gone = _worst_first(one for group in groups for one in group.gone)
         known = _worst_first(one for group in groups for one in group.known)
         name = groups[0].name if len(groups) == 1 else f"{len(groups):,} groups"
-        # Of many that are over a few are enough: those that began are what somebody has to see.
-        alerts = [*fresh, *gone, *known] if fresh else [*gone, *known]
-        notice = Notice(
-            uuid7(), channel.partition(":")[0], name, self.bank, clock.now(), tuple(alerts[:SHOWN]),
-            len(fresh) + len(known), len(gone),
-        )  # fmt: skip
+        alerts = tuple([*fresh, *gone, *known][:SHOWN])
+        counts = len(fresh) + len(known), len(gone)
+        notice = Notice(uuid7(), channel.partition(":")[0], name, self.bank, clock.now(), alerts, *counts)
         for group in groups:
             self._keep(group, None, tick, notice.id)
             rows = [(channel, one.fingerprint, one.severity, group.name) for one in group.fresh]

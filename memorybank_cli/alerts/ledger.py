@@ -138,6 +138,8 @@ class Ledger:
             told = "fingerprint NOT IN (SELECT fingerprint FROM alert_told)"
             query = f"DELETE FROM alerts WHERE state = 'resolved' AND resolved_at < ? AND {told}"  # noqa: S608 - no values
             count = db.execute(query, (before,)).rowcount
+            rest = (ticks.advance(db) - days * 86_400,)
+            db.execute("DELETE FROM alert_groups WHERE waiting IS NULL AND coalesce(told, 0) < ?", rest)
             return count + db.execute("DELETE FROM alert_silences WHERE ends_at < ?", (before,)).rowcount
 
     def _select(self, condition: str) -> Iterator[Alert]:

@@ -36,9 +36,12 @@ class Appending(Ledger):
             files.make_dirs(self.root, layout.PRIVATE)
             self._render_lock.acquire(wait)
             try:
-                with self._held(wait):
+                self._hold(wait)
+                try:
                     self.refresh()
                     yield
+                finally:
+                    self._let_go()
             finally:
                 self._render_lock.release()
 
@@ -49,9 +52,12 @@ class Appending(Ledger):
             if self._depth:
                 yield
                 return
-            with self._held(self.lock_timeout if timeout is None else min(timeout, self.lock_timeout)):
+            self._hold(self.lock_timeout if timeout is None else min(timeout, self.lock_timeout))
+            try:
                 self._keep_up()
                 yield
+            finally:
+                self._let_go()
 
     @contextmanager
     def rendering(self) -> Iterator[None]:
@@ -67,8 +73,7 @@ class Appending(Ledger):
             finally:
                 self._render_lock.release()
 
-    @contextmanager
-    def _held(self, wait: float) -> Iterator[None]:
+    def _hold(self, wait: float) -> None:
         try:
             self._lock.acquire(wait)
         except FileNotFoundError:
@@ -79,10 +84,13 @@ class Appending(Ledger):
         try:
             if self.writer.look().poisoned:
                 self._cure()
-            yield
-        finally:
-            self._depth = 0
-            self._lock.release()
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _let_go(self) -> None:
+        self._depth = 0
+        self._lock.release()
 
     def _cure(self) -> None:
         """Void what a failed sync left undecided; whoever appended it is told, and so is the catalog."""
@@ -109,17 +117,13 @@ class Appending(Ledger):
 
     def append(self, entries: list[Entry]) -> tuple[list[Line], Appended]:
         """Append entries as one group; they count once `durable` returned. The lock is held."""
-        lines: list[Line] = []
         try:
-            for item in self.writer.write(self._end, self._groups(entries)):
-                if isinstance(item, Reading):
-                    self._unrendered += max(0, item.end.offset - self._end.offset)
-                    self._end = item.end
-                else:
-                    lines += item
+            lines, end = self.writer.append(self._end, self._groups(entries))
         except BaseException:
             self._doubt()
             raise
+        self._unrendered += max(0, end.offset - self._end.offset)
+        self._end = end
         self.hear([told(line) for line in lines])
         self.heard = self._end
         self._wait_for_catalog(lines)
@@ -214,5 +218,8 @@ class Appending(Ledger):
                     self._cure()
                 self.refresh()
             else:
-                with self._held(1.0):
+                self._hold(1.0)
+                try:
                     self.refresh()
+                finally:
+                    self._let_go()

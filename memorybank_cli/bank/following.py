@@ -55,11 +55,11 @@ class Followed(NamedTuple):
 
 def follow(fd: int, end: Position) -> Followed | None:
     """The lines of an open segment after `end`, in whole groups to its end; None where that is not all there is."""
-    size = os.fstat(fd).st_size - end.offset
+    size = os.lseek(fd, 0, os.SEEK_END) - end.offset  # no fstat: see `is_named`
     if not 0 <= size <= MOST_BYTES:
         return None
-    data = os.pread(fd, size, end.offset)
-    if len(data) != size or (data and not data.endswith(b"\n")):
+    data = os.pread(fd, size, end.offset).partition(b"\0")[0]  # what stands behind the room is nobody's yet
+    if data and not data.endswith(b"\n"):
         return None
     told: list[Told] = []
     seq, digest, whole = end.seq, end.hash, True
@@ -72,7 +72,7 @@ def follow(fd: int, end: Position) -> Followed | None:
             return None
         seq, digest, whole = one.seq, stated, place == count - 1
         told.append(one)
-    return Followed(end._replace(seq=seq, hash=digest, offset=end.offset + size), told) if whole else None
+    return Followed(end._replace(seq=seq, hash=digest, offset=end.offset + len(data)), told) if whole else None
 
 
 _Parts = tuple[bytes, str, Told, int, int]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from memorybank_cli.bank import layout, packed
 from memorybank_cli.bank.chain import VOUCHING, Position, Reader, Reading, Tail
 from memorybank_cli.bank.framing import Line, frame, unframe
+from memorybank_cli.bank.tip import ROOM, Tip
 from memorybank_cli.base import clock, digests, files
 from memorybank_cli.base.exact_json import dumps
 from memorybank_cli.base.names import uuid7
@@ -31,7 +32,6 @@ ENDING_BYTES = 4_096
 NEAR = 1 << 16  # bytes that are rather read than searched
 PIECE_BYTES = 1 << 20  # a group of any length is written in such pieces
 READ_BYTES = 1 << 20  # adopting many files makes lines of half a megabyte
-KEPT_OPEN = 2
 CUT = "journal.cut"
 _TIME = re.compile(rb'\{"core":\{"seq":(\d{1,16}),"ts":"([0-9TZ:.-]{20,40})"')
 _SEQ = re.compile(rb'\{"core":\{"seq":(\d{1,16}),')
@@ -82,7 +82,7 @@ class Journal:
         """Whether the next write begins a segment: closed ones can be rewritten."""
         self.begun = 0
         """Segments that were begun here."""
-        self._open: list[tuple[int, int]] = []
+        self.tip = Tip(root)
 
     def segments(self) -> list[int]:
         """First seqs of the segments that stand, ascending."""
@@ -103,10 +103,17 @@ class Journal:
         return packed.size(self.root, layout.packed_segment(first)) if plain is None else plain
 
     def is_ahead(self, position: Position) -> bool:
-        """Whether there is anything after `position`; costs a stat."""
-        if not position.segment or self._plain_size(position.segment) != position.offset:
+        """Whether there is anything after `position`; costs a stat, and a read where there is room behind it."""
+        size = self._plain_size(position.segment) if position.segment else None
+        if size is None or size < position.offset or (size > position.offset and not self._is_room(position)):
             return True
         return any(first > position.segment for first in self.segments())
+
+    def _is_room(self, position: Position) -> bool:
+        with open(self.root.open(layout.segment_file(position.segment)), "rb", buffering=0) as file:
+            file.seek(position.offset)
+            found = file.read(2 * len(ROOM)) or b""
+        return position.offset > 0 and len(found) < 2 * len(ROOM) and not found.strip(b"\0")
 
     def is_behind(self, position: Position) -> bool:
         """Whether lines up to `position` are not all there any more; costs a stat."""
@@ -204,7 +211,7 @@ class Journal:
                 yield from (raw for raw in io.BytesIO(block) if any(text in raw for text in having))
 
     def _blocks(self, first: int, offset: int, end: int | None) -> Iterator[bytes]:
-        """Many lines at a time; the last one of all may have no end.
+        """Many lines at a time, without the room behind them; the last one of all may have no end.
 
         Another process is at it then: what it writes meanwhile would look like lines of its own.
         """
@@ -225,7 +232,8 @@ class Journal:
                     yield b"".join([*begun, piece[:cut]])
                     begun, piece = [], piece[cut:]
                 begun.append(piece)
-            if last := b"".join(begun):
+            last = b"".join(begun)
+            if last.strip(b"\0") or len(last) == offset:  # NULs from the start on are no room
                 yield last
 
     def ending(self, position: Position) -> str:
@@ -246,10 +254,12 @@ class Journal:
         finally:
             os.close(fd)
 
-    def append(self, end: Position, groups: Iterable[Group], sync: bool = True) -> tuple[list[Line], Position]:
+    def append(
+        self, end: Position, groups: Sequence[Group], sync: bool = True, known: bool = False
+    ) -> tuple[list[Line], Position]:
         """`write`, and its lines at once."""
         lines: list[Line] = []
-        for item in self.write(end, groups, sync):
+        for item in self.write(end, groups, sync, known):
             if isinstance(item, Reading):
                 end = item.end
             else:
@@ -257,41 +267,48 @@ class Journal:
         return lines, end
 
     def write(
-        self, end: Position, groups: Iterable[Group], sync: bool = True, known: bool = False
+        self, end: Position, groups: Sequence[Group], sync: bool = True, known: bool = False
     ) -> Iterator[list[Line] | Reading]:
         """Write groups of entries after `end`, each all or nothing: the lines, then how far the journal goes now.
 
         They are durable, and so acknowledged, once that last item is given; lines come before. The caller holds the
-        lock, has read up to `end` and cut the tail. Raises OSError; nothing is then written, nor when it is closed
-        before its end. With `known` the caller has seen that the segment that is open is the one that stands there,
-        and that no other was begun.
+        lock, has read up to `end` and cut the tail. Raises OSError; of the group that failed nothing is then written,
+        nor when this is closed before its end. With `known` the caller has seen that the segment that is open is the
+        one that stands there, and that no other was begun. A line that vouches for others is the first of its group.
         """
-        end = self._rotated(end, known)
-        fd = self.current(end.segment) if known else self.descriptor(end.segment)
-        start, cut, waiting, last = os.fstat(fd).st_size, False, b"", end
-        try:
-            for text, lines in self._pieces(end, groups):
-                vouches = lines[0].op in VOUCHING  # a crash that kept it and tore what is before it looks like damage
-                if vouches or waiting:
-                    files.append(fd, waiting, durable=vouches)
-                    cut = True
-                waiting = text
-                last = last._replace(seq=lines[-1].seq, hash=lines[-1].hash, offset=last.offset + len(text))
-                yield lines
-            files.append(fd, waiting, durable=sync)
-        except BaseException:
-            if cut:
-                files.truncate(fd, start)
-            raise
-        yield Reading(last, (), None)
+        for group in groups:
+            end = yield from self._write(end, group, sync and group is groups[-1], known)
+            known = True
+        yield Reading(end, (), None)
 
-    def _pieces(self, end: Position, groups: Iterable[Group]) -> Iterator[tuple[bytes, list[Line]]]:
-        """The lines in pieces that are written at once; one that vouches for what is before it begins a piece."""
+    def _write(self, end: Position, group: Group, sync: bool, known: bool) -> Generator[list[Line], None, Position]:
+        end = self._rotated(end, known)
+        fd = self.tip.current(end.segment) if known else self.tip.descriptor(end.segment)
+        last = end
+        try:
+            for text, lines in self._pieces(end, group):
+                if lines[0].op in VOUCHING:  # a crash that kept it and tore what is before it looks like damage
+                    files.sync_data(fd)
+                self.tip.put(fd, text, last.offset)
+                last = Position(lines[-1].seq, lines[-1].hash, last.segment, last.offset + len(text))
+                yield lines
+            if sync:
+                files.sync_data(fd)
+        except BaseException:
+            files.truncate(fd, end.offset)
+            if sync:
+                with suppress(OSError):  # else a crash may leave what its caller was told is not there
+                    files.sync(fd)
+            raise
+        return last
+
+    def _pieces(self, end: Position, group: Group) -> Iterator[tuple[bytes, list[Line]]]:
+        """The lines of a group in pieces that are written at once."""
         texts: list[bytes] = []
         lines: list[Line] = []
         size = 0
-        for text, line in self._framed(end, groups):
-            if lines and (size > PIECE_BYTES or line.op in VOUCHING):
+        for text, line in self._framed(end, group):
+            if size > PIECE_BYTES:
                 yield b"".join(texts), lines
                 texts, lines, size = [], [], 0
             texts.append(text)
@@ -300,28 +317,35 @@ class Journal:
         if lines:
             yield b"".join(texts), lines
 
-    def _framed(self, end: Position, groups: Iterable[Group]) -> Iterator[tuple[bytes, Line]]:
-        seq, previous = end.seq, end.hash
-        for group in groups:
-            count, moment = len(group), clock.now()
-            group_id = uuid7() if count > 1 else ""
-            for index, entry in enumerate(group):
-                core: dict[str, Any] = {"seq": seq + 1, "ts": moment, "actor": self.actor, "op": entry.op}
-                core |= entry.fields
-                seq = core["seq"]
-                if group_id:
-                    core["txn"] = [group_id, index, count]
-                text, line = frame(previous, core, entry.data)
-                previous = line.hash
-                yield text, line
+    def _framed(self, end: Position, group: Group) -> Iterator[tuple[bytes, Line]]:
+        seq, previous, count, moment = end.seq, end.hash, len(group), clock.now()
+        group_id = uuid7() if count > 1 else ""
+        for index, entry in enumerate(group):
+            core = {"seq": seq + 1, "ts": moment, "actor": self.actor, "op": entry.op, **entry.fields}
+            seq = core["seq"]
+            if group_id:
+                core["txn"] = [group_id, index, count]
+            text, line = frame(previous, core, entry.data)
+            previous = line.hash
+            yield text, line
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        self.tip.close()
+
+    def is_full(self, end: Position) -> bool:
+        """Whether the next write begins a segment."""
+        return self.closes or end.offset >= SEGMENT_BYTES or end.seq - end.segment + 1 >= SEGMENT_LINES
 
     def _rotated(self, end: Position, known: bool) -> Position:
-        full = end.offset >= SEGMENT_BYTES or end.seq - end.segment + 1 >= SEGMENT_LINES
-        if end.segment and not full and not self.closes and (known or not self._is_begun(end)):
+        if end.segment and not self.is_full(end) and (known or not self._is_begun(end)):
             return end
         self.closes = False
         if end.segment:  # lines of renderings may wait unsynced there; what is in a later segment vouches for them
-            files.sync_paths(self.root, [layout.segment_file(end.segment)])
+            with suppress(FileNotFoundError):
+                fd = self.tip.descriptor(end.segment, create=False)
+                files.truncate(fd, end.offset)
+                files.sync_data(fd)
         files.make_dirs(self.root, layout.JOURNAL)
         self.begun += 1
         return end._replace(segment=end.seq + 1, offset=0)
@@ -331,35 +355,10 @@ class Journal:
         path = layout.segment_file(end.seq + 1)
         return end.segment != end.seq + 1 and os.access(path, os.F_OK, dir_fd=self.root.fd)
 
-    def descriptor(self, first: int, create: bool = True) -> int:
-        """A segment's file, open to be appended to; it stays open until another segment is.
-
-        The one before stays open as long again: a thread may be syncing it.
-        """
-        path = layout.segment_file(first)
-        if self._open and self._open[-1][0] == first:
-            fd = self._open[-1][1]
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(fd), os.stat(path, dir_fd=self.root.fd, follow_symlinks=False)):
-                    return fd
-        self._open.append((first, files.open_for_append(self.root, path, create)))
-        if len(self._open) > KEPT_OPEN:
-            os.close(self._open.pop(0)[1])
-        return self._open[-1][1]
-
-    def current(self, first: int) -> int:
-        """The descriptor of a segment that is open to be appended to; it is opened where it is not."""
-        return self._open[-1][1] if self._open and self._open[-1][0] == first else self.descriptor(first)
-
-    def close(self) -> None:
-        """Give the descriptors back."""
-        while self._open:
-            os.close(self._open.pop()[1])
-
     def cut(self, tail: Tail, end: Position) -> Entry:
         """Take a worthless tail off the journal (the lock is held) and give the entry that says so."""
         path = layout.segment_file(tail.segment)
-        fd = files.open_for_append(self.root, path, create=False)
+        fd = files.open_to_write(self.root, path, create=False)
         try:
             os.lseek(fd, tail.offset, os.SEEK_SET)
             digest, size = digests.of_fd(fd)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from threading import RLock
 
 from memorybank_cli.bank import layout
@@ -73,11 +74,19 @@ class Ledger:
 
     def close_ledger(self) -> None:
         """Give everything back."""
+        self._give_room_back()
         self.writer.close()
         self._lock.close()
         self._render_lock.close()
         self._catalog.close()
         self.home.close()
+
+    def _give_room_back(self) -> None:
+        """Leave a segment of lines and nothing else; whoever holds the lock now leaves it later."""
+        if self.journal.tip.has_room:
+            with suppress(Locked, OSError):
+                self._lock.acquire(0)
+                self.journal.tip.give_room_back()
 
     # Reading
 
@@ -133,7 +142,7 @@ class Ledger:
         """The catalog knows all that was read: go on from there."""
         self._end = self._catalog.position()
         self._behind, self._untold, self._breaks, self._begun, self._checkpointed = False, [], None, False, None
-        self.writer.settle(self._end)
+        self.writer.settle()
         if self._end != self.heard:
             self.lose()
             self.heard = self._end

@@ -62,7 +62,7 @@ class Spool:
             self._spill()
 
     def _spill(self) -> None:
-        fd = files.open_for_append(self.root, self.path)
+        fd = files.open_to_write(self.root, self.path)
         try:
             files.append(fd, b"".join(self._waiting))
         finally:

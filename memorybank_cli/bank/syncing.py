@@ -13,7 +13,7 @@ import os
 import struct
 import threading
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from memorybank_cli.bank import layout
@@ -45,6 +45,7 @@ class Synced(NamedTuple):
 
 
 UNKNOWN = Synced(0, 0, -1, False)
+NOWHERE = (0, 0)
 
 
 class Unsynced(OSError):
@@ -66,6 +67,8 @@ class Syncing:
         self._mine = threading.Lock()
         self._takes = 0.000_2
         """Seconds that a sync takes here, about."""
+        self._parsed: dict[struct.Struct, tuple[bytes, tuple[Any, ...] | None]] = {}
+        """What each record said when it was looked at last: mostly it still does."""
 
     def close(self) -> None:
         """Give the descriptor back."""
@@ -73,18 +76,15 @@ class Syncing:
 
     def state(self) -> Synced:
         """What is known since the machine started, `UNKNOWN` for nothing; costs one read."""
-        return self._look()[0]
+        return self.look()[0]
 
-    def _look(self) -> tuple[Synced, tuple[int, int]]:
+    def look(self) -> tuple[Synced, tuple[int, int]]:
         """What is known since the machine started, and the segment and offset to which whole lines stand."""
         if self._lock.fd < 0 and not self._opens():
-            return UNKNOWN, (0, 0)
+            return UNKNOWN, NOWHERE
         data = os.pread(self._lock.fd, _BYTES, 0)
-        synced, appended = self._parsed(_SYNCED, data, 0), self._parsed(_APPENDED, data, _APPENDED_AT)
-        return (
-            UNKNOWN if synced is None else Synced(synced[0], synced[1], synced[2], bool(synced[3])),
-            (0, 0) if appended is None else (appended[0], appended[1]),
-        )
+        synced, appended = self._said(_SYNCED, data, 0), self._said(_APPENDED, data, _APPENDED_AT)
+        return UNKNOWN if synced is None else Synced._make(synced), (appended or NOWHERE)[:2]
 
     def appended(self, segment: int, offset: int) -> None:
         """Say how far whole lines stand; the caller holds the bank's lock."""
@@ -104,7 +104,7 @@ class Syncing:
             if held is None:
                 return
             try:
-                state, appended = self._look()
+                state, appended = self.look()
                 if not self._is_done(state, segment, offset, failures):
                     if appended[0] == segment:  # what others appended before is made durable by the same sync
                         offset = max(offset, appended[1])
@@ -156,11 +156,18 @@ class Syncing:
                 raise
             return False
 
-    def _parsed(self, shape: struct.Struct, data: bytes, where: int) -> tuple[int, ...] | None:
-        end = where + shape.size
-        if len(data) < end + _CHECK.size or _CHECK.pack(crc32(data[where:end])) != data[end : end + _CHECK.size]:
+    def _said(self, shape: struct.Struct, data: bytes, where: int) -> tuple[Any, ...] | None:
+        record = data[where : where + shape.size + _CHECK.size]
+        known = self._parsed.get(shape)
+        if known is None or known[0] != record:
+            known = self._parsed[shape] = record, self._parse(shape, record)
+        return known[1]
+
+    def _parse(self, shape: struct.Struct, record: bytes) -> tuple[Any, ...] | None:
+        body = record[: shape.size]
+        if len(record) < shape.size + _CHECK.size or _CHECK.pack(crc32(body)) != record[shape.size :]:
             return None
-        boot, *parts = shape.unpack_from(data, where)
+        boot, *parts = shape.unpack(body)
         return tuple(parts) if boot == self._boot and self.shares else None
 
     def _write(self, shape: struct.Struct, where: int, *parts: int) -> None:
@@ -168,5 +175,7 @@ class Syncing:
             self._lock.open()
         if not self.shares:
             return
-        data = shape.pack(self._boot, *parts)
-        files.overwrite(self._lock.fd, data + _CHECK.pack(crc32(data)), where)
+        body = shape.pack(self._boot, *parts)
+        record = body + _CHECK.pack(crc32(body))
+        files.overwrite(self._lock.fd, record, where)
+        self._parsed[shape] = record, parts

@@ -1,13 +1,14 @@
 """Where the journal ends for this process, and going on from there: follow what others appended, append, sync.
 
-Descriptors stay open. Whether anything happened since the last hold of the lock is told by one stat of the active
-segment, one look for the segment that would follow it, and the number of syncs that failed.
+Descriptors stay open. Whether anything happened since the last hold of the lock is told by `sync.lock`, where everybody
+who appended says how far, and by the bytes at that place: a process that was killed before it said so left some.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from memorybank_cli.bank import layout
@@ -15,11 +16,9 @@ from memorybank_cli.bank.chain import Position, Reading
 from memorybank_cli.bank.following import Told, follow
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Group, Journal
-from memorybank_cli.bank.syncing import UNKNOWN, Synced, Syncing
+from memorybank_cli.bank.syncing import NOWHERE, UNKNOWN, Synced, Syncing
 from memorybank_cli.base import files
 from memorybank_cli.base.walk import Root
-
-_Signature = tuple[int, int, int, int]
 
 
 class Appended(NamedTuple):
@@ -36,10 +35,10 @@ class Writer:
     def __init__(self, root: Root, journal: Journal) -> None:
         self.root, self.journal = root, journal
         self.syncing = Syncing(root)
-        self._signature: _Signature | None = None
-        """What the active segment was when this process knew all of it. `_is_open`: that file is the one that is open;
-        `_is_seen`: it was seen to be so under this hold of the lock, and nothing was written since."""
-        self._is_open = self._is_seen = False
+        self._is_settled = self._is_seen = False
+        """Whether this process knew all of the journal at some end; and whether it was seen under this hold of the lock
+        that it still does, and nothing was written since."""
+        self._appended = NOWHERE
         self._failures = UNKNOWN.failures
         self.state = UNKNOWN
         """How far the journal is durable, as of when the lock was taken."""
@@ -51,47 +50,38 @@ class Writer:
 
     # What others did
 
-    def settle(self, end: Position) -> None:
-        """The journal was read up to `end`: from there it is followed."""
-        self._signature, self._is_open = None, False
-        found, state = self._sign(end.segment), self.syncing.state()
-        if found is not None and found[1] == end.offset and not state.poisoned:
-            self._signature, self._failures = found, state.failures
+    def settle(self) -> None:
+        """The journal was read to its end: from there it is followed, unless somebody has to cut a tail first."""
+        state = self.syncing.state()
+        self._is_settled, self._failures = self.journal.tail is None and not state.poisoned, state.failures
 
     def doubt(self) -> None:
         """Have the journal read again before the next append."""
-        self._signature, self._is_seen = None, False
+        self._is_settled = self._is_seen = False
 
     def is_current(self, end: Position) -> bool:
         """Whether nothing was appended after `end`, nor anything else done to the journal, since it was settled."""
-        found = (
-            self._signature is not None
-            and self._sign(end.segment) == self._signature
-            and not self._is_rotated(end)
+        self._is_seen = (
+            self._is_settled
+            and self._appended == (end.segment, end.offset)
             and self._is_known(self.state)
+            and self.journal.tip.is_open_at(end)
         )
-        self._is_seen = found and self._is_open
-        return found
+        return self._is_seen
 
     def follow(self, end: Position) -> tuple[Position, list[Told]] | None:
         """What others appended after `end`; None where only a full reading can tell."""
-        if self._signature is None or not self._is_known(self.state) or self._sign(end.segment) is None:
+        if not (self._is_settled and end.segment and self._is_known(self.state)):
             return None
         told: list[Told] = []
-        while True:
-            found = follow(self.journal.descriptor(end.segment, create=False), end)
-            if found is None:
-                return None
-            end = found.end
-            told += found.told
-            if not self._is_rotated(end):
-                self.settle(end)
-                self._is_open = True
-                return (end, told) if self._is_settled() else None  # closed segments are written again
-            end = end._replace(segment=end.seq + 1, offset=0)
-
-    def _is_settled(self) -> bool:
-        return self._signature is not None
+        with suppress(FileNotFoundError):  # closed segments are written again
+            while found := follow(self.journal.tip.descriptor(end.segment, create=False), end):
+                end = found.end
+                told += found.told
+                if not self._is_rotated(end):
+                    return (end, told) if self.journal.tip.is_open_at(end) else None
+                end = end._replace(segment=end.seq + 1, offset=0)
+        return None
 
     def _is_rotated(self, end: Position) -> bool:
         following = end.seq + 1  # an empty segment may be that one itself
@@ -100,30 +90,30 @@ class Writer:
     def _is_known(self, state: Synced) -> bool:
         return state.failures == self._failures and not state.poisoned
 
-    def _sign(self, segment: int) -> _Signature | None:
-        if not segment:
-            return None
-        try:
-            info = os.stat(layout.segment_file(segment), dir_fd=self.root.fd, follow_symlinks=False)
-        except OSError:
-            return None
-        return info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
-
     # Going on
 
-    def write(self, end: Position, groups: Iterable[Group]) -> Iterator[list[Line] | Reading]:
-        """Append groups after `end`, unsynced: lines, then how far the journal goes; see `Journal.write`."""
-        self._begin(end)
-        known, self._is_seen = self._is_seen, False
+    def append(self, end: Position, groups: Sequence[Group]) -> tuple[list[Line], Position]:
+        """Append groups after `end`, unsynced: the lines, and how far the journal goes."""
+        known = self._begin(end)
+        lines, last = self.journal.append(end, groups, not self.syncing.shares, known)
+        self._wrote(last)
+        return lines, last
+
+    def write(self, end: Position, groups: Sequence[Group]) -> Iterator[list[Line] | Reading]:
+        """`append` for groups of any length: lines, then how far the journal goes; see `Journal.write`."""
+        known = self._begin(end)
         for item in self.journal.write(end, groups, not self.syncing.shares, known):
             if isinstance(item, Reading):
-                self.syncing.appended(item.end.segment, item.end.offset)
-                self._signature, self._is_open = self._sign(item.end.segment), True
+                self._wrote(item.end)
             yield item
+
+    def _wrote(self, end: Position) -> None:
+        self.syncing.appended(end.segment, end.offset)
+        self._is_settled = True
 
     def appended(self, end: Position) -> Appended:
         """What `durable` needs to know of an append that came to `end`."""
-        return Appended(end, self.journal.current(end.segment), self._failures)
+        return Appended(end, self.journal.tip.current(end.segment), self._failures)
 
     def durable(self, what: Appended, timeout: float) -> None:
         """Return once it is on the disk; needs no lock. Raises OSError: it is void then."""
@@ -133,7 +123,7 @@ class Writer:
 
     def look(self) -> Synced:
         """How far the journal is durable, now that the lock is held."""
-        self.state = self.syncing.state()
+        self.state, self._appended = self.syncing.look()
         return self.state
 
     def cure(self) -> None:
@@ -157,11 +147,15 @@ class Writer:
         self.state = Synced(end.segment, end.offset, self.state.failures + 1, False)
         self.syncing.publish(self.state)
 
-    def _begin(self, end: Position) -> None:
-        """Know what is durable before the first append since the machine started."""
+    def _begin(self, end: Position) -> bool:
+        """Know what is durable before the first append since the machine started; whether `end` was seen to be it."""
         if self.state == UNKNOWN and self.syncing.shares:
             if end.segment:
-                files.sync_data(self.journal.descriptor(end.segment))  # somebody may have removed `sync.lock`
+                files.sync_data(self.journal.tip.descriptor(end.segment))  # somebody may have removed `sync.lock`
             self.state = Synced(end.segment, end.offset, 0, False)
             self.syncing.publish(self.state)
         self._failures = self.state.failures
+        if self.journal.is_full(end):
+            self.syncing.appended(end.seq + 1, 0)  # nobody may go on in the old segment once the new one stands there
+        known, self._is_seen = self._is_seen, False
+        return known

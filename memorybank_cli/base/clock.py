@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from memorybank_cli.base.errors import UsageError
 
@@ -14,7 +15,13 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 def now() -> str:
     """The present moment, e.g. `2026-11-20T14:00:00.000000Z`."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    second, nanoseconds = divmod(time.time_ns(), SECOND_NS)
+    return f"{_second(second)}.{nanoseconds // 1000:06}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(since_epoch: int) -> str:
+    return datetime.fromtimestamp(since_epoch, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def show(moment: datetime) -> str:

@@ -1,6 +1,6 @@
 """The only module that changes anything on disk (SQLite keeps its own files).
 
-Whatever is acknowledged goes through `replace`, or `append` and `sync_data`. Measured on ext4: without the fsync before
+Whatever is acknowledged goes through `replace`, or `put` and `sync_data`. Measured on ext4: without the fsync before
 the rename 8,040 of 8,040 fresh files were empty after a crash, without that of the directory 23 of 1,200 acknowledged
 updates were gone. Paths are relative to a `Root`, escaped.
 """
@@ -56,18 +56,19 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def append(fd: int, data: bytes, durable: bool = False) -> None:
-    """Append to an open file all or nothing: what a failed write or sync left is cut off before that is raised."""
-    end = os.lseek(fd, 0, os.SEEK_END)
+def append(fd: int, data: bytes) -> None:
+    """Append to an open file all or nothing, unsynced: what a failed write left is cut off before that is raised."""
+    put(fd, data, os.lseek(fd, 0, os.SEEK_END))
+
+
+def put(fd: int, data: bytes, offset: int) -> None:
+    """Write where nothing counts behind, unsynced: all, or nothing but what is cut off before that is raised."""
+    written = 0
     try:
-        write_all(fd, data)
-        if durable:
-            sync_data(fd)
+        while written < len(data):
+            written += os.pwrite(fd, memoryview(data)[written:], offset + written)
     except OSError:
-        os.ftruncate(fd, end)
-        if durable:
-            with suppress(OSError):  # else a crash may leave what its caller was told is not there
-                sync(fd)
+        os.ftruncate(fd, offset)
         raise
 
 
@@ -288,9 +289,9 @@ def _open_directory(root: Root, path: str) -> int:
         return os.dup(fd)
 
 
-def open_for_append(root: Root, path: str, create: bool = True, append: bool = True) -> int:
-    """A descriptor that reads and appends, or overwrites; the file is made (0600), its name durable, when missing."""
-    flags = os.O_RDWR | (os.O_APPEND if append else 0) | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+def open_to_write(root: Root, path: str, create: bool = True) -> int:
+    """A descriptor that reads and writes; the file is made (0600), its name durable, when missing."""
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     with root.parent(path) as (fd, name):
         try:
             return os.open(name, flags, dir_fd=fd)

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from weakref import WeakSet
 
 from memorybank_cli.base.errors import Locked
-from memorybank_cli.base.files import open_for_append
-from memorybank_cli.base.walk import Root
+from memorybank_cli.base.files import open_to_write
+from memorybank_cli.base.walk import Root, is_named
 
 DEFAULT_TIMEOUT = 30.0
 _BUSY = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
@@ -27,7 +27,6 @@ class Lock:
     def __init__(self, root: Root, path: str) -> None:
         self.root, self.path = root, path
         self.fd = -1
-        self._inode = (0, 0)
         self._waits = 0.0
         """Seconds that it takes of late to get it, about."""
         _ALL.add(self)
@@ -39,20 +38,18 @@ class Lock:
             if self.fd < 0:
                 self.open()
             self._waits += (_wait(self.fd, kind, timeout, self.root, self.path, self._waits) - self._waits) / 8
-            if self._stands():
+            if is_named(self.fd, self.root, self.path):
                 return
             self.close()  # the file was removed, and others may hold the one that stands there now
 
     def open(self, create: bool = True) -> bool:
         """Open the file without holding it; says whether it is there, and makes it unless told otherwise."""
         try:
-            self.fd = open_for_append(self.root, self.path, create, append=False)
+            self.fd = open_to_write(self.root, self.path, create)
         except FileNotFoundError:
             if create:
                 raise
             return False
-        info = os.fstat(self.fd)
-        self._inode = info.st_dev, info.st_ino
         return True
 
     def try_once(self) -> bool:
@@ -62,16 +59,9 @@ class Lock:
                 self.open()
             if not _try(self.fd, fcntl.LOCK_EX):
                 return False
-            if self._stands():
+            if is_named(self.fd, self.root, self.path):
                 return True
             self.close()
-
-    def _stands(self) -> bool:
-        try:
-            found = os.stat(self.path, dir_fd=self.root.fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return (found.st_dev, found.st_ino) == self._inode
 
     def release(self) -> None:
         """Give the lock back and keep the descriptor."""

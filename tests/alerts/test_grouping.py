@@ -107,6 +107,29 @@ def test_what_was_over_before_it_was_told_is_not_told(told: Told) -> None:
     assert told.brief(1_000) == []
 
 
+def test_the_next_one_of_a_group_waits_anew(told: Told) -> None:
+    told.look(damage("trades/a.json"))
+    told.now()
+    told.look()
+    assert told.brief(10) == []
+    assert told.due_in == inf
+    told.look(damage("trades/b.json"))
+    assert told.brief(100) == []
+    assert told.brief(31) == [("data error trades", 1, 0)]
+
+
+def test_groups_of_long_ago_are_forgotten(told: Told) -> None:
+    told.look(damage("trades/a.json"))
+    told.now()
+    told.now(31)
+    told.look(damage("trades/a.json"), damage("state/a.json"))
+    told.now()
+    pass_time(told.book.store, 86_401)
+    told.book.prune(1)
+    names = [row["name"] for row in told.book.store.db.execute("SELECT name FROM alert_groups")]
+    assert names == ["data error state"]
+
+
 def test_as_long_as_it_fires_it_is_repeated(told: Told) -> None:
     told.look(damage())
     told.now()

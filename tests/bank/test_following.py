@@ -38,7 +38,7 @@ def begun(journal: Journal) -> Position:
 
 
 def told(journal: Journal, end: Position) -> list[Told] | None:
-    found = follow(journal.descriptor(end.segment), end)
+    found = follow(journal.tip.descriptor(end.segment), end)
     return None if found is None else found.told
 
 
@@ -47,7 +47,7 @@ def test_lines_are_followed_to_the_end(journal: Journal) -> None:
     other = Entry("files.rendered", {"account": "b", "upto": 1, "files": [["p", "f" * 64, 1, 2, [], "k", None]]})
     groups = [[message("m1")], [message("m2"), message("m3")], [other], [Entry("checkpoint", {"upto": [1, "x"]})]]
     _, end = journal.append(start, groups)
-    found = follow(journal.descriptor(1), start)
+    found = follow(journal.tip.descriptor(1), start)
     assert found is not None
     assert found.end == end
     moment = "2026-01-01T00:00:00.000000Z"
@@ -76,7 +76,7 @@ def test_whatever_is_said_is_told_as_it_was_stored(records: list[tuple[str, str]
         start = begun(made)
         metadata = {"timestamp": "not this one"}
         lines, end = made.append(start, [[message(one, text, metadata=metadata) for one, text in records]])
-        found = follow(made.descriptor(1), start)
+        found = follow(made.tip.descriptor(1), start)
         assert found is not None
         assert found.end == end
         assert [one._replace(line=one.whole() or b"") for one in found.told] == [following.told(line) for line in lines]
@@ -133,4 +133,4 @@ def test_too_much_at_once_is_left_to_the_full_reading(journal: Journal, monkeypa
     _, end = journal.append(start, [[message("m1")]])
     monkeypatch.setattr(following, "MOST_BYTES", end.offset - start.offset - 1)
     assert told(journal, start) is None
-    assert os.fstat(journal.descriptor(1)).st_size == end.offset
+    assert os.fstat(journal.tip.descriptor(1)).st_size == end.offset

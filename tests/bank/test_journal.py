@@ -172,10 +172,17 @@ def test_writes_of_single_bytes_come_to_the_whole(journal: Journal) -> None:
     assert read(journal)[1].end == end
 
 
+def always(number: int) -> Fault:
+    def fault(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fault
+
+
 def test_where_cutting_back_fails_too_the_tail_is_no_line(journal: Journal) -> None:
     end = write(journal, "a")
     with (
-        broken(write=full_after(30), ftruncate=failing(errno.EIO)),
+        broken(write=full_after(30), ftruncate=always(errno.EIO)),
         pytest.raises(OSError, match=os.strerror(errno.EIO)),
     ):
         journal.append(end, [[Entry("b", {})]])
@@ -197,17 +204,17 @@ def test_unsynced_lines_cost_no_sync(journal: Journal) -> None:
 def test_descriptors_are_those_of_the_files_that_stand(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "SEGMENT_LINES", 1)
     end = write(journal, "a")
-    fd = journal.descriptor(1)
-    assert journal.descriptor(1) == journal.current(1) == fd
+    fd = journal.tip.descriptor(1)
+    assert journal.tip.descriptor(1) == journal.tip.current(1) == fd
     path = Path(journal.root.absolute(layout.segment_file(1)))
     path.rename(path.with_name("away"))
     with pytest.raises(FileNotFoundError):
-        journal.descriptor(1, create=False)
+        journal.tip.descriptor(1, create=False)
     path.write_bytes(path.with_name("away").read_bytes())
-    assert journal.descriptor(1) != fd
+    assert journal.tip.descriptor(1) != fd
     for _ in range(3):
         _, end = journal.append(end, [[Entry("b", {})]])
-    assert [first for first, _ in journal._open] == journal.segments()[-2:]  # a thread may be syncing the first one
+    assert [first for first, _ in journal.tip._open] == journal.segments()[-2:]  # a thread may be syncing the first one
     journal.close()
     journal.close()
 

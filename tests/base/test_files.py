@@ -125,23 +125,22 @@ def test_a_failed_create_leaves_nothing(root: Root, fault: str) -> None:
 @pytest.mark.parametrize("room", [0, 1, 10])
 def test_a_failed_append_is_cut_off_again(root: Root, room: int) -> None:
     files.replace(root, "a", OLD)
-    fd = files.open_for_append(root, "a")
+    fd = files.open_to_write(root, "a")
     with broken(write=full_after(room)), pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
         files.append(fd, NEW)
     assert tree(root) == {"a": OLD}
-    with broken(fdatasync=failing(errno.EIO)), pytest.raises(OSError, match=os.strerror(errno.EIO)):
-        files.append(fd, NEW, durable=True)
-    assert tree(root) == {"a": OLD}
     with broken() as calls:
-        files.append(fd, NEW, durable=True)
-    assert calls.calls == ["write", "fdatasync"]
+        files.append(fd, NEW)
+    assert calls.calls == ["write"]
+    with broken(write=full_after(room)), pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        files.put(fd, NEW, 1)
     os.close(fd)
-    assert tree(root) == {"a": OLD + NEW}
+    assert tree(root) == {"a": OLD[:1]}
 
 
 def test_truncate(root: Root) -> None:
     files.replace(root, "a", OLD)
-    fd = files.open_for_append(root, "a")
+    fd = files.open_to_write(root, "a")
     with broken() as calls:
         files.truncate(fd, 3)
     os.close(fd)
@@ -153,26 +152,26 @@ def test_truncate(root: Root) -> None:
 def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, data: bytes, more: bytes) -> None:
     root = files.make_root(tmp_path_factory.getbasetemp() / "any")
     files.replace(root, "x", data, durable=False)
-    fd = files.open_for_append(root, "x")
+    fd = files.open_to_write(root, "x")
     files.append(fd, more)
     os.close(fd)
     assert root.read("x") == data + more
     root.close()
 
 
-def test_open_for_append_makes_the_file_once(root: Root) -> None:
+def test_open_to_write_makes_the_file_once(root: Root) -> None:
     with pytest.raises(FileNotFoundError):
-        files.open_for_append(root, "a", create=False)
+        files.open_to_write(root, "a", create=False)
     with broken() as calls:
-        os.close(files.open_for_append(root, "a"))
+        os.close(files.open_to_write(root, "a"))
     assert calls.calls[-1] == "fsync"
     assert mode(root, "a") == 0o600
     with broken() as calls:
-        os.close(files.open_for_append(root, "a", create=False))
+        os.close(files.open_to_write(root, "a", create=False))
     assert calls.calls == ["open"]
     (Path(root.path) / "link").symlink_to("a")
     with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
-        files.open_for_append(root, "link")
+        files.open_to_write(root, "link")
 
 
 def test_a_database_is_made_and_never_opened_again(root: Root) -> None:

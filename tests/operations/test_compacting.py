@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,9 @@ def test_a_process_that_lives_long_does_it_beside_its_work(path: Path) -> None:
         keep_rendered(bank)
         for start in range(25, 61, 3):
             store(bank, "alpha", said("alpha", start, start + 3))
+        deadline = time.monotonic() + 30
+        while not compressed(path) and time.monotonic() < deadline:
+            time.sleep(0.01)
     assert compressed(path) > 0
     assert listed(path, "alpha") == named(61)
     assert rules(path) == {}

@@ -119,6 +119,7 @@ class _Model:
 
 
 @pytest.mark.parametrize("seed", [108, 122, 302, 314, 1, 3])
+@pytest.mark.no_cover
 def test_any_order_of_operations(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     small_segments(monkeypatch)
     short_segments(monkeypatch, 15)

@@ -164,6 +164,18 @@ def test_slow_calls(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(path) == {}
 
 
+@pytest.mark.parametrize(
+    ("last", "told"), [(timedelta(hours=23), True), (timedelta(hours=25), False), ("yesterday", False), (None, False)]
+)
+def test_calls_of_last_month_say_nothing_of_now(path: Path, last: timedelta | str | None, told: bool) -> None:
+    moment = clock.show(datetime.now(UTC) - last) if isinstance(last, timedelta) else last
+    with opened(path) as bank, bank.catalog.writing():
+        bank.catalog.set_meta("responses", {"read": {"calls": [-1] * ENOUGH, "last": moment}})
+    done = report(path)
+    assert ("MB504" in {one.rule for one in done.findings}) == told
+    assert ("read_error_rate" in done.samples) == told
+
+
 def test_calls_that_fail(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls(path, 19)
     assert found(path) == {}

@@ -149,7 +149,7 @@ def test_where_no_lock_can_be_had_one_still_reads(
     def refuse(*_: object, **__: object) -> int:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("memorybank_cli.base.locks.open_for_append", refuse)
+    monkeypatch.setattr("memorybank_cli.base.locks.open_to_write", refuse)
     with repo.reading():
         assert making.read_back(repo, saved.document) == {"a.json": b"{}"}
     with pytest.raises(OSError, match=r"."), repo.adding():
@@ -160,7 +160,7 @@ def test_other_trouble_with_the_lock_is_raised(repo: Repository, monkeypatch: py
     def refuse(*_: object, **__: object) -> int:
         raise OSError(errno.EIO, "trouble")
 
-    monkeypatch.setattr("memorybank_cli.base.locks.open_for_append", refuse)
+    monkeypatch.setattr("memorybank_cli.base.locks.open_to_write", refuse)
     with pytest.raises(OSError, match="trouble"), repo.reading():
         pass
 

@@ -10,7 +10,7 @@ from unittest import mock
 
 from memorybank_cli.accounts import history, segments
 from memorybank_cli.accounts.replay import STORED
-from memorybank_cli.bank import appending, layout
+from memorybank_cli.bank import appending, layout, tip
 from memorybank_cli.bank import journal as journal_module
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Entry
@@ -97,6 +97,17 @@ class RollOver(Messages):
 
     def setting(self) -> AbstractContextManager[object]:
         return patched((journal_module, "SEGMENT_LINES", 6), (appending, "CHECKPOINT_LINES", 4))
+
+
+class Room(Messages):
+    """Messages and groups within and over the room behind the last line, and a session that leaves its room."""
+
+    name = "room"
+    steps = (("a", 3, 4), ("a", 4, 5), ("a", 5, 8), ("b", 0, 1), ("a", 8, 9), ("b", 1, 2))
+
+    def setting(self) -> AbstractContextManager[object]:
+        room = [(tip, "ROOM", bytes(1_500)), (tip, "ROOMY", 1_500), (tip, "ROOM_AFTER", 1)]
+        return patched(*room, (journal_module, "SEGMENT_LINES", 9))
 
 
 class Checkpoints(Messages):

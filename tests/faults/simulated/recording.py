@@ -110,7 +110,12 @@ class Recorder:
 
     def write(self, fd: int, data: Any) -> int:
         written = os.write(fd, data)
-        offset = os.lseek(fd, 0, os.SEEK_CUR) - written  # also where O_APPEND put it
+        offset = os.lseek(fd, 0, os.SEEK_CUR) - written
+        self._change(Data(self._inode(fd), offset, bytes(data)[:written], False, _stack()))
+        return written
+
+    def pwrite(self, fd: int, data: Any, offset: int) -> int:
+        written = os.pwrite(fd, data, offset)
         self._change(Data(self._inode(fd), offset, bytes(data)[:written], False, _stack()))
         return written
 
@@ -200,5 +205,6 @@ def recording(place: Path) -> Iterator[Recorder]:
         mock.patch.object(files, "os", recorder),
         mock.patch.object(files, "_renameat2", recorder.renameat2),
         mock.patch.object(files, "sync_all", recorder.sync_all),
+        mock.patch.object(files, "overwrite", os.pwrite),  # what means nothing after a crash
     ):
         yield recorder

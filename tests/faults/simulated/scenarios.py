@@ -13,6 +13,7 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
         messages.Messages,
         messages.Sealing,
         messages.RollOver,
+        messages.Room,
         messages.Checkpoints,
         messages.Foreign,
         messages.Refused,

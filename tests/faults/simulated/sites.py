@@ -78,9 +78,7 @@ def _is_sync(node: ast.Call) -> bool:
 
 
 def _is_ordering(node: ast.Call) -> bool:
-    called = ast.unparse(node.func)
-    durable = any(word.arg == "durable" and ast.unparse(word.value) != "False" for word in node.keywords)
-    return called in ORDERING or (durable and called == "files.append")
+    return ast.unparse(node.func) in ORDERING
 
 
 def without(events: Sequence[Event], site: Site) -> list[Event]:
