@@ -1,4 +1,4 @@
-"""`findings.sqlite`: what was found and what became of it: alerts, corruption events, deliveries. Evidence, not derived.
+"""`findings.sqlite`: what was found and what became of it: alerts, corruption, deliveries. Evidence, not derived.
 
 Any process may write it, at any time and without the bank's lock; SQLite keeps them apart. A file that is damaged goes
 to quarantine and a new one begins, which is said; where nothing can be written it is kept in memory.
@@ -19,9 +19,10 @@ MIGRATIONS: tuple[str, ...] = (
     # Alerts: `alerts/ledger.py`, `alerts/silences.py`, `alerts/grouping.py`
     """
     CREATE TABLE alerts (fingerprint TEXT PRIMARY KEY, rule TEXT NOT NULL, severity TEXT NOT NULL, path TEXT NOT NULL,
-        message TEXT NOT NULL, hint TEXT NOT NULL, state TEXT NOT NULL, first_seen TEXT NOT NULL, last_seen TEXT NOT NULL,
-        resolved_at TEXT, times INTEGER NOT NULL, since TEXT NOT NULL, since_tick REAL NOT NULL,
-        quiet_until REAL NOT NULL, gone_at TEXT, acked_at TEXT, acked_by TEXT NOT NULL, ack_reason TEXT NOT NULL);
+        message TEXT NOT NULL, hint TEXT NOT NULL, state TEXT NOT NULL, first_seen TEXT NOT NULL,
+        last_seen TEXT NOT NULL, resolved_at TEXT, times INTEGER NOT NULL, since TEXT NOT NULL,
+        since_tick REAL NOT NULL, quiet_until REAL NOT NULL, gone_at TEXT, acked_at TEXT,
+        acked_by TEXT NOT NULL, ack_reason TEXT NOT NULL);
     CREATE INDEX alerts_state ON alerts (state, resolved_at);
     CREATE TABLE alert_looks (origin TEXT PRIMARY KEY, at TEXT NOT NULL, tick REAL NOT NULL);
     CREATE TABLE alert_clock (one INTEGER PRIMARY KEY, boot TEXT NOT NULL, monotonic REAL NOT NULL, wall REAL NOT NULL,

@@ -73,11 +73,17 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("health.disk_percent", 5.0, "bank", "percent of the disk and of its inodes that must be free; 0: any"),
     Setting("health.memory_percent", 5.0, "bank", "percent of the memory that must be available; 0: any"),
     Setting("health.write_ms", 500, "bank", "milliseconds that a durable write of 4 KiB may take; 0: any number"),
-    Setting("health.metrics_seconds", 60.0, "bank", "seconds after which metrics/ of a running agent is late; 0: never"),
+    Setting(
+        "health.metrics_seconds", 60.0, "bank", "seconds after which metrics/ of a running agent is late; 0: never"
+    ),
     Setting("health.state_seconds", 300.0, "bank", "seconds after which state/ of a running agent is late; 0: never"),
     Setting("health.drill_max_age_hours", 240.0, "bank", "hours after which health asks for a new drill; 0: never"),
-    Setting("health.offsite_max_age_hours", 0.0, "bank", "the same for a snapshot on another disk; 0: none is asked for"),
-    Setting("health.require_encryption", 0, "bank", "1: snapshots that are not encrypted are a warning; 0: they are not"),
+    Setting(
+        "health.offsite_max_age_hours", 0.0, "bank", "the same for a snapshot on another disk; 0: none is asked for"
+    ),
+    Setting(
+        "health.require_encryption", 0, "bank", "1: snapshots that are not encrypted are a warning; 0: they are not"
+    ),
     Setting("health.historical_minutes", 60.0, "bank", "minutes between two files in metrics/historical/; 0: none"),
     Setting(
         "context.messages", 50, "bank", "new messages after which an account's context is refreshed; 0: never by itself"

@@ -40,7 +40,8 @@ def ring_of(span: float) -> Ring:
 
 
 def history(root: Root, span: float, now: float, names: Sequence[str] = ()) -> History:
-    """The samples of the last `span` seconds; of all names, or of those given."""
+    """The samples of the last `span` seconds, at most of those that are kept; of all names, or of those given."""
+    span = min(span, LONG.span)
     ring = ring_of(span)
     found = read(root, ring, now - span, now)
     step = max(ring.step, int(-(-span // STEPS)))
@@ -50,8 +51,9 @@ def history(root: Root, span: float, now: float, names: Sequence[str] = ()) -> H
     since = until - count * step
     wanted = [*names] or sorted({name for one in found for name in one.values})
     series = (_series(name, found, since, step, count) for name in wanted)
-    newest = found[-1].at if found else None
-    return History(since, until, step, tuple(one for one in series if one is not None), newest)
+    known = tuple(one for one in series if one is not None)
+    lately = read(root, SHORT, now - LONG.step, now) or found  # a slot of the long ring begins long before it ends
+    return History(since, until, step, known, lately[-1].at if lately else None)
 
 
 def _series(name: str, samples: Iterable[Sample], since: int, step: int, count: int) -> Series | None:

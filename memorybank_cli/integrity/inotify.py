@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from memorybank_cli.base.names import escape
 from memorybank_cli.base.walk import READ_SIZE, Root
 from memorybank_cli.integrity.hints import LOST, Hint, Kind, wait
+from memorybank_cli.integrity.polling import kind_of
 
 if TYPE_CHECKING:
     from ctypes import CDLL
@@ -32,6 +33,9 @@ LARGEST = HEAD.size + 256
 ROUNDS = 128
 RETRY = 5.0
 DOT = ord(".")
+COUNTING = frozenset(("ext2", "ext3", "ext4", "xfs", "tmpfs"))
+LEAF = 2
+"""Links that a directory without directories in it has, on file systems that count them: listing it tells nothing."""
 NO_BELL = -2  # -1 comes with an overflow
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
@@ -43,7 +47,7 @@ class Inotify:
         self, root: Root, skip: frozenset[str] = frozenset(), retry: float = RETRY, requests: str = ""
     ) -> None:
         self._root, self._skip, self._retry, self._requests = root, skip, retry, requests
-        self._bell, self._most = NO_BELL, 0
+        self._bell, self._most, self._counted = NO_BELL, 0, -1
         self._fd = -1
         self._paths: dict[int, str] = {}
         self._watches: dict[str, int] = {}
@@ -57,6 +61,7 @@ class Inotify:
             self._fd = _checked(_libc().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         except AttributeError as error:
             raise OSError(errno.ENOSYS, "this system has no inotify") from error
+        self._counted = os.fstat(self._root.fd).st_dev if kind_of(self._root) in COUNTING else -1
         self._watch_tree("")
         if self._requests:
             self._watch_requests()
@@ -189,6 +194,9 @@ class Inotify:
         return before != path
 
     def _inner(self, path: str, fd: int) -> list[str]:
+        info = os.fstat(fd)
+        if info.st_dev == self._counted and info.st_nlink == LEAF:
+            return []
         with os.scandir(fd) as found:
             names = [item.name for item in found if item.name[0] != "." and item.is_dir(follow_symlinks=False)]
         if path:

@@ -11,6 +11,7 @@ import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from memorybank_cli.bank.bank import Bank
@@ -24,6 +25,7 @@ from memorybank_cli.base.words import counted
 MODE, GROUP, OWNER = "MB308", "MB309", "MB304"
 SINGLY = 10
 """More files of one directory that changed alike are one finding about the directory."""
+_CTIME, _UID = map(attrgetter, ("ctime_ns", "uid"))
 _OTHERS = 0o7077
 """What a mode can allow to others than the owner, or beyond reading and writing."""
 
@@ -103,14 +105,17 @@ class Permissions:
     def _owners(self, listing: Listing) -> Iterator[Finding]:
         if self._shared:
             return
-        owner = self.bank.owner
-        for entry in (*listing.files, *listing.directories):
+        owner, entries = self.bank.owner, listing.files + listing.directories
+        foreign = set(map(_UID, entries)) - {owner}
+        for entry in entries if foreign else ():
             if entry.uid != owner:
                 yield self._owner(_joined(listing.path, entry.name), entry.uid)
 
     def _groups(self, listing: Listing) -> Iterator[Finding]:
         known = self._known.get(listing.path)
         since = known.newest if known else -1
+        if max(map(_CTIME, listing.files), default=-1) <= since:
+            return
         usual = set(known.groups) if known else {self.bank.root.stat("").st_gid}  # type: ignore[union-attr]  # it is open
         newest, groups, wrong = since, set(usual), False
         for entry in listing.files:

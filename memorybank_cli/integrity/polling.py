@@ -120,12 +120,17 @@ def differences(before: Look, after: Look) -> list[Hint]:
 
 def is_remote(root: Root) -> bool:
     """Whether the root lies on a network or FUSE file system, as far as the system tells (Linux)."""
+    kind = kind_of(root)
+    return kind in REMOTE or (kind.startswith("fuse.") and kind != LOCAL_FUSE)
+
+
+def kind_of(root: Root) -> str:
+    """The type of the file system on which the root lies; '' where the system does not tell."""
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
-            kind = file_system(table.read(), os.fstat(root.fd).st_dev)
+            return file_system(table.read(), os.fstat(root.fd).st_dev)
     except OSError:
-        return False  # no such table here: another system, where nothing can be told
-    return kind in REMOTE or (kind.startswith("fuse.") and kind != LOCAL_FUSE)
+        return ""  # no such table here: another system, where nothing can be told
 
 
 def file_system(mountinfo: str, device: int) -> str:

@@ -269,8 +269,22 @@ def health(
 
 
 def _history(bank: Bank, span: str, names: tuple[str, ...]) -> HistoryReport:
-    found = history(bank.root, clock.span(span).total_seconds(), time.time(), names)
+    seconds = clock.span(span).total_seconds()
+    if not seconds:
+        raise UsageError("--history of no time shows nothing", hint="give a span such as 1h, 24h or 90d")
+    found = history(bank.root, seconds, time.time(), names)
+    for name in names if found.newest is not None else ():
+        if name not in {one.name for one in found.series}:
+            raise _no_sample(bank, name, span, seconds)
     return HistoryReport(found, span)
+
+
+def _no_sample(bank: Bank, name: str, span: str, seconds: float) -> UsageError:
+    from memorybank_cli.base.suggestions import did_you_mean
+
+    known = [one.name for one in history(bank.root, seconds, time.time()).series]
+    hint = did_you_mean(name, known, f"memorybank health --history {span} shows all")
+    return UsageError(f"there is no sample '{escape(name)}' in the last {span}", hint=hint)
 
 
 def _put_textfile(path: str, text: str) -> None:

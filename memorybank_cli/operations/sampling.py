@@ -14,7 +14,18 @@ from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base import clock
 from memorybank_cli.base.errors import MemorybankError, from_os_error
 from memorybank_cli.base.records import Finding, at_least
-from memorybank_cli.health.probing import HEALTH, METRICS, SAMPLES, Probe, Result, fact_of, findings_of, samples_of
+from memorybank_cli.health.probing import (
+    HEALTH,
+    METRICS,
+    SAMPLES,
+    Probe,
+    Reading,
+    Result,
+    fact_of,
+    findings_of,
+    samples_of,
+    unknown,
+)
 from memorybank_cli.health.samples import Samples
 from memorybank_cli.health.score import UNKNOWN, score
 from memorybank_cli.health.status import Counts, status_document
@@ -24,11 +35,16 @@ from memorybank_cli.operations.examining import Examined, not_written, put_statu
 from memorybank_cli.operations.last_saved import Saved
 from memorybank_cli.operations.metric_snapshots import record_if_due
 from memorybank_cli.operations.probes import last_look
+from memorybank_cli.operations.probing_beside import Beside
 from memorybank_cli.operations.surroundings import PROBES
 
 Line = dict[str, Any]
 COST = 500
 """A probe rests so many times as long as it took: all the slow ones together cost little, however slow they are."""
+HANGS = 120.0
+"""Seconds after which a slow probe that did not answer counts as one that hangs."""
+SOON = 0.1
+"""Seconds after which it is asked whether it has."""
 LOOKS = 3
 """So many looks at the whole bank may fail to come before what they told is called stale."""
 
@@ -86,7 +102,9 @@ class Sampling:
         self.findings: tuple[Finding, ...] = ()
         self.results: dict[str, Result] = {}
         now = time.monotonic()
+        self.beside = Beside(bank)
         self._due = {probe.name: now for probe in PROBES}
+        self._look_again = now
         self._document_due = self._record_due = now
         self._sample_due = now
         self._data: dict[str, Finding] = {}
@@ -96,7 +114,16 @@ class Sampling:
 
     def due(self) -> float:
         """When the next probe or sample is due, by `time.monotonic()`."""
-        return min(*self._due.values(), self._sample_due, self._document_due, self._record_due)
+        waiting = [self._due[probe.name] for probe in PROBES if self.beside.running is None or not _is_slow(probe)]
+        if self.beside.running is not None:
+            waiting.append(self._look_again)
+        if self._is_complete():
+            waiting += (self._sample_due, self._document_due, self._record_due)
+        return min(waiting)
+
+    def _is_complete(self) -> bool:
+        """Whether each probe ran: what was not looked at yet is not told as fine."""
+        return len(self.results) == len(PROBES)
 
     def told(self, opened: Iterable[Finding], resolved: Iterable[Finding]) -> None:
         """What is known of the data now."""
@@ -112,11 +139,13 @@ class Sampling:
     def run(self) -> Iterator[Line]:
         """Probe what is due, keep a sample, write the status document; lines of findings that began or are gone."""
         now = time.monotonic()
-        for probe in self._next(now):
-            self._probe(probe)
+        for probe in PROBES:
+            if self._due[probe.name] <= now and not _is_slow(probe):
+                self._probe(probe)
+        self._go_on_beside(now)
         yield from self._tell()
-        if len(self.results) < len(PROBES):
-            return  # what was not looked at yet is not told as fine
+        if not self._is_complete():
+            return
         if now >= self._sample_due:
             self._sample_due = now + METRICS
             self.samples.put(self.values())
@@ -128,7 +157,8 @@ class Sampling:
             _recorded(self.bank, self.values(), timeout=0)
 
     def close(self) -> None:
-        """Give the samples back."""
+        """End the thread, and give the samples back."""
+        self.beside.close()
         self.samples.close()
 
     def values(self) -> dict[str, float]:
@@ -139,19 +169,36 @@ class Sampling:
         own = {one.fingerprint for one in self.findings}
         return [*(one for name, one in self._data.items() if name not in own), *self.findings]
 
-    def _next(self, now: float) -> list[Probe]:
-        """The quick probes that are due, and of the others the one that waits longest: watching goes on in between."""
-        waiting = sorted((self._due[probe.name], number) for number, probe in enumerate(PROBES))
-        due = [PROBES[number] for when, number in waiting if when <= now]
-        slow = [probe for probe in due if probe.cadence > METRICS]
-        return [*(probe for probe in due if probe.cadence <= METRICS), *slow[:1]]
+    def _go_on_beside(self, now: float) -> None:
+        """Take what came of a slow probe, and have the one that waits longest run, where its time has come."""
+        self._take()
+        slow = [probe for probe in PROBES if _is_slow(probe)]
+        if self.beside.running is None and slow:
+            probe = min(slow, key=lambda one: self._due[one.name])
+            if self._due[probe.name] <= now:
+                self.beside.start(probe, self._all())
+                self._take()
+        if self.beside.running is not None:
+            hangs = now - self.beside.since > HANGS
+            self._look_again = now + (METRICS if hangs else SOON)
+            for probe in slow if hangs else ():  # the others wait for it
+                why = f"is not known: {self.beside.running.name} has not answered for {HANGS:.0f} s or more"
+                self.results[probe.name] = Result(probe, now, 0.0, Reading({}, (unknown(probe, why),)))
+
+    def _take(self) -> None:
+        found = self.beside.take()
+        if found is not None:
+            self._keep(found)
 
     def _probe(self, probe: Probe) -> None:
         started = time.monotonic()
         reading = probe.run(self.bank, self._all())
         ended = time.monotonic()
-        self.results[probe.name] = Result(probe, ended, ended - started, reading)
-        self._due[probe.name] = ended + max(probe.cadence, COST * (ended - started))
+        self._keep(Result(probe, ended, ended - started, reading))
+
+    def _keep(self, found: Result) -> None:
+        self.results[found.probe.name] = found
+        self._due[found.probe.name] = found.at + max(found.probe.cadence, COST * found.seconds)
 
     def _tell(self) -> Iterator[Line]:
         """Lines of what is new among our own findings, and of what is gone."""
@@ -186,6 +233,11 @@ class Sampling:
         if words != self._noted:
             self._noted = words
             self.bank.context.progress.note(words)
+
+
+def _is_slow(probe: Probe) -> bool:
+    """Whether it runs beside watching: all that do more than ask the system."""
+    return probe.cadence > METRICS
 
 
 def _stale(since: str, seconds: float) -> Finding:

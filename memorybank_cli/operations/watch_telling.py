@@ -128,7 +128,7 @@ class Teller:
         lines = chain(list(self._short_lived(seen)), (self._changed(one, len(fresh) <= FEW) for one in fresh))
         found = {one.fingerprint: one for one in seen.settled(seen.findings)}
         damage = [one for name, one in found.items() if name not in self.open and one.rule in corruption.TYPES]
-        happened = {one.path: one.pending for one in fresh if one.pending in ("removed", "changed")}
+        happened: dict[str, str] = {one.path: one.pending for one in fresh if one.pending in ("removed", "changed")}
         happened |= {one.path: one.rule for name, one in found.items() if name not in self.open and self._counts(one)}
         self._masses.note(happened.items(), lambda: sum(self.bank.catalog.sections().values()), now, moment)
         found = self._gathered(seen, found, now)

@@ -104,7 +104,7 @@ class Watching:
             if not once:
                 self._take_lead()
             self.watcher.arm()
-            yield from self.everything()
+            yield from self._unless_gone(self.everything())
             yield self._ready()
             while not once and not self.stopping:
                 yield from self._enduring(self._step())
@@ -142,7 +142,7 @@ class Watching:
     def _enduring(self, lines: Iterator[Line]) -> Iterator[Line]:
         """Go on where the catalog is kept by another process or damaged, or the disk is full: soon all is looked at."""
         try:
-            yield from lines
+            yield from self._unless_gone(lines)
             return
         except Locked as error:
             words = error.message
@@ -162,6 +162,15 @@ class Watching:
             if self.company is not None:
                 self.company.told([self.failing], [])
         yield from self._beside()
+
+    def _unless_gone(self, lines: Iterator[Line]) -> Iterator[Line]:
+        """What fails because the bank went away while it was looked at is told as that."""
+        try:
+            yield from lines
+        except OSError:
+            if is_bank(self.bank.root.path):
+                raise
+            yield from self._gone()
 
     def _works_again(self) -> Iterator[Line]:
         failing, self.failing = self.failing, None
@@ -185,7 +194,7 @@ class Watching:
     def _beside(self) -> Iterator[Line]:
         if not self.leads and self._take_lead():
             yield line("role", role="leading")
-            self.again_at = 0.0
+            self.again_at, self.permissions = 0.0, None  # from now on it keeps what it sees
         if self.company is not None:
             yield from self.company.run()
         yield from self.teller.health(self._findings_beside())

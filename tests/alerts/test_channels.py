@@ -152,14 +152,14 @@ def test_a_full_disk_is_told_and_leaves_no_half_line(tmp_path: Path, monkeypatch
     channel = AppendingChannel(str(tmp_path), "log", 1 << 20)
     channel.send(message())
     before = (tmp_path / "log").read_bytes()
-    real = os.write
+    real = os.pwrite
 
-    def half(fd: int, data: bytes) -> int:
+    def half(fd: int, data: bytes, offset: int) -> int:
         if len(data) < 100:
             raise OSError(28, "No space left on device")
-        return real(fd, data[: len(data) - 50])
+        return real(fd, data[: len(data) - 50], offset)
 
-    monkeypatch.setattr(os, "write", half)
+    monkeypatch.setattr(os, "pwrite", half)
     with pytest.raises(Undelivered, match="the disk is full"):
         channel.send(message())
     assert (tmp_path / "log").read_bytes() == before

@@ -7,7 +7,6 @@ from memorybank_cli.alerts.values import Alert
 from memorybank_cli.base.records import Severity
 from memorybank_cli.base.rules import RULES
 
-
 NOW = "2026-11-20T14:00:00.000000Z"
 
 

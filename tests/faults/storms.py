@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -36,9 +36,9 @@ ENVIRONMENT = {"MEMORYBANK_SETTLE_MS": "50", "MEMORYBANK_RECONCILE_SECONDS": "36
 class Watch:
     """A `memorybank watch --json` that runs, and all that it has told: the newest digest of each path."""
 
-    def __init__(self, bank: Path, *options: str, **environment: str) -> None:
+    def __init__(self, bank: Path, *options: str, prefix: Sequence[str] = (), **environment: str) -> None:
         self.bank = bank
-        command = [sys.executable, "-m", "memorybank_cli", "watch", "--json", "--bank", str(bank), *options]
+        command = [*prefix, sys.executable, "-m", "memorybank_cli", "watch", "--json", "--bank", str(bank), *options]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **ENVIRONMENT, **environment}
         )
@@ -58,8 +58,6 @@ class Watch:
                     self.digests.pop(line["path"], None)
                 else:
                     self.digests[line["path"]] = line["after"]
-            elif line["type"] == "adopted" or line["type"] == "recovered":
-                pass
             self._waiting.put(line)
         self._waiting.put(None)
 
@@ -115,9 +113,9 @@ class Watch:
 
 
 @contextmanager
-def watching(bank: Path, *options: str, **environment: str) -> Iterator[Watch]:
-    """A watch that is ready; it is ended afterwards."""
-    one = Watch(bank, *options, **environment)
+def watching(bank: Path, *options: str, prefix: Sequence[str] = (), **environment: str) -> Iterator[Watch]:
+    """A watch that is ready, started by `prefix` where that is given; it is ended afterwards."""
+    one = Watch(bank, *options, prefix=prefix, **environment)
     try:
         one.until("ready")
         yield one

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +66,26 @@ def test_a_queue_that_overflows_is_a_gap_and_nothing_is_lost(watch: Watch) -> No
     assert "MB522" in {line["finding"]["rule"] for line in watch.lines if line["type"] == "finding"}
 
 
+NAMESPACE = ("unshare", "--user", "--map-root-user")
+"""Root of a new user namespace may set its limits without touching the machine's."""
+
+
+def is_there(*command: str) -> bool:
+    return shutil.which(command[0]) is not None and not subprocess.run([*command, "true"], check=False).returncode
+
+
+@pytest.mark.skipif(not is_there(*NAMESPACE), reason="user namespaces are not available")
+def test_directories_that_cannot_be_watched_are_said_and_not_lost(bank: Path) -> None:
+    limited = (*NAMESPACE, "sh", "-c", 'echo 6 > /proc/sys/user/max_inotify_watches && exec "$@"', "sh")
+    with watching(bank, prefix=limited) as watch:
+        storms.nested_folders(bank, 300)
+        watch.sync()
+        assert unreported(watch) == set()
+        assert "MB520" in {line["finding"]["rule"] for line in watch.lines if line["type"] == "finding"}
+        put(bank / "trades/a0/later/new.json", record(999))  # nothing but looking finds this
+        watch.until("changed", "trades/a0/later/new.json")
+
+
 def test_a_writer_that_stops_in_the_middle(watch: Watch) -> None:
     data = json.dumps({"bot_status": "running", "pad": "x" * 3_000}).encode()
     path = watch.bank / "state/slow.json"
@@ -110,8 +132,10 @@ def test_a_watch_that_is_killed_is_followed_by_one_that_misses_nothing(bank: Pat
 
 
 def journal(bank: Path) -> list[dict[str, Any]]:
+    """The cores of all lines that are whole: somebody may be writing one."""
     segments = sorted((bank / ".memorybank/journal").iterdir())
-    return [json.loads(line)["core"] for one in segments for line in one.read_bytes().splitlines()]
+    whole = (one.read_bytes().rstrip(b"\0").rpartition(b"\n")[0] for one in segments)
+    return [json.loads(line)["core"] for data in whole for line in data.splitlines()]
 
 
 mounts = pytest.mark.skipif(not can_mount(), reason="only root can mount a small file system")

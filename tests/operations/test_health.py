@@ -261,7 +261,13 @@ def test_history(run: Run, make_bank: MakeBank) -> None:
 def test_wrong_ways_to_ask_for_history(run: Run, make_bank: MakeBank) -> None:
     path = make_bank(1, padded=False)
     assert run("health", "--history", "soon", "--bank", path).returncode == 2
+    assert run("health", "--history", "0s", "--bank", path).returncode == 2
     assert run("health", "--sample", "score", "--bank", path).returncode == 2
+    assert run("health", "--history", "1h", "--sample", "scor", "--bank", path).returncode == 0  # nothing is known yet
+    run("health", "--bank", path)
+    done = run("health", "--history", "1h", "--sample", "scor", "--bank", path)
+    assert (done.returncode, "there is no sample 'scor'" in done.stderr, "score" in done.stderr) == (2, True, True)
+    assert run("health", "--history", "99999999d", "--bank", path).returncode == 0
 
 
 def test_a_metric_snapshot_is_made_when_asked_for(run: Run, make_bank: MakeBank) -> None:

@@ -16,12 +16,12 @@ from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base.records import Finding, Progress
 from memorybank_cli.base.walk import Root
-from memorybank_cli.health.probing import HEALTH, METRICS, SAMPLES, STATE, Probe, Reading
+from memorybank_cli.health.probing import HEALTH, METRICS, SAMPLES, STATE, Probe, Reading, Result
 from memorybank_cli.health.samples import SHORT, read, recent
 from memorybank_cli.health.score import score
 from memorybank_cli.operations import sampling
 from memorybank_cli.operations.probes import look
-from memorybank_cli.operations.sampling import COST, LOOKS, Sampling
+from memorybank_cli.operations.sampling import COST, HANGS, LOOKS, SOON, Sampling
 from memorybank_cli.operations.surroundings import PROBES
 from tests.conftest import MakeBank
 from tests.operations.banks import backed_up, journal, opened
@@ -38,6 +38,29 @@ class Clock:
         return self.now
 
 
+class AtOnce:
+    """Slow probes without a thread, by the clock of the test; `hangs` keeps what they say."""
+
+    def __init__(self, bank: Bank, moments: Clock) -> None:
+        self.bank, self.moments = bank, moments
+        self.running: Probe | None = None
+        self.since, self.hangs = 0.0, False
+        self.done: Result | None = None
+
+    def start(self, probe: Probe, known: list[Finding]) -> None:
+        self.running, self.since = probe, self.moments.now
+        self.done = Result(probe, self.moments.now, 0.0, probe.run(self.bank, known))
+
+    def take(self) -> Result | None:
+        if self.running is None or self.hangs:
+            return None
+        self.running = None
+        return self.done
+
+    def close(self) -> None:
+        self.running = None
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
@@ -48,6 +71,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         CLOCK_BOOTTIME = CLOCK_MONOTONIC = 1
 
     monkeypatch.setattr(sampling, "time", Time)
+    monkeypatch.setattr(sampling, "Beside", lambda bank: AtOnce(bank, found))
     monkeypatch.setattr("memorybank_cli.health.samples.time.time", lambda: found.wall + found.now)
     return found
 
@@ -147,6 +171,37 @@ def test_a_probe_that_takes_long_rests_long(bank: Bank, clock: Clock, monkeypatc
     list(companion.run())
     assert ran == ["a", "a"]
     companion.close()
+
+
+def test_what_hangs_holds_nothing_up_and_is_unknown(companion: Sampling, path: Path, clock: Clock) -> None:
+    until_nothing_is_due(companion, clock)
+    assert isinstance(companion.beside, AtOnce)
+    companion.beside.hangs = True
+    clock.now += SAMPLES
+    companion.looked([])
+    for _ in range(3):
+        list(companion.run())
+    hung = companion.beside.running
+    assert hung is not None
+    assert list(companion.findings) == []
+    assert clock.now < companion.due() <= clock.now + SOON
+    clock.now += HANGS + 1
+    lines = list(companion.run())
+    slow = {one.name for one in PROBES if one.cadence > METRICS}
+    assert {line["finding"]["pointer"].rpartition("/")[2] for line in lines} == slow
+    assert score(companion.findings).word == "unknown"
+    assert all(f"{hung.name} has not answered" in one.message for one in companion.findings)
+    assert companion.due() > clock.now  # and it is not asked all the time
+    clock.now += HEALTH
+    companion.looked([])
+    list(companion.run())
+    assert status(path)["health_status"] == "degraded"
+    companion.beside.hangs = False
+    until_nothing_is_due(companion, clock)
+    clock.now += SAMPLES
+    companion.looked([])
+    until_nothing_is_due(companion, clock)
+    assert list(companion.findings) == []
 
 
 def test_a_sample_each_five_seconds(companion: Sampling, path: Path, clock: Clock) -> None:

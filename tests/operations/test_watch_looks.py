@@ -22,6 +22,7 @@ from memorybank_cli.base.records import Finding
 from memorybank_cli.base.walk import Root
 from memorybank_cli.integrity import limits, requests, watcher
 from memorybank_cli.integrity.limits import Load
+from memorybank_cli.integrity.permissions import Permissions
 from memorybank_cli.integrity.watcher import Batch
 from memorybank_cli.operations import watching
 from memorybank_cli.operations.accept import accept
@@ -305,6 +306,15 @@ def test_other_errors_end_it(make_bank: MakeBank) -> None:
         list(one._enduring(failing(OSError(5, "Input/output error"))))
 
 
+def test_a_bank_that_goes_while_it_is_looked_at_is_gone(make_bank: MakeBank) -> None:
+    path = make_bank(1)
+    with watched(path) as one:
+        path.rename(path.with_name("moved"))
+        with pytest.raises(BankNotFound, match="went away"):
+            list(one._enduring(failing(FileNotFoundError(2, "No such file"))))
+        path.with_name("moved").rename(path)
+
+
 def failing(error: Exception) -> Iterator[Line]:
     """A look that fails after its first line."""
     yield {"type": "looked", "ts": ""}
@@ -416,3 +426,63 @@ def test_what_others_record_is_looked_at_soon(make_bank: MakeBank) -> None:
         changed = one._recorded()
         assert changed == {"trades/trade_1.json"}
         assert [line["rule"] for line in of(list(one.some(changed)), "resolved")] == ["MB113"]
+
+
+def test_damage_is_seen_twice_before_it_is_told_but_not_where_it_was_renamed_into_place(make_bank: MakeBank) -> None:
+    path = make_bank(2, padded=False)
+    target = "state/state.json"
+    some = EVERYTHING._replace(full=False, paths=frozenset({target}))
+    with watched(path) as one:
+        one.watcher.arm()
+        list(one.everything())
+        put(path / target, b'{"bot_status": ')
+        first = one.watcher.next(PATIENCE)
+        assert first is not None
+        assert kinds(list(one._batch(first))) == []
+        second = one.watcher.next(PATIENCE)
+        assert second is not None
+        assert second.paths == {target}
+        assert found(list(one._batch(second))) == {target: "MB103"}
+        put(path / target, {"bot_status": "running"})
+        assert "resolved" in kinds(list(one._batch(some)))
+        put(path / target, b"{")
+        assert found(list(one._batch(some._replace(complete=frozenset({target}))))) == {target: "MB103"}
+
+
+def test_a_store_that_cannot_be_read_is_put_aside(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_bank(2, padded=False)
+    tries: list[int] = []
+
+    def permissions(*arguments: Any, **options: Any) -> Any:
+        tries.append(1)
+        if len(tries) == 1:
+            raise sqlite3.DatabaseError("malformed")
+        return Permissions(*arguments, **options)
+
+    monkeypatch.setattr(watching, "Permissions", permissions)
+    with watched(path) as one:
+        list(one.everything())
+        assert one.store().in_memory
+        assert one.store().lost
+
+
+def test_a_look_that_costs_much_comes_less_often(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    paces: list[float] = []
+    with watched(make_bank(2, padded=False)) as one:
+        one.watcher.arm()
+        monkeypatch.setattr(one.watcher, "pace", paces.append)
+        for cost in (0.001, 0.3, 60.0):
+            one._cost = cost
+            one._pace()
+        monkeypatch.setattr(one.watcher, "unwatched", lambda: frozenset({"trades"}))
+        one._pace()
+    assert paces == [60.0, pytest.approx(100.0), 150.0]
+
+
+def test_the_banks_documents_are_kept_up_to_date(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORYBANK_DOCUMENTS_SECONDS", "0")
+    path = make_bank(2, padded=False)
+    put(path / "trades/new.json", trade(9))
+    with watched(path) as one:
+        list(one.everything())
+    assert "| trade | built in | 3 |" in (path / "README.md").read_text()

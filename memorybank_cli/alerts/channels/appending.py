@@ -53,9 +53,10 @@ class AppendingChannel:
             raise Undelivered(f"{name} is no regular file")
         if info is not None and info.st_size + len(line) > self.most and info.st_size:
             files.rename(root, name, name + OLD)
-        fd = files.open_for_append(root, name)
+        fd = files.open_to_write(root, name)
         try:
-            files.append(fd, line, durable=True)
+            files.append(fd, line)
+            files.sync_data(fd)
         finally:
             os.close(fd)
 

@@ -82,7 +82,9 @@ def watched(line: dict[str, Any]) -> str:
     elif line.get("type") == "health":
         words = ["health", f"{line.get('score')} of 100, {line.get('status')}"]
     else:
-        return change(line)
+        finding = _finding(line)
+        urgent = finding is not None and finding.get("severity") == "critical" and finding.get("hint")
+        return f"{change(line)}\n    {escape_text(str(finding['hint']))}" if finding and urgent else change(line)
     return escape_text(" ".join(word for word in (clock_time(line.get("ts")), *words) if word))
 
 
