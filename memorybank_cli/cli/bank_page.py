@@ -85,7 +85,9 @@ journal when it is lost.
 
 .memorybank/status.json :: Derived. The last status.
 
-.memorybank/lock, .memorybank/tmp/ :: Scratch.
+.memorybank/samples.sqlite :: Derived. What `memorybank health --history` shows.
+
+.memorybank/lock, .memorybank/probe, .memorybank/tmp/ :: Scratch.
 
 Never edit anything here. A bank without this directory gets a new journal by `memorybank init`.
 """

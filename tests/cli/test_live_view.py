@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -125,7 +126,10 @@ def lived(
 
 def adopted(path: Path) -> set[str]:
     """The files that were recorded since the bank was made."""
-    return {row[0] for core in journal(path)[2:] if core["op"] == "file.adopted" for row in core["files"]}
+    lines = [line for one in sorted((path / ".memorybank/journal").iterdir()) for line in one.read_bytes().splitlines()]
+    # The newest line may be half there: it is being written.
+    cores = [json.loads(line)["core"] for line in lines[2:] if line.startswith(b"{") and line.endswith(b"}")]
+    return {row[0] for core in cores if core["op"] == "file.adopted" for row in core["files"]}
 
 
 def eventually(happened: Callable[[], bool]) -> None:
@@ -203,8 +207,8 @@ def test_a_filter_that_leaves_nothing_has_nothing_to_act_on(
     make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def act(person: Person) -> None:
-        person.until("FINDINGS none")
-        person.press("a")
+        person.until("ready watched")
+        person.press("fnothing like it\ra")
         person.until("there is no finding here")
 
     lived(make_bank(1, padded=False), monkeypatch, act)
@@ -360,7 +364,7 @@ def test_notes_are_events_and_the_terminal_stays_whole(make_bank: MakeBank, monk
         from memorybank_cli.base.locks import hold
         from memorybank_cli.base.walk import Root
 
-        person.until("FINDINGS none")
+        person.until("ready watched")
         root = Root(path)
         with hold(root, layout.LOCK):
             put(path / "trades/new.json", trade(9))
@@ -430,13 +434,20 @@ def test_a_terminal_that_nobody_shares_is_before_us(monkeypatch: pytest.MonkeyPa
         one.screen.hide()
         person.drain()
         assert person.display.raw == b""
-        with pytest.raises(KeyboardInterrupt):
-            one._interrupted()
-        one.ending = True
-        one._interrupted()
         one.screen.keyboard = os.open(os.devnull, os.O_WRONLY)
         assert one.screen.read() == b""
         os.close(one.screen.keyboard)
+
+
+def test_a_signal_before_watching_listens_is_not_lost(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = live.View._pass_on
+
+    def early(one: live.View, lines: Any) -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return before(one, lines)
+
+    monkeypatch.setattr(live.View, "_pass_on", early)
+    assert lived(make_bank(1), monkeypatch, lambda _: None).code == 0
 
 
 def test_trends_come_from_the_samples(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -463,7 +474,7 @@ def test_a_failure_of_the_view_ends_watching_and_is_raised(
         raise ZeroDivisionError("drawing")
 
     def act(person: Person) -> None:
-        person.until("FINDINGS none")
+        person.until("ready watched")
         monkeypatch.setattr(live, "draw", fail)
         person.until(lambda _: not person.display.alternate)
 

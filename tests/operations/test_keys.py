@@ -13,7 +13,8 @@ from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import NotFound, Refused, UsageError, WrongKey
 from memorybank_cli.operations import keys
 from memorybank_cli.operations.backup import backup
-from memorybank_cli.operations.health import health, status
+from memorybank_cli.operations.examining import examine
+from memorybank_cli.operations.health import status
 from memorybank_cli.operations.journal import prove
 from memorybank_cli.operations.manifest import Manifest, manifest
 from memorybank_cli.operations.opening import open_bank
@@ -169,7 +170,7 @@ class TestWithoutAKey:
 
     def test_health_and_status(self, path: Path) -> None:
         with opened(path) as bank:
-            report = health(bank)
+            report = examine(bank)
             assert [(one.rule, one.severity) for one in report.findings] == [("MB501", "info")]
             assert "is encrypted and no key is named" in report.findings[0].message
             shown = status(bank)
@@ -180,7 +181,7 @@ class TestWithoutAKey:
     def test_with_the_key_in_the_settings_they_look(self, path: Path, files: dict[str, str], home: Path) -> None:
         (home / "config.json").write_text(json.dumps({"key_file": files["raw"]}))
         with opened(path) as bank:
-            assert health(bank).findings == ()
+            assert examine(bank).findings == []
 
     def test_the_proof_of_the_journal(self, path: Path, files: dict[str, str]) -> None:
         with opened(path) as bank:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from memorybank_cli.operations.backup import backup
-from memorybank_cli.operations.health import health, status
+from memorybank_cli.operations.examining import examine
+from memorybank_cli.operations.health import HealthReport, health, status
 from memorybank_cli.operations.journal import prove
 from memorybank_cli.operations.last_saved import Saved, last_saved
 from memorybank_cli.operations.repair import repair
@@ -46,6 +47,7 @@ def test_elsewhere(make_bank: MakeBank, tmp_path: Path, monkeypatch: pytest.Monk
         assert shown.as_dict()["snapshots_elsewhere"] == place
         assert shown.document["memory_bank_status"]["integrity_checks"]["state"]["last_snapshot"] == made.time
         looked = health(bank)
+    assert isinstance(looked, HealthReport)
     (finding,) = looked.findings
     assert (finding.rule, finding.severity, finding.hint) == (
         "MB501",
@@ -107,7 +109,7 @@ def test_what_cannot_be_read_is_told(make_bank: MakeBank, monkeypatch: pytest.Mo
         backup(bank)
         locked = "snapshots"
         assert status(bank).snapshots_unknown == f"cannot read the snapshots: {place}: permission denied"
-        assert "MB501" in {one.rule for one in health(bank).findings}
+        assert "MB501" in {one.rule for one in examine(bank).findings}
         assert any("cannot read the snapshots" in one.message for one in prove(bank).findings)
         assert repair(bank).exit_code() == 0
 

@@ -90,7 +90,7 @@ class View:
         self.screen, self.keys, self.controls = Screen(colour=colour), Keys(), Controls()
         self.sampled_at = -BUCKET
         self.failure: BaseException | None = None
-        self.ending = self.done = False
+        self.interrupted = self.ending = self.done = False
 
     def post(self, line: Line) -> None:
         """Have a line taken in; may be called from any thread and from signal handlers."""
@@ -125,6 +125,9 @@ class View:
         while self.failure is None:
             try:
                 self.post(next(lines))
+                if self.interrupted:
+                    self.interrupted = False
+                    signal.raise_signal(signal.SIGTERM)
             except StopIteration as end:
                 return int(end.value or 0)
         return 0
@@ -152,9 +155,8 @@ class View:
             self.post({"type": "screen", "signal": number})
 
     def _interrupted(self, *_: object) -> None:
-        """Before watching has handlers of its own it ends at once; at the end it is ending anyway, and in order."""
-        if not self.ending:
-            raise KeyboardInterrupt
+        """Before watching has handlers of its own it is told later; after them it is ending anyway, and in order."""
+        self.interrupted = True
 
     # In the view's own thread
 

@@ -21,7 +21,7 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def patched(*patches: tuple[Any, str, int]) -> Iterator[None]:
+def patched(*patches: tuple[Any, str, object]) -> Iterator[None]:
     """Constants of modules with other values; repositories without their reserve, which would be written each time."""
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(Repository, "keep_reserve", return_value=False))
