@@ -158,6 +158,7 @@ class Appending(Ledger):
     def start_segment(self, beyond: Position, entry: Entry) -> None:
         """Go on after a gap: `entry` becomes the first line of a new segment, at once durable. The lock is held."""
         self.journal.tail = None
+        self.writer.syncing.appended(beyond.seq + 1, 0)
         lines, end = self.journal.append(beyond, [[entry]])
         with self._catalog.writing():
             self._catalog.apply([*lines, Reading(end, (), None)])

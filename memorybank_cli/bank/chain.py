@@ -204,6 +204,9 @@ class Reader:
         last = trouble[-1].segment
         if self.mark[0] > self.end.seq or trouble[0].segment != last or self.journal.is_packed(last):
             return True
+        first = trouble[0]
+        if first.start == 0 and first.line is not None and first.line.seq == first.segment > self.end.seq + 1:
+            return True  # a segment begins when all before it is durable
         return any(
             item.line is not None
             and item.line.op in VOUCHING

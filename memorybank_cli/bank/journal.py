@@ -110,7 +110,11 @@ class Journal:
         return any(first > position.segment for first in self.segments())
 
     def _is_room(self, position: Position) -> bool:
-        with open(self.root.open(layout.segment_file(position.segment)), "rb", buffering=0) as file:
+        try:
+            fd = self.root.open(layout.segment_file(position.segment))
+        except FileNotFoundError:
+            return False
+        with open(fd, "rb", buffering=0) as file:
             file.seek(position.offset)
             found = file.read(2 * len(ROOM)) or b""
         return position.offset > 0 and len(found) < 2 * len(ROOM) and not found.strip(b"\0")
@@ -222,19 +226,25 @@ class Journal:
         except OSError:  # gone, or become something that is no file: what vouches for it makes that a break
             yield from packed.blocks(self.root, layout.packed_segment(first), offset)
             return
-        with open(fd, "rb", buffering=0) as file:
-            file.seek(offset)
-            begun: list[bytes] = []
-            while piece := file.read(READ_BYTES if end is None else min(READ_BYTES, max(0, end - offset))):
-                offset += len(piece)
+        try:
+            size = READ_BYTES
+            while True:
+                piece = os.pread(fd, size if end is None else min(size, max(0, end - offset)), offset)
                 cut = piece.rfind(b"\n") + 1
+                if piece.find(0, 0, cut) >= 0:  # what stands before a line was written before it: it is there by now
+                    piece = os.pread(fd, cut, offset)
+                    cut = piece.rfind(b"\n") + 1
                 if cut:
-                    yield b"".join([*begun, piece[:cut]])
-                    begun, piece = [], piece[cut:]
-                begun.append(piece)
-            last = b"".join(begun)
-            if last.strip(b"\0") or len(last) == offset:  # NULs from the start on are no room
-                yield last
+                    yield piece[:cut]
+                    offset, size = offset + cut, READ_BYTES
+                elif len(piece) < size:
+                    break
+                else:
+                    size *= 2
+            if piece.strip(b"\0") or (piece and not offset):  # NULs from the start on are no room
+                yield piece
+        finally:
+            os.close(fd)
 
     def ending(self, position: Position) -> str:
         """The digest of the last bytes before a position, '' where they cannot be read."""

@@ -142,7 +142,10 @@ class Ledger:
         """The catalog knows all that was read: go on from there."""
         self._end = self._catalog.position()
         self._behind, self._untold, self._breaks, self._begun, self._checkpointed = False, [], None, False, None
-        self.writer.settle()
+        if self._depth:
+            self.writer.settle()
+        else:
+            self.writer.doubt()
         if self._end != self.heard:
             self.lose()
             self.heard = self._end

@@ -60,7 +60,7 @@ class Syncing:
 
     def __init__(self, root: Root) -> None:
         self.root = root
-        self._lock = Lock(root, layout.SYNC_LOCK)
+        self._lock = Lock(root, layout.SYNC_LOCK, is_written=True)
         self._boot = clock.boot_id().encode()[:36].ljust(36)
         self.shares = bool(self._boot.strip())
         """Whether the system tells its starts apart; else nothing that was published may be believed."""
@@ -77,6 +77,12 @@ class Syncing:
     def state(self) -> Synced:
         """What is known since the machine started, `UNKNOWN` for nothing; costs one read."""
         return self.look()[0]
+
+    def look_afresh(self) -> tuple[Synced, tuple[int, int]]:
+        """`look`, in the file that stands there now: somebody may have removed the one that is open."""
+        if self._lock.fd >= 0 and not self._lock.stands():
+            self._lock.close()
+        return self.look()
 
     def look(self) -> tuple[Synced, tuple[int, int]]:
         """What is known since the machine started, and the segment and offset to which whole lines stand."""
@@ -142,7 +148,10 @@ class Syncing:
         try:
             files.sync_data(fd)
         except OSError:
-            self.publish(self.state()._replace(failures=wanted.failures + 1, poisoned=True))
+            state = self.state()
+            if state == UNKNOWN:
+                raise
+            self.publish(state._replace(failures=wanted.failures + 1, poisoned=True))
             raise
         self._takes += (time.monotonic() - begun - self._takes) / 4
         if held and not self.state().covers(wanted.segment, wanted.offset):  # what is published never goes back

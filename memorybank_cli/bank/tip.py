@@ -53,7 +53,13 @@ class Tip:
 
     def put(self, fd: int, text: bytes, offset: int) -> None:
         """Write lines at their place, unsynced, all or nothing, and room behind them. Raises OSError."""
-        files.put(fd, text + self._room(fd, offset + len(text), len(text)), offset)
+        room = self._room(fd, offset + len(text), len(text))
+        files.put(fd, text, offset)
+        if room:
+            try:
+                files.put(fd, room, offset + len(text))
+            except OSError:  # a disk that has no place for it may have some for the next line
+                self.has_room = False
 
     def _room(self, fd: int, offset: int, size: int) -> bytes:
         """What is written behind the `size` bytes that end at `offset`: room for more, where there will be more."""

@@ -123,7 +123,7 @@ class Writer:
 
     def look(self) -> Synced:
         """How far the journal is durable, now that the lock is held."""
-        self.state, self._appended = self.syncing.look()
+        self.state, self._appended = self.syncing.look_afresh()
         return self.state
 
     def cure(self) -> None:
@@ -139,6 +139,7 @@ class Writer:
         info = self.root.stat(path)
         if info is not None:
             files.replace(self.root, path, self.root.read(path)[:offset], info.st_mode)
+        self.syncing.appended(self.state.segment, self.state.offset)
         self.state = self.state._replace(poisoned=False)
         self.syncing.publish(self.state)
 

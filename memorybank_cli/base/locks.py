@@ -24,8 +24,8 @@ _LONG = 0.005
 class Lock:
     """One lock file below a root, whose descriptor stays open between two holds. Threads must take turns at it."""
 
-    def __init__(self, root: Root, path: str) -> None:
-        self.root, self.path = root, path
+    def __init__(self, root: Root, path: str, is_written: bool = False) -> None:
+        self.root, self.path, self._is_written = root, path, is_written
         self.fd = -1
         self._waits = 0.0
         """Seconds that it takes of late to get it, about."""
@@ -38,7 +38,7 @@ class Lock:
             if self.fd < 0:
                 self.open()
             self._waits += (_wait(self.fd, kind, timeout, self.root, self.path, self._waits) - self._waits) / 8
-            if is_named(self.fd, self.root, self.path):
+            if self.stands():
                 return
             self.close()  # the file was removed, and others may hold the one that stands there now
 
@@ -59,9 +59,18 @@ class Lock:
                 self.open()
             if not _try(self.fd, fcntl.LOCK_EX):
                 return False
-            if is_named(self.fd, self.root, self.path):
+            if self.stands():
                 return True
             self.close()
+
+    def stands(self) -> bool:
+        """Whether the open file is still the one at its path; one that is written to is not asked by stat."""
+        if self._is_written:
+            return is_named(self.fd, self.root, self.path)
+        try:
+            return os.path.samestat(os.fstat(self.fd), os.stat(self.path, dir_fd=self.root.fd, follow_symlinks=False))
+        except FileNotFoundError:
+            return False
 
     def release(self) -> None:
         """Give the lock back and keep the descriptor."""

@@ -67,6 +67,12 @@ class Root:
             self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise from_os_error(error, "cannot open the directory") from error
+        self.place = ""
+
+    def look_again(self) -> str:
+        """Where the system says that the root stands now; kept as `place`. Raises OSError where it does not tell."""
+        self.place = os.readlink(f"/proc/self/fd/{self.fd}")
+        return self.place
 
     def __repr__(self) -> str:
         return f"Root({self.path!r})"
@@ -239,10 +245,13 @@ def is_named(fd: int, root: Root, path: str) -> bool:
     and the next fdatasync, also of another file, has that to write, too: it takes half as long again.
     """
     try:
-        return os.readlink(f"/proc/self/fd/{fd}").endswith(f"/{path}")
+        found = os.readlink(f"/proc/self/fd/{fd}")
+        if found == f"{root.place}/{path}" or found == f"{root.look_again()}/{path}":
+            return True
     except OSError:
-        there = root.stat(path)
-        return there is not None and os.path.samestat(os.fstat(fd), there)
+        pass  # no /proc here
+    there = root.stat(path)
+    return there is not None and os.path.samestat(os.fstat(fd), there)
 
 
 def components(path: str) -> list[str]:

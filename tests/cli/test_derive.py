@@ -251,6 +251,12 @@ def test_texts_that_may_be_empty_are_few() -> None:
     }
     assert every == {
         "accept reason",
+        "alert ack reason",
+        "alert route alert",
+        "alert route path",
+        "alert silence end",
+        "alert silence reason",
+        "alert silence until",
         "config set value",
         "message add id",
         "message add role",

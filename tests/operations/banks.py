@@ -75,4 +75,4 @@ def journal_file(path: Path) -> Path:
 def journal(path: Path) -> list[dict[str, Any]]:
     """The cores of every line."""
     segments = sorted((path / ".memorybank/journal").iterdir())
-    return [json.loads(line)["core"] for one in segments for line in one.read_bytes().splitlines()]
+    return [json.loads(line)["core"] for one in segments for line in one.read_bytes().rstrip(b"\0").splitlines()]

@@ -55,8 +55,7 @@ class AppendingChannel:
             files.rename(root, name, name + OLD)
         fd = files.open_to_write(root, name)
         try:
-            files.append(fd, line)
-            files.sync_data(fd)
+            files.append(fd, line)  # unsynced: what is evidence stands in findings.sqlite
         finally:
             os.close(fd)
 
