@@ -73,6 +73,18 @@ class Appending(Ledger):
             finally:
                 self._render_lock.release()
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self.mutex:
+            if self._depth:
+                yield
+                return
+            self._lock.acquire(self.lock_timeout)
+            try:
+                yield
+            finally:
+                self._lock.release()
+
     def _hold(self, wait: float) -> None:
         try:
             self._lock.acquire(wait)
@@ -132,6 +144,10 @@ class Appending(Ledger):
     def _doubt(self) -> None:
         self.writer.doubt()
         self._checkpointed = None
+        if self.writer.look().poisoned:  # a sync failed in the middle of it
+            with suppress(Locked, OSError):
+                self._cure()
+                self.refresh()
 
     def _groups(self, entries: Group) -> list[Group]:
         """The entries as they are written now: behind a checkpoint where one is due, and the cut of a torn tail."""
@@ -202,7 +218,10 @@ class Appending(Ledger):
     def durable(self, what: Appended) -> None:
         """Return once it is on the disk: that is the acknowledgement. Raises OSError; then it is void."""
         try:
-            self.writer.durable(what, self.lock_timeout)
+            left = self.writer.durable(what, self.lock_timeout)
+            if left is not None:  # else a sync that fails later would take it back
+                with self._alone():
+                    self.writer.syncing.catch_up(left)
         except OSError:
             self._take_back()
             raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Container, Generator, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -83,6 +83,8 @@ class Journal:
         self.begun = 0
         """Segments that were begun here."""
         self.tip = Tip(root)
+        self.unsynced: Callable[[], object] = lambda: None
+        """Is told of a sync that failed: what was written before it, by whomever, may not be on the disk."""
 
     def segments(self) -> list[int]:
         """First seqs of the segments that stand, ascending."""
@@ -298,12 +300,12 @@ class Journal:
         try:
             for text, lines in self._pieces(end, group):
                 if lines[0].op in VOUCHING:  # a crash that kept it and tore what is before it looks like damage
-                    files.sync_data(fd)
+                    self._sync(fd)
                 self.tip.put(fd, text, last.offset)
                 last = Position(lines[-1].seq, lines[-1].hash, last.segment, last.offset + len(text))
                 yield lines
             if sync:
-                files.sync_data(fd)
+                self._sync(fd)
         except BaseException:
             files.truncate(fd, end.offset)
             if sync:
@@ -311,6 +313,13 @@ class Journal:
                     files.sync(fd)
             raise
         return last
+
+    def _sync(self, fd: int) -> None:
+        try:
+            files.sync_data(fd)
+        except OSError:
+            self.unsynced()
+            raise
 
     def _pieces(self, end: Position, group: Group) -> Iterator[tuple[bytes, list[Line]]]:
         """The lines of a group in pieces that are written at once."""
@@ -355,7 +364,7 @@ class Journal:
             with suppress(FileNotFoundError):
                 fd = self.tip.descriptor(end.segment, create=False)
                 files.truncate(fd, end.offset)
-                files.sync_data(fd)
+                self._sync(fd)
         files.make_dirs(self.root, layout.JOURNAL)
         self.begun += 1
         return end._replace(segment=end.seq + 1, offset=0)

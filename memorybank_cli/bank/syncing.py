@@ -100,24 +100,39 @@ class Syncing:
         """Say how far the journal is durable; the caller holds the bank's lock or `sync.lock`."""
         self._write(_SYNCED, 0, *state)
 
-    def durable(self, fd: int, segment: int, offset: int, failures: int, timeout: float) -> None:
+    def durable(self, fd: int, segment: int, offset: int, failures: int, timeout: float) -> Synced | None:
         """Return once what was appended up to `offset` through `fd` is on the disk.
 
         `failures` is what `state` said when it was appended. Raises Unsynced, or the sync's OSError: then it is void.
+        Where the holder of `sync.lock` was stopped what it gives is still to be published, by `catch_up`.
         """
         with self._mine:  # flock knows no threads
             held = self._waited(segment, offset, failures, timeout)
             if held is None:
-                return
+                return None
             try:
                 state, appended = self.look()
-                if not self._is_done(state, segment, offset, failures):
-                    if appended[0] == segment:  # what others appended before is made durable by the same sync
-                        offset = max(offset, appended[1])
-                    self._sync(fd, Synced(segment, offset, failures, False), held)
+                if self._is_done(state, segment, offset, failures):
+                    return None
+                if appended[0] == segment:  # what others appended before is made durable by the same sync
+                    offset = max(offset, appended[1])
+                wanted = Synced(segment, offset, failures, False)
+                self._sync(fd, wanted)
+                if not held:
+                    return wanted
+                self.catch_up(wanted)
+                return None
             finally:
                 if held:
                     self._lock.release()
+
+    def catch_up(self, wanted: Synced) -> None:
+        """Publish what was synced, unless that goes back; the caller holds `sync.lock`, or else the bank's lock.
+
+        Raises Unsynced where another sync failed meanwhile: nobody knows what this one was worth.
+        """
+        if not self._is_done(self.state(), wanted.segment, wanted.offset, wanted.failures):
+            self.publish(wanted)
 
     def _waited(self, segment: int, offset: int, failures: int, timeout: float) -> bool | None:
         """None once somebody else synced that far, else whether `sync.lock` is held now.
@@ -143,7 +158,7 @@ class Syncing:
             raise Unsynced(self.root.absolute(layout.segment_file(segment)))
         return state.poisoned and state.covers(segment, offset)
 
-    def _sync(self, fd: int, wanted: Synced, held: bool) -> None:
+    def _sync(self, fd: int, wanted: Synced) -> None:
         begun = time.monotonic()
         try:
             files.sync_data(fd)
@@ -154,8 +169,6 @@ class Syncing:
             self.publish(state._replace(failures=wanted.failures + 1, poisoned=True))
             raise
         self._takes += (time.monotonic() - begun - self._takes) / 4
-        if held and not self.state().covers(wanted.segment, wanted.offset):  # what is published never goes back
-            self.publish(wanted)
 
     def _opens(self) -> bool:
         try:

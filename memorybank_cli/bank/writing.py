@@ -35,6 +35,7 @@ class Writer:
     def __init__(self, root: Root, journal: Journal) -> None:
         self.root, self.journal = root, journal
         self.syncing = Syncing(root)
+        journal.unsynced = self._poison
         self._is_settled = self._is_seen = False
         """Whether this process knew all of the journal at some end; and whether it was seen under this hold of the lock
         that it still does, and nothing was written since."""
@@ -115,16 +116,23 @@ class Writer:
         """What `durable` needs to know of an append that came to `end`."""
         return Appended(end, self.journal.tip.current(end.segment), self._failures)
 
-    def durable(self, what: Appended, timeout: float) -> None:
-        """Return once it is on the disk; needs no lock. Raises OSError: it is void then."""
+    def durable(self, what: Appended, timeout: float) -> Synced | None:
+        """Return once it is on the disk; needs no lock. See `Syncing.durable`. Raises OSError: it is void then."""
         if what.failures < 0 or not what.end.segment:
-            return  # nothing was appended since the machine started, or the append itself has synced it
-        self.syncing.durable(what.fd, what.end.segment, what.end.offset, what.failures, timeout)
+            return None  # nothing was appended since the machine started, or the append itself has synced it
+        return self.syncing.durable(what.fd, what.end.segment, what.end.offset, what.failures, timeout)
 
     def look(self) -> Synced:
         """How far the journal is durable, now that the lock is held."""
         self.state, self._appended = self.syncing.look_afresh()
         return self.state
+
+    def _poison(self) -> None:
+        """A sync failed while the bank's lock is held: the next fdatasync of the same descriptor would say nothing."""
+        if self.state != UNKNOWN:
+            state = self.syncing.state()
+            known = self.state if state == UNKNOWN else state
+            self.syncing.publish(known._replace(failures=known.failures + 1, poisoned=True))
 
     def cure(self) -> None:
         """After a sync that failed: what was synced before, in a fresh file in the segment's place; the rest is void.
@@ -150,10 +158,11 @@ class Writer:
 
     def _begin(self, end: Position) -> bool:
         """Know what is durable before the first append since the machine started; whether `end` was seen to be it."""
-        if self.state == UNKNOWN and self.syncing.shares:
+        claimed = (self.state.segment, self.state.offset) > (end.segment, end.offset)  # put back from a copy meanwhile
+        if self.syncing.shares and (self.state == UNKNOWN or claimed):
             if end.segment:
                 files.sync_data(self.journal.tip.descriptor(end.segment))  # somebody may have removed `sync.lock`
-            self.state = Synced(end.segment, end.offset, 0, False)
+            self.state = Synced(end.segment, end.offset, self.state.failures + 1, False)
             self.syncing.publish(self.state)
         self._failures = self.state.failures
         if self.journal.is_full(end):

@@ -17,7 +17,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 # Fields that reading relies on have shapes of their own: see `test_a_line_of_another_shape_is_none`.
-SHAPED = {"seq", "op", "commit", "hash", "id", "txn", "files", "breaks", "upto", "account", "accounts"}
+SHAPED = {"seq", "op", "key", "commit", "hash", "id", "txn", "files", "breaks", "upto", "account", "accounts"}
 NAMES = st.text(max_size=6).filter(lambda name: name not in SHAPED)
 CORES = st.builds(
     lambda seq, op, rest: {"seq": seq, "op": op, **rest},

@@ -214,6 +214,52 @@ def test_a_failed_sync_under_the_lock_takes_back_what_was_appended(make: Make) -
     assert whole(make())
 
 
+def test_what_was_synced_while_the_one_who_publishes_is_stopped_stays(make: Make) -> None:
+    one, other = make(), make()
+    say(one, "a")
+    with locks.hold(one.root, layout.SYNC_LOCK):
+        say(one, "b")
+        assert one.writer.syncing.state().covers(one.end.segment, one.end.offset)
+    with broken(fdatasync=failing(errno.EIO)), pytest.raises(OSError, match="Errno"):
+        say(other, "c")
+    say(other, "d")
+    assert ops(other) == ["a", "b", "d"]
+    assert whole(make())
+
+
+def test_a_failed_sync_of_a_checkpoint_voids_what_waits_for_one(make: Make) -> None:
+    bank, other = make(), make()
+    say(bank, "a")
+    _, waiting = bank.begin([Entry("b", {})])
+    assert waiting is not None
+    bank._checkpointed = [0, 0]
+    with broken(fdatasync=failing(errno.EIO)):  # the kernel reports it once
+        with pytest.raises(OSError, match="Errno"):
+            say(bank, "c")
+        with pytest.raises(Unsynced):
+            bank.durable(waiting)
+    say(other, "d")
+    assert ops(other) == ["a", "d"]
+    assert whole(make())
+
+
+def test_what_was_said_of_a_journal_that_was_put_back_from_a_copy_counts_no_more(make: Make) -> None:
+    bank = make()
+    say(bank, "a")
+    segment = Path(bank.root.absolute(layout.segment_file(1)))
+    before = segment.read_bytes()
+    for _ in range(3):
+        say(bank, "gone")
+    bank.marking.write = lambda: None  # type: ignore[method-assign]
+    bank.abandon()
+    segment.write_bytes(before)
+    again = make()
+    with broken() as calls:
+        say(again, "b")
+    assert calls.calls.count("fdatasync") >= 2
+    assert again.writer.syncing.state().offset == again.end.offset
+
+
 def dead(*_: object) -> None:
     """A sync on a disk that is gone."""
     raise OSError(errno.EIO, os.strerror(errno.EIO))

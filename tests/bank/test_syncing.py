@@ -84,8 +84,11 @@ def test_one_sync_is_enough_for_what_was_appended_before(
 def test_what_is_published_never_goes_back(one: Syncing, other: Syncing, fd: int) -> None:
     one.durable(fd, 7, 10, 0, 1.0)
     other.appended(7, 10)
-    other._sync(fd, Synced(1, 500, 0, False), held=True)
+    other.catch_up(Synced(1, 500, 0, False))
     assert one.state() == Synced(7, 10, 0, False)
+    one.publish(Synced(7, 10, 1, False))
+    with pytest.raises(Unsynced):  # another sync failed meanwhile
+        other.catch_up(Synced(7, 20, 0, False))
 
 
 def test_after_a_failed_sync_everybody_who_waits_is_told(one: Syncing, other: Syncing, fd: int) -> None:
