@@ -224,7 +224,7 @@ class Catalog:
 
     def unrendered(self) -> list[str]:
         """Accounts of which the journal knows more than their files say."""
-        return [row[0] for row in self.db.execute("SELECT account FROM unrendered ORDER BY since")]
+        return [columns.account(row[0]) for row in self.db.execute("SELECT account FROM unrendered ORDER BY since")]
 
     def unrendered_since(self, account: str) -> int | None:
         """The first journal line of which an account's files do not tell yet, None where there is none."""

@@ -8,6 +8,7 @@ from typing import Any
 from memorybank_cli.bank.chain import Position
 from memorybank_cli.bank.rows import Content, Expected, Row, Seen
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
+from memorybank_cli.base.names import is_id
 
 
 def value(text: Any) -> Any:
@@ -36,6 +37,13 @@ def position(found: Any) -> Position:
     if not isinstance(found, list | tuple) or [type(part) for part in found] != [int, str, int, int]:
         raise _foreign()
     return Position(*found)
+
+
+def account(found: Any) -> str:
+    """An account's id."""
+    if not isinstance(found, str) or not is_id(found):
+        raise _foreign()
+    return found
 
 
 def _foreign() -> sqlite3.DatabaseError:

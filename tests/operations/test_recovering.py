@@ -248,6 +248,8 @@ def test_a_watcher_gives_up_until_the_damage_changes(path: Path, tmp_path: Path)
         assert not watch.healer._given_up
         with opened(target) as holder, holder.locked():
             (target / SHORT).unlink()
+            bank.lock_timeout = 0.1
             assert kinds() == ["finding"]
+            bank.lock_timeout = 30.0
         assert kinds() == ["recovered", "resolved"]
         watch.close()
