@@ -290,6 +290,6 @@ def test_the_newest_of_several_is_taken(root: Root, catalog: Catalog) -> None:
 
 
 def test_an_account_that_is_none_is_damage(catalog: Catalog) -> None:
-    catalog.db.execute("INSERT INTO unrendered VALUES ('metrics/historical', 1)")
+    catalog.db.execute("INSERT INTO unrendered (account, since) VALUES ('metrics/historical', 1)")
     with pytest.raises(sqlite3.DatabaseError, match="did not write"):
         catalog.unrendered()
