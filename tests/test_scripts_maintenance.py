@@ -201,7 +201,7 @@ def _namespaces() -> bool:
 
 
 needs_cron = pytest.mark.skipif(
-    # Asked for: libfaketime names its shared memory by process number, which is not unique between namespaces.
+    # Asked for: under libfaketime cron does not start its jobs each time, and it is not known why.
     not os.environ.get("REAL_CRON")
     or FAKETIME is None
     or not all(map(shutil.which, ("cron", "crontab")))
