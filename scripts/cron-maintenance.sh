@@ -15,6 +15,7 @@
 #   MEMORYBANK_LOG       append what is printed to this file too, each line with its time
 #   MEMORYBANK_TIMEOUT   end a run that takes longer, such as 8h; what it did stays done, and the next one goes on
 set -euo pipefail
+unset CDPATH # cd would print where it went
 
 usage() {
   sed -n '2,/^set -/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
@@ -37,8 +38,9 @@ program() {
 stamped() {
   local line
   while IFS= read -r line || [ -n "$line" ]; do
-    printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$line" >>"$MEMORYBANK_LOG"
     printf '%s\n' "$line"
+    # A log that takes nothing, on a full disk for one, says so on stderr and ends nothing.
+    printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$line" >>"$MEMORYBANK_LOG" || true
   done
 }
 

@@ -10,6 +10,7 @@
 #
 #   MEMORYBANK   the program; default: .venv of this project, else the one in PATH
 set -euo pipefail
+unset CDPATH # cd would print where it went
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 usage() {
@@ -18,14 +19,16 @@ usage() {
 }
 
 print_lines() { # print_lines BANK USER
-  local bank user job
-  bank=$(cd "$1" && pwd)
-  case $bank in
-    *[!A-Za-z0-9/._@+-]*)
-      echo "cron cannot take the path '$bank' as it is; move the bank, or use install" >&2
-      exit 3
-      ;;
-  esac
+  local bank path user job
+  bank=$(cd -- "$1" && pwd)
+  for path in "$bank" "$here"; do
+    case $path in
+      *[!A-Za-z0-9/._@+-]*)
+        echo "cron cannot take the path '$path' as it is; move it, or use install" >&2
+        exit 3
+        ;;
+    esac
+  done
   user=${2:+$2 }
   while read -r minute hour day month weekday job; do
     echo "$minute $hour $day $month $weekday ${user}$here/cron-maintenance.sh $job $bank"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from memorybank_cli.accounts.heads import describe, parsed
 from memorybank_cli.accounts.history import History
+from memorybank_cli.accounts.shelf import FileShelf, nowhere
 from memorybank_cli.accounts.sources import read_history
 from memorybank_cli.accounts.tiers import FAILING, TIERS, state
 from memorybank_cli.bank.bank import Bank
@@ -38,13 +40,34 @@ def conditions(bank: Bank, account: str) -> list[Condition]:
     Reads the account's small files; of the sealed part only the index, and what was last seen of the others.
     """
     try:
-        history = read_history(bank, account, indexed=True)
+        history = _as_recorded(bank, account) or read_history(bank, account, indexed=True)
     except (AccountDamaged, OSError) as error:
         why = _unreadable(account_section(account), error) if isinstance(error, OSError) else error.message
         return [_unknown(bank, account, tier, why) for tier in TIERS]
     short, mid = history.capacity.sizes(history.total)
     counts = {"short_term": short, "mid_term": mid, "whole_history": history.total}
     return [*(_tier(bank, history, tier, count) for tier, count in counts.items()), _context(bank, history)]
+
+
+def _as_recorded(bank: Bank, account: str) -> History | None:
+    """The history by its files alone, where they are what was recorded and nothing waits to be rendered.
+
+    Many accounts are looked at each minute, and the journal's lines about each lie apart from each other.
+    """
+    if bank.catalog.unrendered_since(account) is not None:
+        return None
+    path = account_file(account, "whole_history")
+    data, expected = bank.root.content(path), bank.catalog.row(path).expected
+    if data is None or expected is None or digests.of(data) != expected.sha:
+        return None
+    try:
+        history = parsed(FileShelf(bank, account, nowhere), data)
+        describe(bank, history)
+        _ = history.segments
+    except AccountDamaged:
+        return None
+    history.upto = bank.end.seq
+    return history
 
 
 def _unknown(bank: Bank, account: str, tier: str, message: str) -> Condition:

@@ -22,7 +22,7 @@ from memorybank_cli.bank.following import Told
 from memorybank_cli.bank.forgetting import END as FORGOTTEN
 from memorybank_cli.bank.forgetting import REASON
 from memorybank_cli.bank.framing import Line
-from memorybank_cli.base import files
+from memorybank_cli.base import database
 
 NAME = f"{layout.PRIVATE}/index.sqlite"
 AT_ONCE = 10_000
@@ -31,18 +31,18 @@ AT_MOST = 4_096
 FEW = 200
 PLAIN = frozenset({STORED, CREATED, RENDERED, "checkpoint", "snapshot.created", "journal.cut"})
 """Operations after which the table is right but for the messages stored."""
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, seq INTEGER, hash TEXT) WITHOUT ROWID;
-CREATE TABLE accounts (account TEXT PRIMARY KEY, number INTEGER) WITHOUT ROWID;
-CREATE TABLE known (number INTEGER, identity BLOB, PRIMARY KEY (number, identity)) WITHOUT ROWID;
-"""
-_ADMITTED = """
-CREATE TEMP TABLE admitted (number INTEGER, identity BLOB, PRIMARY KEY (number, identity)) WITHOUT ROWID
-"""
-_PROBES = (
+_SCHEMA = (
+    """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, seq INTEGER, hash TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS accounts (account TEXT PRIMARY KEY, number INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS known (number INTEGER, identity BLOB, PRIMARY KEY (number, identity)) WITHOUT ROWID;
+""",
+)
+_EACH_TIME = (
     "SELECT name,seq,hash FROM meta LIMIT 0",
     "SELECT account,number FROM accounts LIMIT 0",
     "SELECT number,identity FROM known LIMIT 0",
+    "CREATE TEMP TABLE admitted (number INTEGER, identity BLOB, PRIMARY KEY (number, identity)) WITHOUT ROWID",
 )
 
 
@@ -72,7 +72,7 @@ class Identities:
 
         The bank's lock is held. Raises AccountDamaged where the account's messages cannot be had.
         """
-        for instead in (self._anew, lambda: _connect(":memory:")):
+        for instead in (self._anew, _in_memory):
             try:
                 return self._fresh(account, ids)
             except sqlite3.DatabaseError:
@@ -278,42 +278,26 @@ class Identities:
 
     @contextmanager
     def _writing(self, kind: str = "IMMEDIATE") -> Iterator[None]:
-        self._db.execute(f"BEGIN {kind}")
-        try:
+        with database.transaction(self._db, kind):
             yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def _opened(self) -> sqlite3.Connection:
         try:
-            files.make_database(self.bank.root, NAME)
-            return _connect(self.bank.root.absolute(NAME))
+            return database.open_file(self.bank.root, NAME, _SCHEMA, _EACH_TIME)
         except (sqlite3.DatabaseError, OSError):
             return self._anew()
 
     def _anew(self) -> sqlite3.Connection:
         """An empty table in place of a damaged one; in memory where nothing can be written."""
         try:
-            for ending in ("", "-wal", "-shm"):
-                files.remove(self.bank.root, NAME + ending)
-            files.make_database(self.bank.root, NAME)
-            return _connect(self.bank.root.absolute(NAME))
+            database.remove(self.bank.root, NAME)
+            return database.open_file(self.bank.root, NAME, _SCHEMA, _EACH_TIME)
         except (sqlite3.DatabaseError, OSError):
-            return _connect(":memory:")
+            return _in_memory()
 
 
-def _connect(where: str) -> sqlite3.Connection:
-    db = sqlite3.connect(where, timeout=10, isolation_level=None, check_same_thread=False)
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=NORMAL")
-    if not db.execute("PRAGMA schema_version").fetchone()[0]:
-        db.executescript(_SCHEMA)
-    for probe in _PROBES:
-        db.execute(probe)
-    db.execute(_ADMITTED)
-    return db
+def _in_memory() -> sqlite3.Connection:
+    return database.connect(database.MEMORY, _SCHEMA, _EACH_TIME)
 
 
 def key_of(bank: Bank) -> bytes:

@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from typing import NamedTuple
-from urllib.parse import quote
 
 from memorybank_cli.accounts.applier import applier_of
 from memorybank_cli.accounts.identities import AT_ONCE, NAME, changed_by, identity, key_of
@@ -18,6 +17,7 @@ from memorybank_cli.accounts.replay import is_message
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.chain import GAP
 from memorybank_cli.bank.forgetting import END
+from memorybank_cli.base.database import is_damaged, open_read_only
 from memorybank_cli.base.errors import AccountDamaged, JournalDamaged, Locked
 
 _ROWS = "SELECT CAST(identity AS BLOB) FROM accounts JOIN known USING (number) WHERE account=?"
@@ -51,9 +51,8 @@ def table_of(bank: Bank, account: str) -> Table | None:
     """What stands in the table; None where it does not know the account, or cannot be read here and now."""
     if bank.root.stat(NAME) is None:
         return None
-    where = f"file:{quote(bank.root.absolute(NAME))}?mode=ro"
     try:
-        with closing(sqlite3.connect(where, uri=True, isolation_level=None)) as db:
+        with closing(open_read_only(bank.root, NAME)) as db:
             db.execute("BEGIN")
             upto = db.execute("SELECT CAST(seq AS INTEGER),hash FROM meta WHERE name='upto'").fetchone()
             known = db.execute("SELECT 1 FROM accounts WHERE account=?", (account,)).fetchone()
@@ -61,10 +60,9 @@ def table_of(bank: Bank, account: str) -> Table | None:
             rows = db.execute(_ROWS, (account,))
             while part := rows.fetchmany(AT_ONCE):
                 tally = tally.plus([int.from_bytes(one, "big") for (one,) in part])
-    except sqlite3.OperationalError:
-        return None  # busy, or on a read-only disk: whoever writes looks again
-    except sqlite3.DatabaseError:
-        return Table(0, "", None)
+    except (OSError, sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        # Busy, or on a read-only disk: whoever writes looks again.
+        return Table(0, "", None) if is_damaged(error) else None
     bank.refresh()  # the table may know lines that were not read here yet
     return Table(int(upto[0]), str(upto[1]), tally) if upto and known else None
 

@@ -59,7 +59,10 @@ def parse(value: Any, where: str) -> Message:
         raise UsageError(f"{where}: 'metadata' must be an object")
     told = {"type", "seq", *(("late",) if value.get("late") is True else ())}  # what a list of messages says of them
     unknown = {name: item for name, item in value.items() if name not in _KNOWN and name not in told}
-    return checked(Message(**texts, metadata={**unknown, **metadata}), where)
+    message = checked(Message(**texts, metadata={**unknown, **metadata}), where)
+    if "content" not in value:  # perhaps it stands under another name
+        raise UsageError(f"{where} has no content", hint='"content": "" stores an empty message')
+    return message
 
 
 def checked(message: Message, where: str = "the message") -> Message:

@@ -21,8 +21,8 @@ from memorybank_cli.alerts import waiting
 from memorybank_cli.alerts.breaker import Breaker, Moment, State
 from memorybank_cli.alerts.channels.values import Channel, Message, Undelivered
 from memorybank_cli.alerts.waiting import Waiting
-from memorybank_cli.bank.catalog import is_busy
 from memorybank_cli.bank.events import EventStore
+from memorybank_cli.base.database import is_busy
 
 SPARE = 30.0
 """Seconds past a channel's own limit after which whoever claimed it counts as dead."""
@@ -54,6 +54,7 @@ class Attempt:
 class _Sending:
     one: Waiting
     begun: float
+    limit: float
     error: Undelivered | None = None
     ended: bool = False
     seconds: float = 0.0
@@ -77,6 +78,7 @@ class Deliverer:
         self._unsaved: dict[str, list[Waiting]] = {}
         self._unrecorded: list[Callable[[sqlite3.Connection], None]] = []
         self._done: set[tuple[str, str]] = set()
+        self._busy_since = inf
 
     @property
     def is_busy(self) -> bool:
@@ -85,12 +87,28 @@ class Deliverer:
 
     def step(self) -> list[Attempt]:
         """Take note of what ended, and begin what is due. Never blocks for longer than the database does."""
-        ended = [self._ended(name, one) for name, one in list(self._sending.items()) if self._is_over(name, one)]
+        ended = [self._ended(name, one) for name, one in list(self._sending.items()) if self._is_over(one)]
         self._save()
         for name in self._waiting():
             if name not in self._sending and not self.breakers.get(name, Breaker()).left(self.now()):
                 self._begin(name)
         return ended
+
+    def follow(self) -> None:
+        """Use the file that is there, once it can be written again or where it is another than the one that is open.
+
+        What waits in the one that somebody removed comes along.
+        """
+        if self.store.in_memory:
+            self.store.return_to_disk()
+        elif not self.store.is_current:
+            with suppress(sqlite3.Error):
+                for name in waiting.channels(self.store.db):
+                    unsaved = self._unsaved.get(name, [])
+                    known = [one.id for one in unsaved] + [id for id, channel in self._done if channel == name]
+                    self._unsaved[name] = [*waiting.oldest(self.store.db, name, waiting.MOST, known), *unsaved]
+            self.store.leave_disk()
+            self.store.return_to_disk()
 
     def due(self) -> float:
         """Seconds until something may be tried again; what is on its way sets `wake`. Infinite where nothing waits."""
@@ -115,11 +133,11 @@ class Deliverer:
         return next(iter(self._unsaved.get(name, ())), None)
 
     def _begin(self, name: str) -> None:
-        channel = self.channels[name]
-        one = self._claimed(name, channel.limit + SPARE)
-        if one is None:
+        channel = self.channels.get(name)  # it may have been taken away a moment ago
+        one = None if channel is None else self._claimed(name, channel.limit + SPARE)
+        if channel is None or one is None:
             return
-        sending = self._sending[name] = _Sending(one, time.monotonic())
+        sending = self._sending[name] = _Sending(one, time.monotonic(), channel.limit + SPARE)
         message = Message(one.notice, waiting.age(one.created_at).total_seconds(), one.tries + 1, one.stands_for)
 
         def send() -> None:
@@ -138,24 +156,26 @@ class Deliverer:
     def _claimed(self, name: str, seconds: float) -> Waiting | None:
         """The next message of a channel, None while another process sends there.
 
-        Where the database cannot be written nobody can tell, and it is sent.
+        Where the database cannot be written, or somebody keeps it to himself, nobody can tell, and it is sent.
         """
         try:
             with self.store.writing() as db:
+                self._busy_since = inf
                 one = self._oldest(name)
                 return one if one and waiting.claim(db, name, self._who, self.now(), seconds) else None
         except sqlite3.Error as error:
-            return None if isinstance(error, sqlite3.OperationalError) and is_busy(error) else self._oldest(name)
+            if is_busy(error):
+                self._busy_since = min(self._busy_since, time.monotonic())
+                if time.monotonic() - self._busy_since < SPARE:
+                    return None
+            return self._oldest(name)
 
-    def _is_over(self, name: str, sending: _Sending) -> bool:
+    def _is_over(self, sending: _Sending) -> bool:
         """Whether a try has ended, or is given up: no time-out reaches a file system that hangs."""
-        passed, limit = time.monotonic() - sending.begun, self.channels[name].limit + SPARE
-        if not sending.ended and passed > limit:
-            sending.error, sending.seconds, sending.ended = (
-                Undelivered(f"no end within {limit:g} seconds"),
-                passed,
-                True,
-            )
+        passed = time.monotonic() - sending.begun
+        if not sending.ended and passed > sending.limit:
+            sending.error = Undelivered(f"no end within {sending.limit:g} seconds")
+            sending.seconds, sending.ended = passed, True
         return sending.ended
 
     def _ended(self, name: str, sending: _Sending) -> Attempt:

@@ -231,7 +231,8 @@ class Grouping:
 
 
 def _worst_first(alerts: Iterable[Alert]) -> list[Alert]:
-    return sorted(alerts, key=lambda one: (-_RANKS[one.severity], one.rule, one.path))
+    """Security first: what a message has no room for must not be that."""
+    return sorted(alerts, key=lambda one: (one.family != "security", -_RANKS[one.severity], one.rule, one.path))
 
 
 def forget_terminals(db: sqlite3.Connection, alive: Callable[[str], bool]) -> None:

@@ -19,8 +19,11 @@ from memorybank_cli.base import clock
 from memorybank_cli.base.errors import NotFound
 from memorybank_cli.base.records import SEVERITIES, Finding
 
-Origin = Literal["watch", "health", "sampling", "alerting"]
-"""Who looks: `watch`; a whole look by `health` or `maintain`; the sampling within `watch`; the alerting itself."""
+Origin = Literal["watch", "health", "sampling", "alerting", "telling"]
+"""Who looks: `watch`; a whole look by `health` or `maintain`; the sampling within `watch`; the alerting itself.
+
+`telling` is that of the alerting of a `watch` too: it finds nothing, and says that somebody delivers.
+"""
 
 _ALONE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("alerting", ("MB550", "MB551", "MB552", "MB553", "MB554", "MB555")),
@@ -33,10 +36,16 @@ _SEES: dict[Origin, tuple[str, ...]] = {
     "health": ("health", ""),
     "sampling": ("health",),
     "alerting": ("alerting",),
+    "telling": (),
 }
+SIGNS_EVERY = 30.0
+"""Seconds between two signs of a `watch` that it tells people."""
+SILENT = 3 * SIGNS_EVERY
+"""Seconds without a sign after which it counts as stopped, killed or failing."""
 _FLAPPING = ("MB50", "MB51", "MB52", "MB53", "MB6")
 _COLUMNS = "fingerprint, rule, severity, path, message, hint, state, first_seen, last_seen, resolved_at, times, since, gone_at, acked_at, acked_by, ack_reason"  # noqa: E501 - names
 _LAST_SEEN = _COLUMNS.split(", ").index("last_seen")
+_TEXTS = ("fingerprint", "rule", "path", "message", "hint", "first_seen", "since", "acked_by", "ack_reason")
 
 
 @cache
@@ -66,6 +75,8 @@ class Ledger:
         with self.store.writing() as db:
             act = _Act(db, self)
             known = {row["fingerprint"]: row for row in db.execute("SELECT * FROM alerts WHERE state != 'resolved'")}
+            for row in known.values():
+                _check(row)
             opened = sum([act.seen(one, known.get(name)) for name, one in found.items()])
             gone = [row for name, row in known.items() if name not in found and sees(origin, row["rule"])]
             resolved = sum([act.gone(row) for row in gone])
@@ -126,8 +137,26 @@ class Ledger:
         return dict(map(tuple, self.store.db.execute(query)))
 
     def looks(self) -> dict[Origin, str]:
-        """When each origin looked last."""
-        return dict(map(tuple, self.store.db.execute("SELECT origin, at FROM alert_looks")))
+        """When each origin looked last. Raises sqlite3.DatabaseError where that is no time."""
+        return {row["origin"]: _time(row["at"]) for row in self.store.db.execute("SELECT * FROM alert_looks")}
+
+    def since_look(self, *origins: Origin) -> float | None:
+        """Seconds since the last look by one of them, by a clock that nobody can set; None where there was none."""
+        now = ticks.read(self.store.db)
+        rows = self.store.db.execute("SELECT origin, tick FROM alert_looks WHERE typeof(tick) = 'real'")
+        return min((max(0.0, now - row["tick"]) for row in rows if row["origin"] in origins), default=None)
+
+    def is_told(self) -> bool | None:
+        """Whether the `watch` that runs tells people, by its last sign; None where none runs, or it never gave one."""
+        age = self.since_look("telling")
+        return None if age is None else age <= SILENT
+
+    def tells(self, alive: bool = True) -> None:
+        """A `watch` tells people, as of now; or, not `alive`, has come to its end."""
+        with self.store.writing() as db:
+            db.execute("DELETE FROM alert_looks WHERE origin = 'telling'")
+            if alive:
+                db.execute("INSERT INTO alert_looks VALUES ('telling', ?, ?)", (clock.now(), ticks.advance(db)))
 
     def prune(self, days: float) -> int:
         """Forget alerts and silences that ended so many days ago; how many."""
@@ -164,12 +193,29 @@ def _reader(looks: dict[Origin, str]) -> Callable[[sqlite3.Row], Alert]:
         return max((at for origin, at in looks.items() if sees(origin, rule)), default="")
 
     def read(row: sqlite3.Row) -> Alert:
+        _check(row)
         values = list(row)
         if row["state"] != "resolved" and not row["gone_at"]:
             values[_LAST_SEEN] = max(row["last_seen"], seen(row["rule"]))
         return Alert(*values)
 
     return read
+
+
+def _check(row: sqlite3.Row) -> None:
+    """Raise sqlite3.DatabaseError for a row that nobody of ours wrote."""
+    is_whole = all(type(row[name]) is str for name in _TEXTS) and type(row["times"]) is int
+    if not is_whole or row["severity"] not in SEVERITIES or row["state"] not in ("pending", "firing", "resolved"):
+        raise sqlite3.DatabaseError("an alert in it is damaged")
+    _time(row["last_seen"])
+
+
+def _time(value: Any) -> str:
+    try:
+        clock.parse(value)
+    except (ValueError, TypeError):
+        raise sqlite3.DatabaseError("a time in it is damaged") from None
+    return str(value)
 
 
 def _row(db: sqlite3.Connection, fingerprint: str) -> sqlite3.Row | None:

@@ -78,6 +78,9 @@ def _words(name: str, value: Any) -> tuple[str, ...]:
     words = [value] if isinstance(value, str) else value
     if not isinstance(words, list | tuple) or not all(isinstance(one, str) and one for one in words):
         raise UsageError(f"'{name}' must be a word or a list of words")
+    if any("\ud800" <= char <= "\udfff" for one in words for char in one):
+        hint = r"give it as memorybank shows it, with \xNN for what is no text"
+        raise UsageError(f"'{name}' has bytes that are no text", hint=hint)
     return tuple(words)
 
 

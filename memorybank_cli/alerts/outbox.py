@@ -18,6 +18,7 @@ from typing import Any
 from memorybank_cli.alerts import standing, waiting
 from memorybank_cli.alerts.breaker import Breaker
 from memorybank_cli.alerts.channels import table
+from memorybank_cli.alerts.channels.values import Channel
 from memorybank_cli.alerts.delivering import Attempt, Deliverer
 from memorybank_cli.alerts.values import Notice
 from memorybank_cli.alerts.waiting import Waiting
@@ -28,6 +29,8 @@ from memorybank_cli.base.walk import Root
 
 LOOKS_EVERY = 30.0
 """Seconds between two looks for messages that other processes left."""
+PATIENCE = 2.0
+"""Seconds for which the thread waits for others who write; it comes back soon enough."""
 Line = dict[str, Any]
 
 
@@ -35,8 +38,9 @@ class Outbox:
     """What waits for the channels of one bank. `definitions` are those of its owner's alerts.json."""
 
     def __init__(self, store: EventStore, definitions: Mapping[str, Any], root: Root, owner: int) -> None:
-        self.store, self.root = store, root
-        self.channels, self.unfit = table.built(definitions, root, own=owner == os.geteuid())
+        self.store, self.root, self.owner = store, root, owner
+        self.channels: dict[str, Channel] = {}
+        self.unfit: dict[str, str] = {}
         self.readdressed: set[str] = set()
         self._held: SimpleQueue[Waiting] = SimpleQueue()
         self._lines: SimpleQueue[Line] = SimpleQueue()
@@ -47,6 +51,19 @@ class Outbox:
         self._stopping = False
         self._settled = True
         """Nothing is on its way, as of the thread's last round."""
+        self.define(definitions)
+
+    def define(self, definitions: Mapping[str, Any]) -> None:
+        """Have other channels from now on; what waits goes on waiting, and what is on its way is tried anew."""
+        former = self.channels
+        self.channels, self.unfit = table.built(definitions, self.root, own=self.owner == os.geteuid())
+        self.readdressed = set()
+        if self._deliverer is not None:
+            self._deliverer.channels = self.channels
+        self._looked_after = False
+        for channel in former.values():
+            channel.close()
+        self._wake.set()
 
     @property
     def names(self) -> frozenset[str]:
@@ -73,7 +90,7 @@ class Outbox:
 
     def deliver(self, seconds: float) -> list[Line]:
         """Try what is due, for at most so many seconds: lines about what arrived, and what newly does not."""
-        worker = self._own_deliverer(self.store)
+        worker = self._worker(self.store)
         end = time.monotonic() + seconds
         lines = []
         while True:
@@ -85,9 +102,11 @@ class Outbox:
                 return lines
             self._wake.wait(left)
 
-    def _own_deliverer(self, store: EventStore) -> Deliverer:
+    def _worker(self, store: EventStore) -> Deliverer:
         if self._deliverer is None:
             self._deliverer = Deliverer(store, self.channels, self._held, self._wake, breakers=self._breakers)
+        if not self._looked_after:
+            self._looked_after = True
             self._forsaken(store)
         return self._deliverer
 
@@ -111,13 +130,14 @@ class Outbox:
         store = None
         while not self._stopping:
             try:
-                store = store or EventStore(self.root)
-            except Error:
+                store = store or EventStore(self.root, PATIENCE)
+            except (Error, OSError):
                 self._wake.wait(1.0)
                 continue
-            worker = self._own_deliverer(store)
             self._settled = False
             self._wake.clear()
+            worker = self._worker(store)
+            worker.follow()
             for one in worker.step():
                 if one.news:
                     self._lines.put(_line(one))
@@ -126,6 +146,11 @@ class Outbox:
                 self._wake.wait(min(worker.due(), LOOKS_EVERY))
         if store is not None:
             store.close()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread delivers, where one was started."""
+        return self._thread is None or self._thread.is_alive()
 
     def wake(self) -> None:
         """Something was put."""
@@ -139,14 +164,14 @@ class Outbox:
         """When `deliver` wants to be called again, by `time.monotonic()`; infinite where a thread does it."""
         if self._thread is not None:
             return inf
-        return time.monotonic() + self._own_deliverer(self.store).due()
+        return time.monotonic() + self._worker(self.store).due()
 
     def findings(self, wanted: Iterable[str] = ()) -> list[Finding]:
         """What is wrong with the channels now; `wanted` are those that routes lead to."""
         found = [standing.unfit(name, why) for name, why in self.unfit.items()]
         missing = {*wanted} - {*self.channels, *self.unfit, table.TERMINAL}
         found += [standing.unknown(name) for name in sorted(self.readdressed | missing)]
-        if self._thread is not None and not self._thread.is_alive() and not self._stopping:
+        if not self.is_alive and not self._stopping:
             found.append(standing.stopped())
         known = dict(self._breakers)
         try:

@@ -20,12 +20,13 @@ from memorybank_cli.bank.home import directories
 from memorybank_cli.base import digests
 from memorybank_cli.base.errors import UsageError
 from memorybank_cli.base.exact_json import FlawedJSON, loads
-from memorybank_cli.base.names import escape
+from memorybank_cli.base.names import escape, quoted
 from memorybank_cli.base.records import Finding
 
 FILE = "alerts.json"
 CONFIG = "config/alerts_config.json"
 SPANS = ("for", "refractory", *routing.Timing._fields)
+MOST_MESSAGES = 1_000
 _LIMIT = 1 << 20
 _SHARED = frozenset({"description", "routes", "default", "messages", *SPANS})
 """What both files may say."""
@@ -78,7 +79,7 @@ def read_own(owner: int) -> Own:
     except OSError as error:
         return _unusable(path, (error.strerror or "it cannot be read").lower())
     if not stat.S_ISREG(info.st_mode) or info.st_uid not in (owner, os.geteuid(), 0) or info.st_mode & 0o022:
-        return _unusable(path, "somebody else may write it", f"chmod 600 '{escape(path)}', and own it")
+        return _unusable(path, "somebody else may write it", f"chmod 600 {quoted(escape(path))}, and own it")
     try:
         found = _parsed(data, path, FILE, _OWN)
     except UsageError as error:
@@ -88,7 +89,7 @@ def read_own(owner: int) -> Own:
             "MB550",
             "alerts.json may be read by others, and it names secrets",
             "",
-            f"chmod 600 '{escape(path)}'",
+            f"chmod 600 {quoted(escape(path))}",
             "/mode",
         )
         found = replace(found, findings=(*found.findings, told))
@@ -203,8 +204,8 @@ def _checked(value: Mapping[str, Any], name: str) -> Own:
     if not isinstance(routes, list):
         raise UsageError("'routes' must be a list")
     messages = value.get("messages")
-    if messages is not None and (type(messages) is not int or messages < 1):
-        raise UsageError("'messages' must be a whole number, at least 1")
+    if messages is not None and (type(messages) is not int or not 1 <= messages <= MOST_MESSAGES):
+        raise UsageError(f"'messages' must be a whole number from 1 to {MOST_MESSAGES:,}")
     return Own(
         channels,
         tuple(routing.route(f"{name} routes/{number}", one) for number, one in enumerate(routes)),

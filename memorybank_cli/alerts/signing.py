@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from memorybank_cli.base.errors import OperationFailed, from_os_error
-from memorybank_cli.base.names import escape
+from memorybank_cli.base.names import escape, quoted
 from memorybank_cli.base.walk import read_all
 
 HEADER = "Memorybank-Signature"
@@ -44,7 +44,7 @@ def read_secret(path: str) -> Secret:
         if not stat.S_ISREG(mode):
             raise OperationFailed(f"{name} is no regular file, so it cannot hold a secret", path=name)
         if mode & 0o077:
-            raise OperationFailed(f"others may read the secret in {name}", hint=f"chmod 600 {name}", path=name)
+            raise OperationFailed(f"others may read the secret in {name}", hint=f"chmod 600 {quoted(name)}", path=name)
         data = read_all(fd, _LIMIT)
     except OSError as error:
         raise from_os_error(error, f"cannot read the secret in {name}") from None

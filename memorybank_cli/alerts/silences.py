@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,8 +33,8 @@ class Silence:
     active: bool
 
     def covers(self, alert: Alert) -> bool:
-        """Whether an alert is not told because of it; a security alert only where its rule is named."""
-        meant = alert.family != "security" or bool(self.matcher.rules)
+        """Whether an alert is not told because of it; a security alert only where its very rule is named."""
+        meant = alert.family != "security" or alert.rule in self.matcher.rules
         return self.active and meant and self.matcher.fits(alert)
 
     def as_dict(self) -> dict[str, Any]:
@@ -55,8 +56,10 @@ class Silences:
     def __init__(self, store: EventStore) -> None:
         self.store = store
 
-    def add(self, what: Matcher, reason: str, by: str, until: datetime) -> Silence:
-        """Begin one. Raises UsageError where it has no condition, no reason or no end that is near."""
+    def add(
+        self, what: Matcher, reason: str, by: str, until: datetime, record: Callable[[Silence], None] = lambda _: None
+    ) -> Silence:
+        """Begin one; `record` is called before it holds. Raises UsageError without condition, reason or a near end."""
         now = datetime.now(UTC)
         if what == Matcher():
             raise UsageError("which alerts?", hint="--rule, --severity, --section, --family or --path says which")
@@ -67,13 +70,18 @@ class Silences:
                 f"a silence ends after now and within {LONGEST.days} days",
                 hint="--until 4h, 2d or 2026-12-01T08:00:00Z",
             )
-        name = os.urandom(6).hex()
-        with self.store.writing() as db:
-            tick = ticks.advance(db)
-            values = (name, dumps(what.as_dict()).decode(), reason, clock.show(now), by, clock.show(until))
-            length = (until - now).total_seconds()
-            db.execute("INSERT INTO alert_silences VALUES (?, ?, ?, ?, ?, ?, ?)", (*values, tick + length))
-        return self.one(name)
+        one = Silence(os.urandom(6).hex(), what, reason, clock.show(now), by, clock.show(until), True)
+        record(one)
+        with self.store.writing():
+            self.put(one)
+        return self.one(one.id)
+
+    def put(self, one: Silence) -> None:
+        """Let one hold, in a transaction of the caller's; one that is there stays as it is."""
+        ends_tick = ticks.advance(self.store.db) + (clock.parse(one.ends_at) - datetime.now(UTC)).total_seconds()
+        match = dumps(one.matcher.as_dict()).decode()
+        row = (one.id, match, one.reason, one.created_at, one.created_by, one.ends_at, ends_tick)
+        self.store.db.execute("INSERT OR IGNORE INTO alert_silences VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
     def end(self, name: str) -> Silence:
         """End one now. Raises NotFound."""
@@ -95,19 +103,32 @@ class Silences:
 
     def all(self) -> list[Silence]:
         """All that are kept, those that end last at the end."""
-        db, now = self.store.db, clock.now()
+        db = self.store.db
         tick = ticks.read(db)
-        return [_silence(row, now, tick) for row in db.execute("SELECT * FROM alert_silences ORDER BY ends_at, id")]
+        return [_silence(row, tick) for row in db.execute("SELECT * FROM alert_silences ORDER BY ends_at, id")]
 
     def active(self) -> list[Silence]:
         """Those that hold now."""
         return [one for one in self.all() if one.active]
 
 
-def _silence(row: sqlite3.Row, now: str, tick: float) -> Silence:
+def read(name: Any, match: Any, reason: Any, created_at: Any, created_by: Any, ends_at: Any) -> Silence:
+    """A silence as JSON has it, in force until it ends by the clock on the wall. Raises ValueError where it is none."""
+    texts = (name, reason, created_at, created_by, ends_at)
+    if not all(isinstance(one, str) for one in texts) or not isinstance(match, dict):
+        raise ValueError("it is no silence")
+    try:
+        what = matcher(match)
+    except UsageError as error:
+        raise ValueError(error.message) from None
+    return Silence(name, what, reason, created_at, created_by, ends_at, clock.parse(ends_at) > datetime.now(UTC))
+
+
+def _silence(row: sqlite3.Row, tick: float) -> Silence:
     # It ends when either clock says so: set back, the wall clock alone would keep it for longer than anybody wanted.
-    holds = row["ends_at"] > now and row["ends_tick"] > tick
-    return Silence(
-        row["id"], matcher(loads(row["matcher"].encode())), row["reason"], row["created_at"], row["created_by"],
-        row["ends_at"], holds,
-    )  # fmt: skip
+    names = ("reason", "created_at", "created_by", "ends_at")
+    try:
+        found = read(row["id"], loads(str(row["matcher"]).encode()), *(row[name] for name in names))
+        return replace(found, active=found.active and row["ends_tick"] > tick)
+    except (ValueError, TypeError):
+        raise sqlite3.DatabaseError("a silence in it is damaged") from None

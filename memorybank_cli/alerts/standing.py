@@ -12,6 +12,7 @@ from memorybank_cli.alerts import waiting
 from memorybank_cli.alerts.breaker import OPENS_AT, Breaker
 from memorybank_cli.alerts.channels import table
 from memorybank_cli.bank import layout
+from memorybank_cli.base.database import open_read_only
 from memorybank_cli.base.names import escape, escape_text
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.walk import Root
@@ -39,10 +40,9 @@ def _kept(root: Root, names: Collection[str]) -> list[Finding]:
     """What the database says of channels by these names; nothing where there is none."""
     if root.stat(layout.FINDINGS) is None:
         return []
-    place = root.absolute(layout.FINDINGS).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     try:
-        db = sqlite3.connect(f"file:{place}?mode=ro", uri=True, timeout=1.0)
-    except sqlite3.Error:
+        db = open_read_only(root, layout.FINDINGS, patience=1.0)
+    except (OSError, sqlite3.Error):
         return []
     try:
         db.row_factory = sqlite3.Row

@@ -16,19 +16,26 @@ LONGEST = 7 * 86_400.0
 
 
 def read(db: sqlite3.Connection) -> float:
-    """Seconds since the first alert was looked for."""
+    """Seconds since the first alert was looked for. Raises sqlite3.DatabaseError where what was kept is none."""
     row = db.execute("SELECT * FROM alert_clock").fetchone()
     if row is None:
         return 0.0
+    if not all(type(row[name]) is float for name in ("monotonic", "wall", "ticks")):
+        raise sqlite3.DatabaseError("the clock of the alerts is damaged")
     elapsed = time.monotonic() - row["monotonic"]
     if row["boot"] != clock.boot_id() or elapsed < 0:
         elapsed = min(max(clock.now_ns() / clock.SECOND_NS - row["wall"], 0.0), LONGEST)
     return float(row["ticks"] + elapsed)
 
 
-def advance(db: sqlite3.Connection) -> float:
-    """`read`, and keep it: within a transaction."""
-    now = read(db)
+def began(db: sqlite3.Connection) -> bool:
+    """Whether anybody ever counted here: it is no new database."""
+    return db.execute("SELECT 1 FROM alert_clock").fetchone() is not None
+
+
+def advance(db: sqlite3.Connection, least: float = 0.0) -> float:
+    """`read`, and keep it, within a transaction; at `least` so much, where what was counted elsewhere comes in."""
+    now = max(read(db), least)
     values = (clock.boot_id(), time.monotonic(), clock.now_ns() / clock.SECOND_NS, now)
     db.execute("INSERT OR REPLACE INTO alert_clock VALUES (1, ?, ?, ?, ?)", values)
     return now

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from memorybank_cli.alerts.breaker import LONGEST_OPEN, Breaker, Moment
+from memorybank_cli.alerts.values import family_of
 from memorybank_cli.base import clock
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 from memorybank_cli.base.names import uuid7
@@ -146,13 +147,20 @@ def deliveries(db: sqlite3.Connection, notices: Iterable[str]) -> list[Delivery]
     found = []
     for id in notices:
         for row in db.execute("SELECT * FROM deliveries WHERE id = ? ORDER BY number", (id,)).fetchall():
-            last = row
-            while last["merged_into"]:
-                last = db.execute("SELECT * FROM deliveries WHERE id = ?", (last["merged_into"],)).fetchone()
+            last = _last(db, row)
             found.append(
                 Delivery(id, row["channel"], row["created_at"], last["delivered_at"], last["tries"], last["reason"])
             )
     return found
+
+
+def _last(db: sqlite3.Connection, row: sqlite3.Row) -> sqlite3.Row:
+    """The message that a message became part of, or itself; a chain that somebody damaged ends where it breaks."""
+    known, query = set[str](), "SELECT * FROM deliveries WHERE id = ?"
+    while row["merged_into"] not in {"", *known} and (more := db.execute(query, (row["merged_into"],)).fetchone()):
+        known.add(row["merged_into"])
+        row = more
+    return row
 
 
 def prune(db: sqlite3.Connection, before: str) -> int:
@@ -173,7 +181,11 @@ def merged(many: list[Waiting]) -> Waiting:
         for state in unnamed:
             named = sum(one["state"] == state for one in each.notice["alerts"])
             unnamed[state] += max(0, int(each.notice[state]) - named)
-    worst = sorted(alerts.values(), key=lambda one: SEVERITIES.index(one["severity"]), reverse=True)
+    worst = sorted(
+        alerts.values(),
+        key=lambda one: (family_of(one["rule"]) == "security", SEVERITIES.index(one["severity"])),
+        reverse=True,
+    )
     notice = {
         **many[0].notice,
         "id": uuid7(),

@@ -6,9 +6,10 @@ all its stats, so that a directory in which nothing moved costs its stats and on
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from memorybank_cli.bank import columns, layout
@@ -17,11 +18,13 @@ from memorybank_cli.bank.following import STORED
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Journal
 from memorybank_cli.bank.rows import SETTLED_NS, Expected, FileRow, Known, Row, Seen
-from memorybank_cli.base import clock, files
+from memorybank_cli.base import clock, database, files
+from memorybank_cli.base.database import is_busy, transaction
 from memorybank_cli.base.exact_json import dumps
 from memorybank_cli.base.walk import Root
 
-_SCHEMA = """
+_SCHEMA = (
+    """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS files (
   dir TEXT, name TEXT,
@@ -32,7 +35,8 @@ CREATE TABLE IF NOT EXISTS files (
 CREATE TABLE IF NOT EXISTS dirs (
   dir TEXT PRIMARY KEY, signature TEXT, counts TEXT, findings TEXT, facts TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS unrendered (account TEXT PRIMARY KEY, since INTEGER, last INTEGER) WITHOUT ROWID;
-"""
+""",
+)
 _PROBES = (
     "SELECT name,value FROM meta LIMIT 0",
     "SELECT dir,name,sha,size,mode,seq,rules,kind FROM files LIMIT 0",
@@ -46,6 +50,10 @@ _KNOWN = (
     " AND rules='[]' AND s_facts='' AND s_kind<>'' AND s_hashed-s_mtime>=?,s_kind,s_id FROM files WHERE dir=?"
 )
 _FORGET = "DELETE FROM dirs WHERE 1"
+ROOM = 256 << 10
+"""Bytes that must be free for a catalog on the disk."""
+AT_ONCE = 500
+"""Names in one question to SQLite."""
 REBOOT_DOUBT_NS = 120 * clock.SECOND_NS
 FILE_OPS = frozenset(
     {
@@ -76,39 +84,39 @@ class Catalog:
             key=lambda entry: entry.mtime_ns,
         )
         try:
+            if not self._has_room():
+                return self._memory()
             return self._open(names[-1].name if names else f"{layout.CATALOG}.sqlite")
-        except (sqlite3.OperationalError, OSError) as error:
+        except (sqlite3.DatabaseError, OSError) as error:
             if is_busy(error):
                 raise
-        except (sqlite3.DatabaseError, UnicodeDecodeError):  # the latter where it cannot even say what is wrong
-            pass  # not a database any more: it is derived, so a new one is made below
-        return self.replaced()
+        return self.replaced()  # whatever is wrong with it: it is derived
 
     def _open(self, name: str) -> sqlite3.Connection:
-        path = f"{layout.PRIVATE}/{name}"
-        files.make_database(self.root, path)
-        db = sqlite3.connect(self.root.absolute(path), timeout=10, isolation_level=None, check_same_thread=False)
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=NORMAL")
-        if not db.execute("PRAGMA schema_version").fetchone()[0]:
-            db.executescript(_SCHEMA)
-        for probe in _PROBES:
-            db.execute(probe)
-        return db
+        return database.open_file(self.root, f"{layout.PRIVATE}/{name}", _SCHEMA, _PROBES)
 
     def replaced(self) -> sqlite3.Connection:
         """A new, empty catalog under a new name; in memory where nothing can be written."""
+        new = f"{layout.CATALOG}-{clock.now_ns():x}.sqlite"
         try:
             old = [entry.name for entry in self.root.listing(layout.PRIVATE) if entry.name.startswith(layout.CATALOG)]
-            db = self._open(f"{layout.CATALOG}-{clock.now_ns():x}.sqlite")
+            db = self._open(new)
             for name in old:
                 files.remove(self.root, f"{layout.PRIVATE}/{name}")
             return db
         except (sqlite3.DatabaseError, OSError):
-            self.in_memory = True
-            db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-            db.executescript(_SCHEMA)
-            return db
+            with suppress(OSError):
+                database.remove(self.root, f"{layout.PRIVATE}/{new}")
+            return self._memory()
+
+    def _memory(self) -> sqlite3.Connection:
+        self.in_memory = True
+        return database.connect(database.MEMORY, _SCHEMA)
+
+    def _has_room(self) -> bool:
+        """Whether the disk takes a transaction: one that is full says so only at its end, when all was done."""
+        found = os.statvfs(self.root.path)
+        return not found.f_blocks or found.f_bavail * found.f_frsize >= ROOM
 
     def close(self) -> None:
         """Give the database back."""
@@ -117,13 +125,8 @@ class Catalog:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """One SQLite transaction."""
-        self.db.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(self.db):
             yield
-        except BaseException:
-            self.db.execute("ROLLBACK")
-            raise
-        self.db.execute("COMMIT")
 
     # What the catalog knows of the journal
 
@@ -238,11 +241,28 @@ class Catalog:
         found = self.db.execute("SELECT * FROM files WHERE dir=? AND name=?", _split(path)).fetchone()
         return Row(None, None) if found is None else columns.row(found)
 
-    def rows(self, directory: str) -> dict[str, Row]:
-        """The rows of the files right in a directory, by name."""
-        return {
-            found[1]: columns.row(found) for found in self.db.execute("SELECT * FROM files WHERE dir=?", (directory,))
-        }
+    def rows(self, directory: str, names: Sequence[str] | None = None) -> dict[str, Row]:
+        """The rows of the files right in a directory, by name: of all of them, or of some."""
+        found: Iterable[Any]
+        if names is None:
+            found = self.db.execute("SELECT * FROM files WHERE dir=?", (directory,))
+        else:
+            found = self._asked("SELECT * FROM files WHERE dir=? AND name IN (SELECT * FROM some)", names, directory)
+        return {row[1]: columns.row(row) for row in found}
+
+    def were_directories(self, directory: str, names: Sequence[str]) -> set[str]:
+        """Those names right in a directory below which there are, or should be, files; perhaps one more."""
+        start = f"{directory}/" if directory else ""
+        # '0' is the character after '/'
+        query = "SELECT * FROM some WHERE EXISTS (SELECT 1 FROM files WHERE dir>=?||name AND dir<?||name||'0')"
+        return {row[0] for row in self._asked(query, names, start, start)}
+
+    def _asked(self, query: str, names: Sequence[str], *values: str) -> Iterator[Any]:
+        """The answers to a question about some names."""
+        for first in range(0, len(names), AT_ONCE):
+            some = names[first : first + AT_ONCE]
+            marks = ",".join(["(?)"] * len(some))
+            yield from self.db.execute(f"WITH some(name) AS (VALUES {marks}) {query}", (*some, *values))
 
     def sound(self, directory: str) -> dict[str, Known]:
         """In short what is known of each file right in a directory, by name."""
@@ -275,15 +295,19 @@ class Catalog:
         )
         return dict(self.db.execute(query))
 
-    def directories(self) -> set[str]:
-        """Every directory that holds or should hold files."""
+    def directories(self, below: str = "") -> set[str]:
+        """Every directory that holds or should hold files: all of them, or one and those below it."""
         # From one directory to the next by the primary key; DISTINCT would read every row.
         query = (
-            "WITH RECURSIVE found(dir) AS (SELECT min(dir) FROM files UNION ALL"
-            " SELECT (SELECT min(dir) FROM files WHERE dir>found.dir) FROM found WHERE found.dir IS NOT NULL)"
-            " SELECT dir FROM found WHERE dir IS NOT NULL"
+            "WITH RECURSIVE found(dir) AS (SELECT min(dir) FROM files WHERE dir>=?1 AND dir<?2 UNION ALL"
+            " SELECT (SELECT min(dir) FROM files WHERE dir>found.dir AND dir<?2) FROM found"
+            " WHERE found.dir IS NOT NULL) SELECT dir FROM found WHERE dir IS NOT NULL"
         )
-        return {row[0] for row in self.db.execute(query)}
+        if not below:
+            return {row[0] for row in self.db.execute(query, ("", "\U0010ffff"))}
+        # '0' is the character after '/': the range holds every directory below.
+        itself = self.db.execute("SELECT dir FROM files WHERE dir=? LIMIT 1", (below,))
+        return {row[0] for row in (*itself, *self.db.execute(query, (f"{below}/", f"{below}0")))}
 
     def remember(self, directory: str, seen: Iterable[tuple[str, Seen]], vanished: Iterable[str] = ()) -> None:
         """Keep what was seen in a directory; call it within `writing`."""
@@ -364,11 +388,6 @@ class Catalog:
 
 def _is_catalog(name: str) -> bool:
     return name.startswith(layout.CATALOG) and name.endswith(".sqlite")
-
-
-def is_busy(error: Exception) -> bool:
-    """Whether another process keeps the database, which is no damage."""
-    return isinstance(error, sqlite3.OperationalError) and ("locked" in str(error) or "busy" in str(error))
 
 
 def _split(path: str) -> tuple[str, str]:

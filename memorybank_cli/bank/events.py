@@ -6,13 +6,14 @@ to quarantine and a new one begins, which is said; where nothing can be written 
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from memorybank_cli.bank import layout
-from memorybank_cli.bank.catalog import is_busy
-from memorybank_cli.base import clock, files
+from memorybank_cli.base import clock, database, files
+from memorybank_cli.base.database import is_busy, is_damaged
 from memorybank_cli.base.walk import Root
 
 MIGRATIONS: tuple[str, ...] = (
@@ -70,11 +71,24 @@ MIGRATIONS: tuple[str, ...] = (
 class EventStore:
     """One bank's `findings.sqlite`. Rows by name; `lost` is where a damaged file was put, '' where none was."""
 
-    def __init__(self, root: Root) -> None:
-        self.root = root
+    def __init__(self, root: Root, patience: float = database.PATIENCE) -> None:
+        self.root, self.patience = root, patience
         self.in_memory = False
         self.lost = ""
+        self._file: tuple[int, int] | None = None
         self.db = self._opened()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the file that is open is the one that others find: nobody removed it or put another in its place."""
+        try:
+            return self.in_memory or self._found() == self._file
+        except OSError:
+            return True  # nothing can be looked at here; what is written will fail and say so
+
+    def _found(self) -> tuple[int, int] | None:
+        info = self.root.stat(layout.FINDINGS)
+        return None if info is None else (info.st_dev, info.st_ino)
 
     def close(self) -> None:
         """Give the database back."""
@@ -83,29 +97,33 @@ class EventStore:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction, at once exclusive. Raises sqlite3.OperationalError where it is busy or cannot be written."""
-        self.db.execute("BEGIN IMMEDIATE")
-        try:
-            yield self.db
-        except BaseException:
-            if self.db.in_transaction:  # a full disk ended it already
-                self.db.execute("ROLLBACK")
-            raise
-        self.db.execute("COMMIT")
+        with database.transaction(self.db) as db:
+            yield db
+
+    def check_writable(self) -> None:
+        """Raise sqlite3.DatabaseError where the file takes nothing now, or somebody keeps it to himself."""
+        with self.writing() as db:
+            db.execute(f"PRAGMA user_version={database.version(db)}")
 
     def leave_disk(self, damaged: bool = False) -> None:
         """Go on in memory: the disk is full, or, with `damaged`, what was read of the file is not to be trusted."""
-        memory = _connected(":memory:")
+        memory = _connected(database.MEMORY)
         try:
             if not damaged:
                 self.db.backup(memory)
         except sqlite3.Error:
             memory.close()
-            memory = _connected(":memory:")
+            memory = _connected(database.MEMORY)
         self.db.close()
         self.db, self.in_memory = memory, True
         if damaged:
             with suppress(OSError):
                 self._put_aside()
+
+    def begin_anew(self) -> None:
+        """Put a file aside that is not to be trusted, and begin another; in memory where none can be made."""
+        self.leave_disk(damaged=True)
+        self.return_to_disk()
 
     def return_to_disk(self) -> bool:
         """Whether the file can be written again; it is used again then, and what was kept in memory is gone."""
@@ -113,8 +131,7 @@ class EventStore:
         try:
             self.db = self._opened()
             if not self.in_memory:
-                with self.writing() as db:
-                    db.execute(f"PRAGMA user_version={_version(db)}")
+                self.check_writable()
                 memory.close()
                 return True
         except sqlite3.Error:
@@ -127,24 +144,24 @@ class EventStore:
     def _opened(self) -> sqlite3.Connection:
         try:
             files.make_dirs(self.root, layout.PRIVATE)
-            files.make_database(self.root, layout.FINDINGS)
-        except OSError:
-            self.in_memory = True
-            return _connected(":memory:")
-        where = self.root.absolute(layout.FINDINGS)
-        try:
-            return _connected(where)
-        except sqlite3.OperationalError as error:
+            return self._of_file()
+        except (OSError, sqlite3.DatabaseError) as error:
             if is_busy(error):
                 raise
+            if is_damaged(error):
+                self._put_aside()
+                return self._of_file()
             self.in_memory = True  # a full disk, or one that cannot be written any more
-            return _connected(":memory:")
-        except (sqlite3.DatabaseError, UnicodeDecodeError):  # the latter where it cannot even say what is wrong
-            self._put_aside()
-            files.make_database(self.root, layout.FINDINGS)
-            return _connected(where)
+            return _connected(database.MEMORY)
+
+    def _of_file(self) -> sqlite3.Connection:
+        files.make_database(self.root, layout.FINDINGS)
+        self._file = self._found()  # before it is opened: one that is put there after this is another
+        return _connected(self.root.absolute(layout.FINDINGS), self.patience)
 
     def _put_aside(self) -> None:
+        if self._found() != self._file:
+            return  # another process did, and what is there now is sound
         files.make_dirs(self.root, layout.QUARANTINE)
         self.lost = f"{layout.QUARANTINE}/findings-{clock.now_ns():x}.sqlite"
         files.rename(self.root, layout.FINDINGS, self.lost)
@@ -152,44 +169,11 @@ class EventStore:
             files.remove(self.root, layout.FINDINGS + ending)
 
 
-def _connected(where: str) -> sqlite3.Connection:
-    db = sqlite3.connect(where, timeout=10, isolation_level=None, check_same_thread=False)
-    try:
-        db.row_factory = sqlite3.Row
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=NORMAL")
-        _migrate(db)
-    except BaseException:
-        db.close()
-        raise
+_TABLES = tuple(re.findall(r"CREATE TABLE (\w+)", "".join(MIGRATIONS)))
+
+
+def _connected(where: str, patience: float = database.PATIENCE) -> sqlite3.Connection:
+    are_there = (f"SELECT 1 FROM {name} LIMIT 1" for name in _TABLES)  # noqa: S608 - names of ours
+    db = database.connect(where, MIGRATIONS, are_there, patience)
+    db.row_factory = sqlite3.Row
     return db
-
-
-def _migrate(db: sqlite3.Connection) -> None:
-    if _version(db) >= len(MIGRATIONS):
-        return
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        done = _version(db)  # another process may have been first
-        for statement in (one for script in MIGRATIONS[done:] for one in _statements(script)):
-            db.execute(statement)
-        db.execute(f"PRAGMA user_version={max(done, len(MIGRATIONS))}")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
-
-
-def _version(db: sqlite3.Connection) -> int:
-    return int(db.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _statements(script: str) -> Iterator[str]:
-    statement = ""
-    for piece in script.split(";"):
-        statement += f"{piece};"
-        if sqlite3.complete_statement(statement):
-            if statement.strip(" \n;"):
-                yield statement
-            statement = ""

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from memorybank_cli.bank.layout import Place, Policy, policy_of
 from memorybank_cli.bank.rows import SHAPE, SOUND, Content, Expected, Seen
+from memorybank_cli.base.names import quoted
 from memorybank_cli.base.records import Finding
 
 Pending = Literal["", "new", "changed", "removed", "found"]
@@ -74,22 +75,22 @@ def _missing(path: str, expected: Expected | None, policy: Policy) -> Verdict:
         return Verdict([])
     if policy == "open" or not expected.good:
         return Verdict([], "removed")
-    hint = f"memorybank repair {path} brings it back; memorybank accept {path} if it was meant to go"
+    hint = f"memorybank repair {quoted(path)} brings it back; memorybank accept {quoted(path)} if it was meant to go"
     return Verdict([Finding("MB111", "the file is gone", path, hint)], outside=True, rule="MB111")
 
 
 def _damage(path: str, flaw: Content) -> Finding:
     then = ", then check the disk" if flaw.rule == ROT else ""
-    return flaw.at(path, f"memorybank repair {path}{then}")
+    return flaw.at(path, f"memorybank repair {quoted(path)}{then}")
 
 
 def _changed(path: str, what: str) -> Finding:
-    hint = f"memorybank accept {path} if you did it; memorybank rollback --path {path} takes it back"
+    hint = f"memorybank accept {quoted(path)} if you did it; memorybank rollback --path {quoted(path)} takes it back"
     return Finding("MB110", what, path, hint)
 
 
 def _appended(path: str) -> Finding:
-    hint = f"memorybank rollback --path {path} takes it back; memorybank accept {path} if it was meant"
+    hint = f"memorybank rollback --path {quoted(path)} takes it back; memorybank accept {quoted(path)} if it was meant"
     return Finding("MB113", "changed after it was recorded, in an append-only section", path, hint)
 
 

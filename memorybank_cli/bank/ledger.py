@@ -13,7 +13,7 @@ from contextlib import suppress
 from threading import RLock
 
 from memorybank_cli.bank import layout
-from memorybank_cli.bank.catalog import Catalog, is_busy
+from memorybank_cli.bank.catalog import Catalog
 from memorybank_cli.bank.chain import START, Break, Position, Reading
 from memorybank_cli.bank.following import Told, told
 from memorybank_cli.bank.framing import Line
@@ -22,6 +22,7 @@ from memorybank_cli.bank.journal import Journal
 from memorybank_cli.bank.marking import Marking
 from memorybank_cli.bank.writing import Writer
 from memorybank_cli.base.context import Context
+from memorybank_cli.base.database import is_busy
 from memorybank_cli.base.errors import Locked, OperationFailed, from_os_error
 from memorybank_cli.base.locks import Lock
 from memorybank_cli.base.walk import Root

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 
+from memorybank_cli.base.names import quoted
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.walk import Entry
 
@@ -11,7 +12,7 @@ from memorybank_cli.base.walk import Entry
 def inner_bank(path: str) -> Finding:
     """MB112: a bank inside the bank."""
     message = "a bank inside this bank; it is checked and backed up on its own"
-    return Finding("MB112", message, path, f"memorybank status --bank {path}")
+    return Finding("MB112", message, path, f"memorybank status --bank {quoted(path)}")
 
 
 def no_file(path: str, entry: Entry) -> Finding:

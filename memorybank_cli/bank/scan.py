@@ -7,6 +7,7 @@ after its mtime: a memory-mapped writer changes content without moving mtime unt
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -28,7 +29,7 @@ from memorybank_cli.base import clock
 from memorybank_cli.base.errors import from_os_error
 from memorybank_cli.base.names import unescape
 from memorybank_cli.base.records import QUIET, Finding, Progress
-from memorybank_cli.base.walk import Entry, Listing, entry_at
+from memorybank_cli.base.walk import Entry, Listing, entry_at, may
 
 KEPT_AT_ONCE = 10_000  # files whose looks wait in memory, at some 700 bytes each
 ROLLING_SHARE = 500  # one file in so many is read again in each run, the longest unread first
@@ -107,14 +108,14 @@ class Scanner:
         """Look at some files only, each read afresh; a directory stands for all files below it."""
         for directory, group in groupby(paths, lambda path: path.rpartition("/")[0]):
             for path in self._beside(directory, list(group)):
-                self._gone_file(path)
                 self._below(path)
         self._keep()
         return self.scan
 
     def _below(self, path: str) -> None:
-        visited = set()
-        for listing in self.bank.walk(path) if self.bank.root.is_dir(path) else ():
+        """Look at everything below a directory, and at what was known below a place where none stands now."""
+        visited, is_open = set(), path not in self._unreadable_directories and self.bank.root.is_dir(path)
+        for listing in self.bank.walk(path) if is_open else ():
             visited.add(listing.path)
             rows = self.catalog.rows(listing.path)
             self._others(listing)
@@ -122,33 +123,34 @@ class Scanner:
             for entry in listing.files:
                 self._file(listing, entry, rows.pop(entry.name, Row(None, None)), seen, afresh=True)
             self._remember(listing.path, seen, self._vanished(listing.path, rows))
-        known = {one for one in self.catalog.directories() if one == path or one.startswith(f"{path}/")}
-        for directory in sorted(known - visited):
+        for directory in sorted(self.catalog.directories(path) - visited):
             self._gone(directory)
 
-    def _gone_file(self, path: str) -> None:
-        """Judge a file that may have been known at a path where none stands now."""
-        directory, _, name = path.rpartition("/")
-        self._remember(directory, [], self._vanished(directory, {name: self.catalog.row(path)}))
-
     def _beside(self, directory: str, paths: list[str]) -> list[str]:
-        """Look at files of one directory; the paths at which no file stands come back."""
-        left, seen = [], list[tuple[str, Seen]]()
+        """Look at files of one directory; the paths at which none stands come back, and those that were directories."""
+        left, gone, seen = list[str](), list[str](), list[tuple[str, Seen]]()
+        names = [path.rpartition("/")[2] for path in paths]
+        rows, inner = self.catalog.rows(directory, names), self.catalog.were_directories(directory, names)
         try:
             with self.bank.root.directory(directory) as fd:
                 listing = Listing(directory, fd, [], [], [], [])
-                for path in paths:
-                    entry = entry_at(fd, path.rpartition("/")[2])
-                    if entry is None or stat.S_ISDIR(entry.mode):
-                        left.append(path)
-                    elif stat.S_ISREG(entry.mode):
-                        self._file(listing, entry, self.catalog.row(path), seen, afresh=True)
-                    else:
+                for path, name in zip(paths, names, strict=True):
+                    entry = entry_at(fd, name)
+                    if entry is not None and stat.S_ISREG(entry.mode):
+                        self._file(listing, entry, rows.pop(name, Row(None, None)), seen, afresh=True)
+                        left += [path] if name in inner else []
+                        continue
+                    if entry is not None and not _goes_into(entry, fd):
                         self._others(listing._replace(others=[entry]))
+                    gone.append(path)
         except (FileNotFoundError, NotADirectoryError):
-            left = paths
-        self._remember(directory, seen, [])
-        return left
+            gone = paths
+        except PermissionError:
+            if not directory:
+                raise
+            return self._beside(directory.rpartition("/")[0], [directory])
+        self._remember(directory, seen, self._vanished(directory, rows))
+        return left + gone
 
     # Versions and rolling re-hash
 
@@ -279,8 +281,6 @@ class Scanner:
                 self._judge(path, layout.place(path), row.expected, None)
         return list(rows)
 
-    # Files
-
     def _file(
         self,
         listing: Listing,
@@ -374,8 +374,6 @@ class Scanner:
         scan.records_by_section[section] = scan.records_by_section.get(section, 0) + records
         scan.mtimes[section] = max(scan.mtimes.get(section, 0), mtime)
 
-    # Things that are no files
-
     def _others(self, listing: Listing) -> None:
         prefix = f"{listing.path}/" if listing.path else ""
         for entry in listing.directories:
@@ -385,6 +383,10 @@ class Scanner:
             self.scan.findings.append(no_file(prefix + entry.name, entry))
             if stat.S_ISDIR(entry.mode):
                 self._unreadable_directories.append(prefix + entry.name)
+
+
+def _goes_into(entry: Entry, fd: int) -> bool:
+    return stat.S_ISDIR(entry.mode) and may(unescape(entry.name), os.R_OK | os.X_OK, fd)
 
 
 def judging_rules(bank: Bank) -> Rules:

@@ -43,17 +43,17 @@ def parse(text: str) -> datetime:
 def span(text: str) -> timedelta:
     """A span such as `90s`, `24h`, `7d`, `4w`. Raises UsageError."""
     try:
-        if text[-1:] in _UNITS and text[:-1].isdigit():
+        if text[-1:] in _UNITS and text[:-1].isdigit() and text.isascii():
             return timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
-    except OverflowError:
+    except (OverflowError, ValueError):  # the latter of thousands of digits
         pass
-    raise UsageError(f"'{text}' is not a span of time", hint="give a number and a unit, such as 90s, 24h, 7d or 4w")
+    raise UsageError(f"'{text:.40}' is not a span of time", hint="give a number and a unit, such as 90s, 24h, 7d or 4w")
 
 
 def parse_since(text: str) -> datetime:
     """A time, or a span before now such as `90s`, `24h`, `7d`. Raises UsageError."""
     try:
-        if text[-1:] in _UNITS and text[:-1].isdigit():
+        if text[-1:] in _UNITS and text[:-1].isdigit() and text.isascii():
             return datetime.now(UTC) - timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
         return parse(text)
     except (ValueError, OverflowError):

@@ -61,6 +61,13 @@ def unescape(path: str) -> str:
     return os.fsdecode(raw)
 
 
+def quoted(path: str) -> str:
+    """An escaped path as it stands in a command that people may copy: agents choose names, and shells obey them."""
+    from shlex import quote
+
+    return quote(path)
+
+
 def printable(text: str) -> str:
     """Text of unknown origin made safe for a terminal: line breaks stay, other control characters are escaped."""
     return "\n".join(escape_text(line) for line in text.split("\n"))

@@ -134,8 +134,8 @@ SERVICE: dict[str, Rule] = {
     "MB531": Rule(
         "clock-behind",
         "warning",
-        "The clock is behind what was written already.",
-        "Times in the journal and in records go backwards; whoever sorts by them sees another order.",
+        "The clock is behind what was written already, or nothing keeps it in step any more.",
+        "Times in the journal and in records go backwards or are wrong; whoever sorts by them sees another order.",
         "Set the clock, and let NTP keep it. The journal itself is ordered by its numbers and is not affected.",
     ),
     "MB532": Rule(

@@ -50,6 +50,13 @@ class Call(NamedTuple):
     common: dict[str, Any]
     keys: dict[str, str | None]
 
+    @property
+    def bank(self) -> str | None:
+        """The bank that the line names: --bank, or the directory of init; None where it is found."""
+        directory: str | None = next(iter(self.positional), None) if self.operation.name == "init" else None
+        named: str | None = self.common["bank"]
+        return directory or named
+
 
 def parameters(function: Callable[..., Any]) -> list[Parameter]:
     """What a command takes besides the common options: its own, and those of keys where it has a `repo`."""

@@ -186,7 +186,7 @@ def _told(finding: Mapping[str, Any]) -> _Told:
     place = finding.get("path") or "the bank"
     if finding.get("line"):
         place = f"{place}:{finding['line']}"
-    if finding.get("pointer"):
+    if finding.get("pointer") and finding.get("path"):  # without a document it only tells such findings apart
         place = f"{place} at {finding['pointer']}"
     return _escaped(finding, place)
 

@@ -64,11 +64,19 @@ def _live_view(call: Call, context: Context) -> Any:
 
 
 def _to_be_typed(text: str, call: Call) -> str:
-    if not (call.common["bank"] or call.options.get("repo")):
+    if not (call.bank or call.options.get("repo")):
         return text
     from memorybank_cli.cli.hints import to_be_typed
 
     return to_be_typed(text, call)
+
+
+def _hints_to_be_typed(report: Any, call: Call) -> Any:
+    if not (call.bank or call.options.get("repo")):
+        return report
+    from memorybank_cli.cli.hints import hints_to_be_typed
+
+    return hints_to_be_typed(report, call)
 
 
 def make_context(
@@ -198,7 +206,7 @@ def _show_view(report: Any, context: Context, call: Call) -> None:
         for line in warnings():
             terminal.write_line("stderr", _to_be_typed(line, call))
         return
-    blocks = view(type(report).__name__)(as_dict(report))
+    blocks = view(type(report).__name__)(_hints_to_be_typed(as_dict(report), call))
     summary = getattr(report, "summary", None)
     if callable(summary) and not context.quiet:
         blocks = [*blocks, Text(_to_be_typed(summary(), call), _tone(report))]

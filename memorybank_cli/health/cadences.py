@@ -20,6 +20,8 @@ LIMITS = {"metrics": "health.metrics_seconds", "state": "health.state_seconds"}
 SEEN = 3
 """So often within the last day a section must have been seen young."""
 DAY = 86_400
+AHEAD_NS = 60 * clock.SECOND_NS
+"""So far the clocks of machines that share a disk may differ."""
 
 
 def cadences(bank: Bank, _known: Sequence[Finding] = ()) -> Reading:
@@ -45,10 +47,11 @@ def _late(section: str, age: float, limit: float) -> Finding:
 
 
 def _ages(bank: Bank) -> Iterator[tuple[str, float]]:
-    """Seconds since the newest file right in each section was written; a clock that was wrong makes none negative."""
+    """Seconds since the newest file right in each section was written; one dated in the future says nothing."""
     now = clock.now_ns()
     for section in LIMITS:
         if bank.root.is_dir(section):
-            times = [one.mtime_ns for one in bank.root.listing(section) if stat.S_ISREG(one.mode)]
-            if times:
-                yield section, max(0.0, (now - max(times)) / clock.SECOND_NS)
+            times = (one.mtime_ns for one in bank.root.listing(section) if stat.S_ISREG(one.mode))
+            newest = max((one for one in times if one <= now + AHEAD_NS), default=None)
+            if newest is not None:
+                yield section, max(0.0, (now - newest) / clock.SECOND_NS)

@@ -48,6 +48,7 @@ HELP: dict[str, str] = {
     "open_handles": "Files that the process which looked had open.",
     "machine_handles": "Files that all programs on the machine have open.",
     "clock_behind_seconds": "How far the clock is behind the last change of the journal.",
+    "clock_in_step": "1 where the system says that something keeps the clock in step, 0 where nothing does.",
     "metrics_age_seconds": "Seconds since the newest file in metrics/ was written.",
     "state_age_seconds": "Seconds since the newest file in state/ was written.",
     "disk_write_seconds": "How long a durable write of 4 KiB took.",

@@ -55,8 +55,7 @@ class Probe(NamedTuple):
         try:
             return self._looked(bank, known)
         except (OSError, MemorybankError) as error:
-            words = from_os_error(error) if isinstance(error, OSError) else error
-            return Reading({}, (unknown(self, f"could not be looked at: {words.message}"),))
+            return failed(self, error)
 
     def _looked(self, bank: Bank, known: Sequence[Finding]) -> Reading:
         try:
@@ -64,6 +63,12 @@ class Probe(NamedTuple):
         except sqlite3.DatabaseError as error:
             bank.explain(error)  # of the catalog, which is made again
             raise
+
+
+def failed(probe: Probe, error: OSError | MemorybankError) -> Reading:
+    """What a probe comes to that failed: that it is not known."""
+    words = from_os_error(error) if isinstance(error, OSError) else error
+    return Reading({}, (unknown(probe, f"could not be looked at: {words.message}"),))
 
 
 def unknown(probe: Probe, why: str) -> Finding:

@@ -8,23 +8,27 @@ are kept in memory. What the clock on the wall said counts; slots that lie in it
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from math import isfinite
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
 from memorybank_cli.bank import layout
-from memorybank_cli.base import files
+from memorybank_cli.base import database, files
+from memorybank_cli.base.database import is_damaged, transaction
 from memorybank_cli.base.walk import Root
 
 MOST_NAMES = 200
 PATIENCE = 0.5
 """Seconds to wait for somebody else who writes: a sample is not worth more."""
+READING = 2.0
+"""The same for who only reads."""
+AGAIN = 60.0
+"""Seconds after which a file that could not be written is tried again."""
 
 
 class Ring(NamedTuple):
@@ -43,12 +47,15 @@ class Ring(NamedTuple):
 SHORT = Ring(0, 5, 720)
 LONG = Ring(1, 300, 25_920)
 RINGS = (SHORT, LONG)
-_SCHEMA = """
+_SCHEMA = (
+    """
 CREATE TABLE IF NOT EXISTS names (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL);
 CREATE TABLE IF NOT EXISTS slots (
   ring INTEGER, slot INTEGER, at INTEGER NOT NULL, value TEXT NOT NULL, PRIMARY KEY (ring, slot)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS times ON slots (ring, at);
-"""
+""",
+)
+_PROBES = ("SELECT id,name FROM names LIMIT 0", "SELECT ring,slot,at,value FROM slots LIMIT 0")
 _ROWS = "SELECT at,value FROM slots WHERE ring=? AND at>=? AND at<=? ORDER BY at"
 
 
@@ -60,13 +67,12 @@ class Sample(NamedTuple):
 
 
 class Samples:
-    """The rings of one bank, open for writing."""
+    """The rings of one bank, open for writing; `in_memory` as long as no file can be written."""
 
     def __init__(self, root: Root) -> None:
         self.root = root
         self.in_memory = False
-        self.db = self._opened()
-        self._stands = self._inode()
+        self.db = self._opened() or self._memory()
 
     def close(self) -> None:
         """Give the database back."""
@@ -75,14 +81,13 @@ class Samples:
     def put(self, values: Mapping[str, float], at: float | None = None) -> bool:
         """Keep a sample; False where it is lost, because the file is busy, cannot be written or was damaged."""
         moment = int(time.time() if at is None else at)
-        if not self.in_memory and self._inode() != self._stands:  # removed, or another one in its place
-            self._begin_anew()
+        self._stay_on_disk()
         try:
-            self._put({name: float(value) for name, value in values.items() if isfinite(value)}, moment)
-        except sqlite3.OperationalError:
-            return False
-        except sqlite3.DatabaseError:
-            self._begin_anew(remove=True)
+            with transaction(self.db):
+                self._put({name: float(value) for name, value in values.items() if isfinite(value)}, moment)
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            if is_damaged(error):
+                self._use(self._opened(remove=True) or self._memory())
             return False
         return True
 
@@ -90,19 +95,53 @@ class Samples:
         """The samples of a ring in a span of time, oldest first; none where the file is damaged."""
         try:
             return _between(self.db, ring, since, until)
-        except (sqlite3.DatabaseError, ValueError):
+        except (sqlite3.DatabaseError, UnicodeDecodeError):
             return []
 
-    def _put(self, values: dict[str, float], at: int) -> None:
-        self.db.execute("BEGIN IMMEDIATE")
+    # The file
+
+    def _stay_on_disk(self) -> None:
+        """Begin anew where the file was removed or is another one, and use it again where it can be written again."""
+        if self.in_memory:
+            if time.monotonic() >= self._again and (db := self._opened()) is not None:
+                self._use(db)
+        elif self._inode() != self._stands:
+            self._use(self._opened() or self._memory())
+
+    def _use(self, db: sqlite3.Connection) -> None:
+        self.db.close()
+        self.db = db
+
+    def _opened(self, *, remove: bool = False) -> sqlite3.Connection | None:
+        """The file, begun anew where it is damaged or to be removed; None where none can be written."""
+        self._again = time.monotonic() + AGAIN
         try:
-            ids = self._ids(values)
-            self._set(SHORT, at, values, ids)
-            self._lengthen(at, values, ids)
-        except BaseException:
-            self.db.execute("ROLLBACK")
-            raise
-        self.db.execute("COMMIT")
+            files.make_dirs(self.root, layout.PRIVATE)
+            if remove:
+                database.remove(self.root, layout.SAMPLES)
+            db = database.open_file(self.root, layout.SAMPLES, _SCHEMA, _PROBES, PATIENCE)
+        except (OSError, sqlite3.DatabaseError) as error:
+            return self._opened(remove=True) if is_damaged(error) and not remove else None
+        self.in_memory, self._stands = False, self._inode()
+        return db
+
+    def _memory(self) -> sqlite3.Connection:
+        self.in_memory = True
+        return database.connect(database.MEMORY, _SCHEMA)
+
+    def _inode(self) -> tuple[int, int] | None:
+        try:
+            info = self.root.stat(layout.SAMPLES)
+        except OSError:
+            return None
+        return None if info is None else (info.st_dev, info.st_ino)
+
+    # The rings
+
+    def _put(self, values: dict[str, float], at: int) -> None:
+        ids = self._ids(values)
+        self._set(SHORT, at, values, ids)
+        self._lengthen(at, values, ids)
 
     def _lengthen(self, at: int, values: dict[str, float], ids: Mapping[str, int]) -> None:
         """Begin a slot of the long ring where its time has come, after that before it was made whole."""
@@ -134,36 +173,6 @@ class Samples:
                 self.db.execute("INSERT INTO names VALUES (?,?)", (known[name], name))
         return {name: known[name] for name in values if name in known}
 
-    def _opened(self) -> sqlite3.Connection:
-        try:
-            files.make_dirs(self.root, layout.PRIVATE)
-            files.make_database(self.root, layout.SAMPLES)
-            return _connected(self.root.absolute(layout.SAMPLES))
-        except (OSError, sqlite3.OperationalError):
-            self.in_memory = True
-            return _connected(":memory:")
-        except sqlite3.DatabaseError:
-            return self._replaced()
-
-    def _replaced(self) -> sqlite3.Connection:
-        for ending in ("", "-wal", "-shm"):
-            files.remove(self.root, layout.SAMPLES + ending)
-        files.make_database(self.root, layout.SAMPLES)
-        return _connected(self.root.absolute(layout.SAMPLES))
-
-    def _begin_anew(self, *, remove: bool = False) -> None:
-        self.db.close()
-        try:
-            self.db = self._replaced() if remove else self._opened()
-        except (OSError, sqlite3.DatabaseError):
-            self.in_memory = True
-            self.db = _connected(":memory:")
-        self._stands = self._inode()
-
-    def _inode(self) -> tuple[int, int] | None:
-        info = None if self.in_memory else self.root.stat(layout.SAMPLES)
-        return None if info is None else (info.st_dev, info.st_ino)
-
 
 def recent(root: Root, names: Iterable[str] = (), count: int = 60) -> dict[str, list[float | None]]:
     """The last values of the short ring by name, oldest first, None for a slot without one; {} where there are none.
@@ -179,38 +188,36 @@ def recent(root: Root, names: Iterable[str] = (), count: int = 60) -> dict[str, 
 
 def read(root: Root, ring: Ring, since: float, until: float) -> list[Sample]:
     """The samples of a ring in a span of time, oldest first, without opening the file for writing."""
-    path = root.absolute(layout.SAMPLES)
-    if not os.path.isfile(path):
-        return []
     for how in ("mode=ro", "immutable=1"):  # the latter where nothing can be written, so that nobody is writing either
         try:
-            with closing(sqlite3.connect(f"file:{_quoted(path)}?{how}", uri=True, timeout=2)) as db:
+            with closing(database.open_read_only(root, layout.SAMPLES, how, READING)) as db:
                 return _between(db, ring, since, until)
-        except sqlite3.OperationalError:
-            continue
-        except (sqlite3.DatabaseError, ValueError):
-            break  # derived: the next writer begins it anew
+        except (OSError, sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            if is_damaged(error):
+                break  # there is none, or the next writer begins it anew
     return []
 
 
-def _quoted(path: str) -> str:
-    from urllib.parse import quote
-
-    return quote(os.fsencode(path))
-
-
 def _between(db: sqlite3.Connection, ring: Ring, since: float, until: float) -> list[Sample]:
+    """Raises sqlite3.DatabaseError, also for what memorybank did not write."""
     names = {number: name for name, number in _names(db).items()}
-    found = []
-    for at, text in db.execute(_ROWS, (ring.number, int(since) - int(since) % ring.step, int(until))):
-        row = orjson.loads(text)
-        values = {names[number]: value for number, value in enumerate(row) if value is not None and number in names}
-        found.append(Sample(at, values))
-    return found
+    found = db.execute(_ROWS, (ring.number, int(since) - int(since) % ring.step, int(until)))
+    return [Sample(at, _values(text, names)) for at, text in found]
+
+
+def _values(text: Any, names: Mapping[int, str]) -> dict[str, float]:
+    try:
+        row = enumerate(orjson.loads(text))
+        return {names[number]: float(value) for number, value in row if value is not None and number in names}
+    except (TypeError, ValueError):
+        raise sqlite3.DatabaseError("it holds a sample that memorybank did not write") from None
 
 
 def _names(db: sqlite3.Connection) -> dict[str, int]:
-    return {name: number for number, name in db.execute("SELECT id,name FROM names ORDER BY id")}
+    found = {name: number for number, name in db.execute("SELECT id,name FROM names ORDER BY id")}
+    if any(type(name) is not str or type(one) is not int or not 0 <= one < MOST_NAMES for name, one in found.items()):
+        raise sqlite3.DatabaseError("it holds names that memorybank did not write")
+    return found
 
 
 def _means(samples: list[Sample]) -> dict[str, float]:
@@ -219,16 +226,3 @@ def _means(samples: list[Sample]) -> dict[str, float]:
         for name, value in one.values.items():
             sums.setdefault(name, []).append(value)
     return {name: float(f"{sum(values) / len(values):.9g}") for name, values in sums.items()}  # what a chart can show
-
-
-def _connected(where: str) -> sqlite3.Connection:
-    db = sqlite3.connect(where, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
-    try:
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=NORMAL")
-        db.executescript(_SCHEMA)
-        _between(db, SHORT, 0, 0)
-    except BaseException:
-        db.close()
-        raise
-    return db

@@ -16,6 +16,8 @@ Word = Literal["healthy", "degraded", "unknown", "error"]
 Weight = Literal["info", "warning", "unknown", "error", "critical"]
 UNKNOWN = "MB507"
 """The rule of what could not be looked at, or was looked at too long ago."""
+NOT_KNOWN = frozenset((UNKNOWN, "MB525"))
+"""Rules by which something is not known: the latter says that what looks at it failed."""
 
 
 class Step(NamedTuple):
@@ -59,7 +61,7 @@ class Score(NamedTuple):
 
 def weight(finding: Finding) -> Weight:
     """How much a finding weighs: its severity, but what is not known weighs more than a warning."""
-    return "unknown" if finding.rule == UNKNOWN and finding.severity == "warning" else finding.severity
+    return "unknown" if finding.rule in NOT_KNOWN and finding.severity == "warning" else finding.severity
 
 
 def rank(finding: Finding) -> int:

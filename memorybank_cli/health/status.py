@@ -25,6 +25,8 @@ COMPONENTS = (
     "monitoring",
 )
 ALERTS = 50
+STALE = "data stale since"
+"""The words of an alert of what is unknown."""
 _BY_FAMILY = {
     "MB12": "journal",
     "MB13": "snapshots",
@@ -42,6 +44,8 @@ _BY_FAMILY = {
     "MB55": "monitoring",
     "MB56": "monitoring",
 }
+_NO_SHAPE = ("MB10", "MB201", "MB203")
+"""Rules of what no schema fits: bytes that are no JSON document are none of any shape."""
 _OF_SPEC: dict[Word, str] = {"unknown": "degraded"}
 """The words that spec 000 does not have; an alert says what is not known, and since when."""
 
@@ -79,7 +83,7 @@ def status_document(findings: Iterable[Finding], counts: Counts, checked_at: str
     def status(name: str) -> str:
         return "error" if name in broken else "ok"
 
-    shape = any(component_of(one) == "metrics" and one.rule in ("MB201", "MB203") for one in listed)
+    shape = any(component_of(one) == "metrics" and one.rule.startswith(_NO_SHAPE) for one in listed)
     checks = {
         "trades": {
             "status": status("trades"),
@@ -121,6 +125,8 @@ def _alert(finding: Finding) -> dict[str, str]:
     message = (
         f"{finding.rule} {finding.path}: {finding.message}" if finding.path else f"{finding.rule} {finding.message}"
     )
+    if finding.rule == UNKNOWN and STALE not in message:
+        message = f"{message} ({STALE} {finding.detected_at})"
     return {
         "timestamp": finding.detected_at,
         "level": _level(finding),

@@ -8,16 +8,21 @@ from collections.abc import Iterator, Sequence
 
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.base import clock
+from memorybank_cli.base import clock, libc
 from memorybank_cli.base.records import Finding
 from memorybank_cli.health.probing import Reading
+from memorybank_cli.health.samples import LONG, read
 
 LOW_DISK_BYTES = 64 << 20
 """Bytes that must be free on any file system; of a small one a tenth."""
+NOTHING_BYTES = 1 << 20
+"""With less than this free, writes fail already."""
 HANDLES_SHARE = 0.9
 """Of the handles that there are; more than these in use is a finding."""
 BEHIND_SECONDS = 60.0
 """So far the clock may be behind what was written already: machines that share a bank differ by as much."""
+IN_STEP = "clock_in_step"
+DAY = 86_400
 PROC = "/proc"
 CGROUP = "/sys/fs/cgroup"
 
@@ -39,10 +44,12 @@ def full(found: os.statvfs_result, percent: float, where: str = "", pointer: str
     free, size = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
     if percent and free < max(size * percent / 100, min(LOW_DISK_BYTES, size / 10)):
         message = f"{free >> 20:,} MiB are free{where}"
-        yield Finding("MB502", message, "", "free some space before the next write fails", pointer)
+        hint = "free some space before the next write fails"
+        yield Finding("MB502", message, "", hint, pointer, level="error" if free < NOTHING_BYTES else None)
     if percent and found.f_files and found.f_favail < found.f_files * percent / 100:
         message = f"{found.f_favail:,} of {found.f_files:,} inodes are free{where}"
-        yield Finding("MB508", message, "", "remove or archive small files before no new one can be made", pointer)
+        hint = "remove or archive small files before no new one can be made"
+        yield Finding("MB508", message, "", hint, pointer, level=None if found.f_favail else "error")
 
 
 def memory(bank: Bank, _known: Sequence[Finding] = ()) -> Reading:
@@ -107,6 +114,24 @@ def clock_behind(bank: Bank, _known: Sequence[Finding] = ()) -> Reading:
         return Reading(samples)
     message = f"the clock is {behind:,.0f} seconds behind the last change of the journal, of {clock.from_ns(changed)}"
     return Reading(samples, (Finding("MB531", message, "", "set the clock (timedatectl), and let NTP keep it"),))
+
+
+def clock_step(bank: Bank, _known: Sequence[Finding] = ()) -> Reading:
+    """MB531: a clock that was kept in step within the last day, and is not any more.
+
+    Where it never was, nobody may be able to: in a container, or a machine whose host sees to it. Then, and where
+    nobody tells, there is no finding.
+    """
+    found = libc.clock_in_step()
+    if found is None:
+        return Reading({})
+    samples = {IN_STEP: float(found)}
+    now = clock.now_ns() / clock.SECOND_NS
+    if found or not any(one.values.get(IN_STEP) for one in read(bank.root, LONG, now - DAY, now)):
+        return Reading(samples)
+    message = "nothing keeps the clock in step any more; within the last day something did"
+    hint = "timedatectl status; see whether chronyd, ntpd or systemd-timesyncd runs"
+    return Reading(samples, (Finding("MB531", message, "", hint, "/step"),))
 
 
 def _text(path: str) -> str:

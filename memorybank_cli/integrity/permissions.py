@@ -42,10 +42,7 @@ class Permissions:
     def __init__(self, bank: Bank, store: EventStore, keep: bool = True) -> None:
         self.bank, self.store, self.keeps = bank, store, keep
         self._shared = bool(bank.document.get("group"))
-        self._known: dict[str, _Directory] = {
-            row["dir"]: _Directory(row["newest"], tuple(loads(row["groups"].encode())))
-            for row in store.db.execute("SELECT dir,newest,groups FROM ownership")
-        }
+        self._known = _kept(store)
         self._looked: dict[str, str] = {}
         self._wrong: dict[str, list[Finding]] = {}
         self._fresh: dict[str, _Directory] = {}
@@ -80,7 +77,11 @@ class Permissions:
                 continue
             mode = self._mode((path, expected.mode, seen.mode & 0o7777))
             found += [] if mode is None else [mode]
-            if (info := self.bank.root.stat(path)) is not None:
+            try:
+                info = self.bank.root.stat(path)
+            except PermissionError:
+                continue  # of its directory, which is a finding of its own
+            if info is not None:
                 found += self._of_stat(path, info.st_uid, info.st_gid)
         return found
 
@@ -163,6 +164,17 @@ class Permissions:
         except sqlite3.DatabaseError:
             return  # busy, or the disk is full: the next look keeps it; a damaged one is found by who reads it
         self._fresh.clear()
+
+
+def _kept(store: EventStore) -> dict[str, _Directory]:
+    """What was first seen. Raises sqlite3.DatabaseError, also for rows that nobody here has written."""
+    try:
+        return {
+            str(row["dir"]): _Directory(int(row["newest"]), tuple(map(int, loads(row["groups"].encode()))))
+            for row in store.db.execute("SELECT dir,newest,groups FROM ownership")
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        raise sqlite3.DatabaseError("a row of ownership is damaged") from error
 
 
 def user(uid: int) -> str:

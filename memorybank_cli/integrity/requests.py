@@ -5,6 +5,8 @@ The files lie in a directory of their own below `.memorybank`, beside the lock o
 
 from __future__ import annotations
 
+import stat
+
 from memorybank_cli.bank import layout
 from memorybank_cli.base import files
 from memorybank_cli.base.locks import Lock
@@ -45,7 +47,8 @@ def is_watched(root: Root) -> bool:
 def waiting(root: Root) -> list[str]:
     """The requests that wait for an answer, at most 1,000."""
     try:
-        return [one.name for one in root.listing(layout.WATCH) if one.name.startswith(_PREFIX)][:MOST]
+        found = root.listing(layout.WATCH)
+        return [one.name for one in found if one.name.startswith(_PREFIX) and stat.S_ISREG(one.mode)][:MOST]
     except OSError:
         return []  # of a directory that cannot be read, which its own check reports
 

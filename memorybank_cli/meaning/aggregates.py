@@ -9,6 +9,7 @@ from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.measures import COUNT, FAILED, ROLES, SINGLE, SUCCESSFUL, TIMES, Aggregates, Measure
 from memorybank_cli.bank.misfits import shorten
+from memorybank_cli.base.names import quoted
 from memorybank_cli.base.positions import locate
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.strict_json import HARD_SIZE
@@ -65,7 +66,7 @@ def _hint(bank: Bank, one: Contradiction) -> str:
         return f"correct {layout.AGGREGATES}"
     if one.old is None and not _stands(bank, one):
         return f"add {one.pointer} by hand: only a value that stands there can be replaced"
-    return f"memorybank repair --aggregates {one.path}"
+    return f"memorybank repair --aggregates {quoted(one.path)}"
 
 
 def _stands(bank: Bank, one: Contradiction) -> bool:

@@ -17,6 +17,7 @@ from memorybank_cli.bank.examine import MISFIT
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.scan import Change, Scanner
 from memorybank_cli.base.errors import Refused, UsageError
+from memorybank_cli.base.names import quoted
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.words import counted
 from memorybank_cli.integrity.permissions import Permissions
@@ -74,7 +75,9 @@ def accept(
     damaged = (*(one.path for one in scan.damaged if one not in scan.outside), *sorted(unfit))
     if set(chosen) & set(damaged):
         path = next(one for one in damaged if one in chosen)
-        raise Refused(f"{path} is damaged, so it cannot be what is wanted", path=path, hint=f"memorybank repair {path}")
+        raise Refused(
+            f"{path} is damaged, so it cannot be what is wanted", path=path, hint=f"memorybank repair {quoted(path)}"
+        )
     wanted = [
         *(one for one in scan.outside if one.path not in unfit),
         *(one for one in scan.changes if one.pending != "found"),

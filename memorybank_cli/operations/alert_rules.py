@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from memorybank_cli.alerts import settings
@@ -16,9 +17,11 @@ from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.events import EventStore
 from memorybank_cli.base import clock
 from memorybank_cli.base.errors import UsageError
+from memorybank_cli.base.names import escape_text
 from memorybank_cli.base.records import Finding, Severity, at_least
 from memorybank_cli.base.rules import RULES
 from memorybank_cli.base.words import counted
+from memorybank_cli.operations import alert_journal
 from memorybank_cli.operations.alerts import Family, Path, Rule, Section, conditions, mute_of, opened
 from memorybank_cli.operations.alerts import Severity as SeverityOption
 from memorybank_cli.operations.options import Option
@@ -125,9 +128,14 @@ def silence(
     with opened(bank) as store:
         silences, changed, covers = Silences(store), None, 0
         if end:
-            changed = silences.end(end)
+            changed = silences.one(end)
+            if changed.active:
+                alert_journal.unsilenced(bank, changed)
+                changed = silences.end(end)
         elif asked:
-            changed = silences.add(wanted, reason, bank.journal.actor, _moment(until))
+            changed = silences.add(
+                wanted, escape_text(reason), bank.journal.actor, _moment(until), partial(alert_journal.silenced, bank)
+            )
             covers = sum(changed.covers(one) for one in Ledger(store).firing())
         return SilenceReport(tuple(silences.all()), changed, covers)
 

@@ -1,6 +1,7 @@
 """Alerting: findings go into the ledger, groups that are due become messages, messages go to their channels.
 
-`Alerting` goes along with `watch`; `raise_alerts` does the same once, for runs from cron; `feed` only tells the ledger.
+`Alerting` goes along with `watch`; `raise_alerts` does the same once, for runs from cron; `feed` leaves telling to a
+`watch` that gave a sign of life.
 They may run side by side: what was told is kept in one transaction with what tells it, so whoever comes first tells it.
 """
 
@@ -10,21 +11,25 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from math import inf
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from memorybank_cli.alerts import settings
+from memorybank_cli.alerts import settings, ticks
 from memorybank_cli.alerts.channels import terminal
 from memorybank_cli.alerts.grouping import TERMINAL, Grouping, forget_terminals
-from memorybank_cli.alerts.ledger import Ledger, Origin
+from memorybank_cli.alerts.ledger import SIGNS_EVERY, Ledger, Origin
 from memorybank_cli.alerts.outbox import Outbox
 from memorybank_cli.alerts.silences import Silences
 from memorybank_cli.alerts.values import Notice
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.catalog import is_busy
 from memorybank_cli.bank.events import EventStore
+from memorybank_cli.base import clock, database
+from memorybank_cli.base.database import is_busy, is_damaged
 from memorybank_cli.base.records import Finding
+from memorybank_cli.integrity.requests import is_watched
+from memorybank_cli.operations.alert_journal import recall
 
 Line = dict[str, Any]
 T = TypeVar("T")
@@ -34,10 +39,18 @@ GATHERS = 1.0
 """Seconds between two runs while findings pour in."""
 COST = 20
 """It rests so many times as long as the last run took: alerts by the ten thousand must not hold up the watching."""
-KEPT = ("alerts", "alert_told", "alert_groups")
-"""Tables that are taken along when the disk can be written again."""
+KEPT = {
+    "alerts": "REPLACE",
+    "alert_told": "REPLACE",
+    "alert_groups": "REPLACE",
+    "alert_looks": "IGNORE",
+    "alert_silences": "IGNORE",
+}
+"""Tables that are taken along when the disk can be written again, and what happens where it has such a row."""
 RETURNS_EVERY = 15.0
 """Seconds between two tries to write again after a write failed."""
+PATIENCE = 2.0
+"""Seconds for which a `watch` waits for others who write; it watches nothing meanwhile."""
 DELIVERY = 10.0
 """Seconds that a run from cron waits for channels; what they have not taken by then waits on disk."""
 ENDING = 5.0
@@ -53,19 +66,25 @@ class Alerting:
 
     def __init__(self, bank: Bank, origin: Origin = "watch") -> None:
         self.bank, self.origin = bank, origin
-        self.store = EventStore(bank.root)
         self.watches = origin == "watch"
+        self.store = EventStore(bank.root, PATIENCE if self.watches else database.PATIENCE)
         self.failure = ""
         """Why nothing is written, '' while all is."""
         self._own: list[tuple[str, str]] | None = None
         """What was last told the ledger of the alerting itself; None where nothing was."""
         self._ran = self._due = self._next = 0.0
-        self._returns_at, self._rests = inf, GATHERS
+        self._returns_at, self._rests, self._signs_at = inf, GATHERS, 0.0
+        self._left_at = ""
         self._version = -1
         if self.store.in_memory:
             self._left("it cannot be opened for writing")
-        self._read_settings()
+        self.policy = settings.read(bank)
+        self.outbox = Outbox(self.store, self.policy.channels, bank.root, bank.owner)
+        self._use_settings()
+        self._kept(self._read)  # before anything is fed: what is found damaged later takes along what was
+        self._kept(lambda: recall(bank, self.store))
         if self.watches:
+            self.outbox.start()
             _RUNNING[bank] = self
             self._kept(self._forget_terminals)
 
@@ -74,14 +93,10 @@ class Alerting:
         with self.store.writing() as db:
             forget_terminals(db, lambda process: process != str(os.getpid()) and _runs(process))
 
-    def _read_settings(self) -> None:
-        self.policy = settings.read(self.bank)
+    def _use_settings(self) -> None:
         self.ledger = Ledger(self.store, self.policy.wait, self.policy.refractory)
         ours = f"{TERMINAL}:{os.getpid()}" if self.watches else ""
         self.grouping = Grouping(self.ledger, self.policy, self.bank.root.path, ours)
-        self.outbox = Outbox(self.store, self.policy.channels, self.bank.root, self.bank.owner)
-        if self.watches:
-            self.outbox.start()
 
     def due(self) -> float:
         """When there may be something to tell, by `time.monotonic()`."""
@@ -98,15 +113,11 @@ class Alerting:
         """Take in what a whole look found: what it could see and did not is gone."""
         self.seen(findings, self.origin)
 
-    def seen(self, findings: Iterable[Finding], origin: Origin) -> bool:
-        """The same of a look by somebody else in this process; whether it was taken in."""
-        if self.failure:
-            self._return()  # who can look finds a disk that takes writes
+    def seen(self, findings: Iterable[Finding], origin: Origin) -> None:
+        """The same of a look by somebody else in this process."""
         found = tuple(findings)
-        changed = self._kept(lambda: self.ledger.looked(found, origin))
-        if changed is None or any(changed):
+        if any(self._kept(lambda: self.ledger.looked(found, origin))):
             self._soon()
-        return changed is not None
 
     def _soon(self) -> None:
         self._next = 0.0
@@ -115,13 +126,16 @@ class Alerting:
     def run(self) -> list[Line]:
         """Tell what is due: lines for the terminal, and how deliveries went."""
         self._ran = now = time.monotonic()
-        if now >= self._returns_at:
-            self._return()
+        self._follow()
         if settings.signature(self.bank) != self.policy.signature:
-            self.outbox.close()
-            self._read_settings()
+            self.policy = settings.read(self.bank)
+            self.outbox.define(self.policy.channels)
+            self._use_settings()
             self._next = 0.0
         self._look_at_itself()
+        if self.watches and now >= self._signs_at and self.outbox.is_alive and not self.failure:
+            self._signs_at = now + SIGNS_EVERY
+            self._kept(lambda: self.ledger.tells(alive=True))
         lines: list[Line] = []
         version = self.store.db.execute("PRAGMA data_version").fetchone()[0]
         if now >= self._next or version != self._version:
@@ -133,11 +147,7 @@ class Alerting:
 
     def _tell(self, at_once: bool = False) -> list[Notice]:
         """Have what is due wait for its channels; all of it."""
-        told = self._kept(lambda: self._put(at_once))
-        if told is None:
-            self._next = time.monotonic() + LOOKS_EVERY
-            return []
-        notices, seconds = told
+        notices, seconds = self._kept(lambda: self._put(at_once))
         self._next = time.monotonic() + seconds
         if notices and self.watches:
             self.outbox.wake()
@@ -164,46 +174,65 @@ class Alerting:
             )
         names = [(one.fingerprint, one.message) for one in found]
         if names != self._own:
-            if self._kept(lambda: self.ledger.looked(found, "alerting")) is not None:
-                self._own = names
+            self._kept(lambda: self.ledger.looked(found, "alerting"))
+            self._own = names
             self._next = 0.0
 
-    def _kept(self, write: Callable[[], T]) -> T | None:
-        """What a write gives; in memory where the disk takes none; None where others kept the file busy.
-
-        What is not taken in then is fed again by the next look.
-        """
+    def _kept(self, write: Callable[[], T]) -> T:
+        """What a write gives; in memory from now on where the disk takes none, or somebody keeps the file busy."""
         try:
             return write()
-        except sqlite3.OperationalError as error:
-            if is_busy(error):
-                self.bank.context.progress.note("findings.sqlite is busy; alerts follow with the next look")
-                return None
-            self.store.leave_disk()
-            self._left(str(error))
         except sqlite3.DatabaseError as error:
-            self.store.leave_disk(damaged=True)
-            self._left(str(error))
+            damaged = is_damaged(error)
+            self.store.leave_disk(damaged=damaged)
+            self._left("another process keeps it to itself" if is_busy(error) else str(error))
+        if damaged:
+            recall(self.bank, self.store)
         return write()
 
     def _left(self, why: str) -> None:
-        self.failure, self._returns_at = why, time.monotonic() + RETURNS_EVERY
+        self.failure, self._returns_at, self._left_at = why, time.monotonic() + RETURNS_EVERY, clock.now()
+
+    def _follow(self) -> None:
+        """Use the file that is there, once it can be written again or where it is another than the one that is open."""
+        if not self.store.is_current:
+            try:
+                self._read()
+                damaged = False
+            except sqlite3.DatabaseError:  # somebody put it aside for that
+                damaged = True
+            self.store.leave_disk(damaged)
+            self._left("somebody removed it")
+            self._return()
+        elif time.monotonic() >= self._returns_at:
+            self._return()
+
+    def _read(self) -> None:
+        """Raise sqlite3.DatabaseError where what is kept cannot be read."""
+        self.ledger.firing()
+        Silences(self.store).all()
 
     def _return(self) -> None:
         """Write again if that can be done, what was kept in memory first; what was told meanwhile may be told twice."""
         kept = {table: self.store.db.execute(f"SELECT * FROM {table}").fetchall() for table in KEPT}  # noqa: S608 - ours
+        tick, begun = ticks.read(self.store.db), time.monotonic()
         if not self.store.return_to_disk():
-            self._returns_at = time.monotonic() + RETURNS_EVERY
+            now = time.monotonic()
+            self._returns_at = now + max(RETURNS_EVERY, COST * (now - begun))
             return
         self.failure, self._returns_at, self._own = "", inf, None
-        self._kept(lambda: self._take_over(kept))
+        self._kept(lambda: self._take_over(kept, tick))
 
-    def _take_over(self, kept: dict[str, list[sqlite3.Row]]) -> None:
+    def _take_over(self, kept: dict[str, list[sqlite3.Row]], tick: float) -> None:
         with self.store.writing() as db:
+            ticks.advance(db, tick)  # what is taken along was timed by that clock: nothing may lie ahead of it
+            acknowledged = db.execute("SELECT fingerprint FROM alerts WHERE acked_at > ?", (self._left_at,))
+            skipped = {row["fingerprint"] for row in acknowledged}
             for table, rows in kept.items():
                 for row in rows:
-                    marks = ", ".join("?" * len(row))
-                    db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", tuple(row))  # noqa: S608 - ours
+                    if table != "alerts" or row["fingerprint"] not in skipped:
+                        marks = ", ".join("?" * len(row))
+                        db.execute(f"INSERT OR {KEPT[table]} INTO {table} VALUES ({marks})", tuple(row))  # noqa: S608 - ours
 
     def close(self) -> None:
         """Tell what waits for more of its group: nothing more comes. What is not taken in time waits on disk."""
@@ -216,6 +245,8 @@ class Alerting:
         try:
             if self.failure:
                 self._return()
+            if self.watches:
+                self._kept(lambda: self.ledger.tells(alive=False))
             self._look_at_itself()
             self._tell(at_once=True)
             lines = self.outbox.drain() if self.watches else self.outbox.deliver(DELIVERY)
@@ -233,26 +264,19 @@ def raise_alerts(bank: Bank, findings: Iterable[Finding], origin: Origin = "heal
 
 
 def feed(bank: Bank, findings: Iterable[Finding], origin: Origin) -> bool:
-    """Tell the ledger of a look beside which an `Alerting` runs, which tells the rest; whether it was taken in.
-
-    Where it was not, because the file is busy or cannot be written, the next look is.
-    """
+    """Tell the ledger of a look; whether a `watch` tells people of it: one that is stopped, or fails, does not."""
     beside = _RUNNING.get(bank)
     if beside is not None:
-        return beside.seen(findings, origin)
-    found = tuple(findings)
+        beside.seen(findings, origin)
+        return True
+    found, policy = tuple(findings), settings.read(bank)
     try:
-        store = EventStore(bank.root)
+        with closing(EventStore(bank.root)) as store:
+            ledger = Ledger(store, policy.wait, policy.refractory)
+            ledger.looked(found, origin)
+            return not store.in_memory and bool(ledger.is_told()) and is_watched(bank.root)
     except sqlite3.Error:
         return False
-    try:
-        policy = settings.read(bank)
-        Ledger(store, policy.wait, policy.refractory).looked(found, origin)
-        return not store.in_memory
-    except sqlite3.Error:
-        return False
-    finally:
-        store.close()
 
 
 def _runs(process: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,12 +19,17 @@ from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.events import EventStore
 from memorybank_cli.base import clock
-from memorybank_cli.base.errors import OperationFailed, UsageError
+from memorybank_cli.base.database import is_busy, is_damaged
+from memorybank_cli.base.errors import Locked, OperationFailed, UsageError
+from memorybank_cli.base.names import escape_text
 from memorybank_cli.base.words import counted
+from memorybank_cli.operations.alert_journal import acknowledged, recall
 from memorybank_cli.operations.options import Option
 
 STALE = timedelta(minutes=15)
 """Three runs from cron: what nobody has looked at for longer is not known."""
+AHEAD = timedelta(minutes=1)
+"""A look may lie so far in the future: clocks are set by small steps all the time."""
 
 Rule = Annotated[tuple[str, ...], Option("only this rule, or those that begin so", metavar="RULE")]
 Family = Annotated[tuple[str, ...], Option("only this family: data, security, performance or prediction", metavar="F")]
@@ -56,7 +62,9 @@ class AlertList:
     looks: dict[str, str]
     """When each that looks for findings did so last."""
     stale: bool
-    """Nobody has looked for so long that nothing is known of now."""
+    """Nothing is known of now: nobody has looked for long, or what is found cannot be kept."""
+    failure: str = ""
+    """Why what is found cannot be kept, '' where it can."""
 
     def as_dict(self) -> dict[str, Any]:
         """The fields by name."""
@@ -66,6 +74,7 @@ class AlertList:
             "silences": [one.as_dict() for one in self.silences],
             "looks": self.looks,
             "stale": self.stale,
+            "failure": self.failure,
         }
 
     @property
@@ -82,10 +91,14 @@ class AlertList:
         listed = sum(one.alert.state != "resolved" for one in self.alerts)
         if listed < self.counts["firing"] + self.counts["pending"]:
             told += f" ({listed:,} listed)"
+        if self.failure:
+            return f"Unknown: {self.failure}, so nothing new is kept ({told} before). Next: memorybank health"
         if not self.looks:
             return "Unknown: nobody has looked yet. memorybank watch does, or memorybank health from cron"
         if self.stale:
             last = max(self.looks.values())[:19]
+            if clock.parse(max(self.looks.values())) > datetime.now(UTC):
+                return f"Unknown: the last look was at {last}Z, which is still to come ({told} then). Set the clock"
             return f"Unknown since {last}Z, when the last look was ({told} then). Next: memorybank watch"
         return f"{told}." + (" Next: memorybank alert show FINGERPRINT" if self.counts["firing"] else "")
 
@@ -165,17 +178,37 @@ def list_(
         muted = muting(firing, silences)
         chosen = [*(ledger.resolved() if all_ else ()), *ledger.pending(), *firing]
         looks: dict[str, str] = {name: at for name, at in ledger.looks().items() if name in ("watch", "health")}
+        failure = _failure(store)
         return AlertList(
             tuple(Listed(one, muted(one) if one.state == "firing" else "") for one in chosen if wanted.fits(one)),
             ledger.counts(),
             tuple(silences),
             looks,
-            _is_stale(looks),
+            bool(failure) or _is_stale(ledger, looks),
+            failure,
         )
 
 
-def _is_stale(looks: dict[str, str]) -> bool:
-    return not looks or datetime.now(UTC) - clock.parse(max(looks.values())) > STALE
+def _is_stale(ledger: Ledger, looks: dict[str, str]) -> bool:
+    """Whether the last look is long ago by either clock; one that lies ahead says nothing of when it was.
+
+    A `watch` that gives no sign any more, and did not come to its end, vouches for nothing.
+    """
+    passed = ledger.since_look("health", *(("watch",) if ledger.is_told() is not False else ()))
+    if passed is None:
+        return True
+    by_the_wall = datetime.now(UTC) - clock.parse(max(looks.values()))
+    return passed > STALE.total_seconds() or not -AHEAD <= by_the_wall <= STALE
+
+
+def _failure(store: EventStore) -> str:
+    try:
+        if not store.in_memory:  # where there is no bank to write, nobody looked either
+            store.check_writable()
+    except sqlite3.DatabaseError as error:
+        what = "another process keeps findings.sqlite to itself" if is_busy(error) else f"findings.sqlite: {error}"
+        return escape_text(what)
+    return ""
 
 
 def show(bank: Bank, fingerprint: Annotated[str, "of the alert, or the beginning of it"]) -> AlertDetail:
@@ -236,18 +269,35 @@ def ack(
         raise UsageError("an acknowledgement needs a reason", hint='--reason "what was found out or done"')
     with opened(bank) as store:
         ledger = Ledger(store)
-        chosen = [ledger.one(one).fingerprint for one in fingerprints]
-        return AckReport(tuple(ledger.acknowledge(one, bank.journal.actor, reason) for one in chosen))
+        chosen, why = [ledger.one(one) for one in fingerprints], escape_text(reason)
+        acknowledged(bank, chosen, why)
+        return AckReport(tuple(ledger.acknowledge(one.fingerprint, bank.journal.actor, why) for one in chosen))
 
 
 @contextmanager
 def opened(bank: Bank) -> Iterator[EventStore]:
-    """The bank's `findings.sqlite`. Raises OperationFailed where it is there and cannot be opened."""
+    """The bank's `findings.sqlite`. Raises OperationFailed where it is there and cannot be used, Locked."""
+    where = bank.root.absolute(layout.FINDINGS)
+    try:
+        with _opened(bank, where) as store:
+            recall(bank, store)
+            yield store
+    except sqlite3.DatabaseError as error:
+        if is_busy(error):
+            raise Locked(f"another process keeps {where} to itself", hint="wait for it, and try again") from None
+        if is_damaged(error):
+            hint = "memorybank health puts it into quarantine and begins a new one"
+            raise OperationFailed(f"{where} is damaged: {error}", hint=hint) from None
+        raise OperationFailed(f"{where} cannot be written: {error}", hint="check the disk, and its owner") from None
+
+
+@contextmanager
+def _opened(bank: Bank, where: str) -> Iterator[EventStore]:
     store = EventStore(bank.root)
     try:
         if store.in_memory and bank.root.stat(layout.FINDINGS) is not None:
             raise OperationFailed(
-                f"{bank.root.absolute(layout.FINDINGS)} cannot be opened for writing, which reading it needs too",
+                f"{where} cannot be opened for writing, which reading it needs too",
                 hint="check the disk, and the owner and mode of .memorybank",
             )
         yield store

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Annotated
 
 from memorybank_cli.bank import baseline
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.journal import Entry as JournalEntry
 from memorybank_cli.base.context import when_interrupted
+from memorybank_cli.base.names import escape
+from memorybank_cli.base.records import Finding
 from memorybank_cli.base.words import counted
 from memorybank_cli.operations.backup_report import BackupReport, held_back
 from memorybank_cli.operations.compacting import compact_overdue
+from memorybank_cli.operations.last_saved import made
 from memorybank_cli.operations.looks import Looks
 from memorybank_cli.operations.loss import sudden_loss
 from memorybank_cli.operations.options import Option, RepoOption
 from memorybank_cli.operations.proofs import damaged_packs
 from memorybank_cli.operations.rehearsal import rehearse
-from memorybank_cli.operations.repositories import Snapshots, begin_unlocking, repository_for_backup
+from memorybank_cli.operations.repositories import (
+    Snapshots,
+    begin_unlocking,
+    repository_for_backup,
+    repository_path,
+)
 from memorybank_cli.operations.snapshot_rows import Source
 from memorybank_cli.snapshots.documents import Meta, next_number
-from memorybank_cli.snapshots.repository import Repository
+from memorybank_cli.snapshots.repository import Repository, stands_at
 from memorybank_cli.snapshots.saving import Hooks, Saved, Totals, save
 
 AFTER_BACKUP = 50  # segments of the journal that are compacted at most: some 20 seconds
@@ -46,7 +56,7 @@ def backup(
 
     Exit codes:
         0  made, all good
-        1  made, but damage was held back, a file could not be read, or it is suspect
+        1  made, but damage was held back, a file could not be read, it is suspect, or the repository was gone
         3  none was made
 
     Examples:
@@ -76,11 +86,25 @@ def make_snapshot(
     bank.check_writable()
     bank.render()
     begin_unlocking(bank, repo, encrypt)
-    looks = Looks()
+    looks, gone = Looks(), tuple(_gone(bank, repo))
     baseline.establish(bank, bank.context.progress, looks)
     goes_on = when_interrupted("the next backup goes on from here")
     with goes_on, repository_for_backup(bank, repo, encrypt) as repository:
-        return _save(bank, repository, looks, tags, verify, started)
+        report = _save(bank, repository, looks, tags, verify, started)
+        return replace(report, findings=(*gone, *report.findings))
+
+
+def _gone(bank: Bank, given: str | None) -> Iterator[Finding]:
+    """MB130 where the bank was saved before and no repository stands: perhaps its disk is not mounted."""
+    path = repository_path(bank, given)
+    place = os.path.realpath(path)
+    if not stands_at(path) and (
+        last := next((one for one in made(bank) if os.path.realpath(one.place) == place), None)
+    ):
+        message = (
+            f"the repository {escape(path)}, last saved to at {last.time[:19]}Z, is gone; a new one was begun there"
+        )
+        yield Finding("MB130", message, "", "if its disk is not mounted, mount it; else bring it back from a copy")
 
 
 def _save(

@@ -87,7 +87,7 @@ class BackupReport:
         }
 
     def exit_code(self) -> int:
-        """1 when damage was held back, a file was unreadable, or the snapshot is suspect, or would be."""
+        """1 for damage held back, an unreadable file, a suspect snapshot, a damaged or lost repository."""
         unreadable = any(one.rule in ("MB307", "MB130") for one in self.findings)
         return 1 if self.damaged or unreadable or self.losses else 0
 
@@ -101,12 +101,13 @@ class BackupReport:
             return "; ".join(filter(None, [*parts, "nothing was written"]))
         adopted = f"{counted(self.adopted_packs, 'pack')} of an interrupted run adopted" if self.adopted_packs else ""
         made = f"Snapshot {self.document.id}: {what} ({new}, {size(self.new_bytes)} written)"
-        return "; ".join(filter(None, [made, adopted, left, *self._trouble()]))
+        gone = [one.message for one in self.findings if one.rule == "MB130" and not one.path]
+        return "; ".join(filter(None, [made, adopted, left, *gone, *self._trouble()]))
 
     def warnings(self) -> list[str]:
         """What is said though somebody asked for quiet: trouble, where there is some."""
         trouble = self._trouble()
-        found = [f"{one.severity} {one.rule} {one.path}: {one.message}" for one in self.findings]
+        found = [f"{one.severity} {one.rule} {one.path or 'the bank'}: {one.message}" for one in self.findings]
         if not trouble and not found:
             return []
         which = f"Snapshot {self.document.id}" if self.document else "The snapshot"

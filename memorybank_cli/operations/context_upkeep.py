@@ -166,7 +166,8 @@ def pending(accounts: Sequence[str]) -> Iterator[Finding]:
     """One finding for accounts whose context waits for scikit-learn; none where it is there."""
     if accounts and not is_possible():
         one = accounts[0] if len(accounts) == 1 else ""
+        again = f"memorybank context refresh --account {one or 'ID'}"
         which = f"context of {one}" if one else f"contexts of {counted(len(accounts), 'account')}"
         message = f"the {which} cannot be refreshed: scikit-learn is not installed"
         path = layout.account_file(one, "history_context") if one else ""
-        yield Finding("MB510", message, path, "pip install 'memorybank-cli[ml]', then memorybank context refresh")
+        yield Finding("MB510", message, path, f"pip install 'memorybank-cli[ml]', then {again}")

@@ -19,6 +19,7 @@ from memorybank_cli.bank.judge import ROT
 from memorybank_cli.bank.rows import Expected, is_good
 from memorybank_cli.base import digests
 from memorybank_cli.base.exact_json import loads
+from memorybank_cli.base.names import quoted
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.integrity.salvage import Salvaged, salvage
@@ -114,13 +115,13 @@ class Doctor:
             gone = f"the recorded version {expected.sha[:12]} is in neither the journal nor a snapshot"
             if self.snapshots.trouble:
                 gone = f"the recorded version {expected.sha[:12]} is not in the journal; {self.snapshots.trouble}"
-            hint = f"if the file is not needed: memorybank accept {path} after removing it"
+            hint = f"if the file is not needed: memorybank accept {quoted(path)} after removing it"
             hint = _anew(path) or hint
             return Incurable(path, finding.rule, f"{finding.message}; {gone}", hint)
         hint = "correct it by hand, then memorybank validate"
         hint = _anew(path) or hint
         if self._policy(path, expected, self._damaged_bytes(path)) == "open":
-            hint += f"; memorybank repair --reinitialise {path} empties it"
+            hint += f"; memorybank repair --reinitialise {quoted(path)} empties it"
         return Incurable(path, finding.rule, f"{finding.message}; no good version was ever recorded", hint)
 
     def _damaged_bytes(self, path: str) -> bytes | None:

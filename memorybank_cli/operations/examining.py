@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from memorybank_cli.bank import layout
@@ -78,9 +79,14 @@ def write_status(bank: Bank, findings: Iterable[Finding], counts: Counts, checke
 
 
 def put_status(bank: Bank, document: dict[str, Any]) -> None:
-    """Keep a status document in status.json. Raises OSError."""
-    files.make_dirs(bank.root, layout.PRIVATE)
-    files.replace(bank.root, layout.STATUS, dumps(document, indent=True) + b"\n", durable=False)
+    """Keep a status document in status.json. Raises OSError; none is better then than one that tells of other times."""
+    try:
+        files.make_dirs(bank.root, layout.PRIVATE)
+        files.replace(bank.root, layout.STATUS, dumps(document, indent=True) + b"\n", durable=False)
+    except OSError:
+        with suppress(OSError):
+            files.remove(bank.root, layout.STATUS)
+        raise
 
 
 def not_written(error: OSError) -> str:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from memorybank_cli.bank import layout
@@ -18,6 +21,7 @@ from memorybank_cli.bank.events import EventStore
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.judge import ROT
 from memorybank_cli.bank.replacing import Replacement, replace_files
+from memorybank_cli.base.database import is_damaged
 from memorybank_cli.base.errors import JournalDamaged, Locked, from_os_error
 from memorybank_cli.base.exact_json import FlawedJSON, loads
 from memorybank_cli.base.records import Finding
@@ -36,6 +40,8 @@ GONE = "MB111"
 FIRST, LAST = 60.0, 3_600.0
 """Seconds until a file may be cured again, at first and in the end."""
 IN_A_LINE = 1_000
+MOST_UNTOLD = 100_000
+"""Rows that wait for the journal; the oldest beyond them stand in findings.sqlite alone."""
 NO_CURE = "none without loss"
 
 
@@ -53,15 +59,18 @@ class Healer:
         self._patience: dict[str, _Patience] = {}
         self._given_up: set[str] = set()
         """Fingerprints of what cannot be cured without loss: until they are gone it is not tried again."""
+        self._untold: deque[tuple[str, dict[str, Any]]] = deque(maxlen=MOST_UNTOLD)
+        """What the journal has not taken yet: by operation the rows."""
 
     # What is known of it
 
     def detected(self, findings: Iterable[Finding]) -> None:
         """Begin an event for damage that was not known."""
         fresh = [one for one in findings if one.rule in corruption.TYPES and one.fingerprint not in self._known]
-        if fresh:
+        begun = self._stored(lambda store: corruption.detected(store, fresh)) if fresh else []
+        if begun is not None:  # else the next look at everything brings them again
             self._known |= {one.fingerprint for one in fresh}
-            self._tell(DETECTED, self._stored(lambda store: corruption.detected(store, fresh)))
+            self._tell(DETECTED, begun)
 
     def gone(self, fingerprints: Iterable[str]) -> None:
         """End the events of findings that are gone."""
@@ -71,12 +80,15 @@ class Healer:
         if gone:
             self._tell(ENDED, self._stored(lambda store: corruption.ended(store, dict.fromkeys(gone, Ending()))))
 
-    def looked(self, fingerprints: set[str]) -> None:
-        """These are all there are: what was open before this watch began, and is not among them, has ended."""
-        begun = self._stored(corruption.open_fingerprints)
-        over = [one for one in begun if one not in fingerprints]
+    def looked(self, findings: Iterable[Finding], fingerprints: set[str]) -> None:
+        """These are all there are; an open event whose fingerprint is not among them has ended."""
+        store = self.store()
+        if (store.in_memory or not store.is_current) and store.return_to_disk():
+            self._known.clear()  # what that file does not have yet is put into it
+        self.detected(findings)
+        begun = self._stored(corruption.open_fingerprints) or ()
         self._known.update(begun)
-        self.gone(over)
+        self.gone([one for one in begun if one not in fingerprints])
 
     # Curing it
 
@@ -137,36 +149,40 @@ class Healer:
         ended = self._stored(lambda store: corruption.ended(store, endings))
         self._known.difference_update(endings)
         self._tell(ENDED, ended)
-        return {one.path: one.corruption_id for one in ended}
+        return {one.path: one.corruption_id for one in ended or ()}
 
     # Where it is kept
 
-    def _stored(self, call: Callable[[EventStore], list[T]]) -> list[T]:
-        """Ask or tell the event store; where that fails watching goes on without, and says so."""
+    def _stored(self, call: Callable[[EventStore], list[T]]) -> list[T] | None:
+        """Ask or tell the event store; None where that fails: watching goes on without, and says so."""
         try:
             try:
                 return call(self.store())
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:  # what was read is not to be trusted any more
-                self.store().leave_disk(damaged=True)
+            except sqlite3.DatabaseError as error:
+                if not is_damaged(error):
+                    raise
+                self.store().begin_anew()
                 return call(self.store())
         except (sqlite3.DatabaseError, OSError) as error:
             self.bank.context.progress.note(f"findings.sqlite was not written: {error}")
-            return []
+            return None
 
-    def _tell(self, op: str, events: list[CorruptionEvent]) -> None:
-        """Say it in the journal, where that can be written."""
-        for start in range(0, len(events), IN_A_LINE):
-            rows = [_told(op, one) for one in events[start : start + IN_A_LINE]]
+    def _tell(self, op: str, events: list[CorruptionEvent] | None) -> None:
+        """Say it in the journal; where that cannot be written now it is said with what comes next."""
+        self._untold += [(op, _told(op, one)) for one in events or ()]
+        while self._untold:
+            first, alike = next(groupby(islice(self._untold, IN_A_LINE), itemgetter(0)))
+            rows = [row for _, row in alike]
             try:
-                self.bank.commit([Entry(op, {"events": rows})])
+                self.bank.commit([Entry(first, {"events": rows})])
             except JournalDamaged:
                 return  # everything waits for the journal's repair, and a finding says so
             except (Locked, OSError) as error:
                 words = from_os_error(error) if isinstance(error, OSError) else error
-                self.bank.context.progress.note(f"damage was not written to the journal: {words.message}")
+                self.bank.context.progress.note(f"damage is not yet written to the journal: {words.message}")
                 return
+            for _ in rows:
+                self._untold.popleft()
 
 
 def _told(op: str, event: CorruptionEvent) -> dict[str, Any]:

@@ -28,6 +28,8 @@ from memorybank_cli.operations.schedule_state import sampled
 _TONES: dict[Word, str] = {"healthy": "good", "degraded": "warning", "unknown": "warning", "error": "bad"}
 READABLE = 0o644
 """The mode of a textfile: another user's exporter reads it, and it says nothing of what agents wrote."""
+READABLE_DIRECTORY = 0o755
+"""The mode of its directory, where that is made."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class HealthReport:
     checked_at: str = ""
     recorded: str | None = None
     """The file in metrics/historical/ that was made with --record, None where none was due."""
+    scheduled: bool = False
+    """The clock has it look every few minutes."""
 
     def as_dict(self) -> dict[str, Any]:
         """The contract's fields; `deductions` say what made the score, `memory` how each part of each account is.
@@ -94,8 +98,11 @@ class HealthReport:
         )
 
     def warnings(self) -> list[str]:
-        """What `--quiet` says: nothing while nobody has to do anything."""
-        return [self.summary()] if self.exit_code() else []
+        """What `--quiet` says: nothing while nobody has to do anything, and nothing to the clock.
+
+        cron would send it as a mail every five minutes; alerts and `maintain daily` tell it once.
+        """
+        return [self.summary()] if self.exit_code() and not self.scheduled else []
 
     def summary(self) -> str:
         """The number, the word, and why."""
@@ -243,6 +250,10 @@ def health(
         memorybank health --quiet --textfile /var/lib/node_exporter/memory.prom
     """
     if history is not None:
+        if format_ not in ("text", "json") or explain or textfile is not None or record or scheduled:
+            raise UsageError(
+                "--history shows what was, without a look at what is", hint="only --sample and --json go with it"
+            )
         return _history(bank, history, sample)
     if sample:
         raise UsageError("--sample says of what --history is shown", hint="--history 24h --sample score")
@@ -260,6 +271,7 @@ def health(
         escape(bank.root.path),
         found.checked_at,
         sample_once(bank, found, record=record),
+        scheduled,
     )
     if textfile is not None:
         _put_textfile(textfile, exposition.prometheus(report.facts()))
@@ -288,7 +300,7 @@ def _no_sample(bank: Bank, name: str, span: str, seconds: float) -> UsageError:
 
 
 def _put_textfile(path: str, text: str) -> None:
-    root = files.make_root(os.path.dirname(os.path.abspath(path)))
+    root = files.make_root(os.path.dirname(os.path.abspath(path)), READABLE_DIRECTORY)
     try:
         files.replace(root, escape(os.path.basename(path)), text.encode(), READABLE, durable=False)
     finally:
@@ -313,7 +325,7 @@ def status(bank: Bank) -> StatusReport:
         now.value,
         sum(at_least([one], "error") for one in found.findings),
         dict(sorted(found.scan.by_section.items())),
-        bank.root.path,
+        escape(bank.root.path),
         bank.bank_id,
         last_drill(bank),
         "" if saved.elsewhere else saved.trouble,

@@ -20,7 +20,7 @@ from memorybank_cli.bank.validators import build
 from memorybank_cli.base import files
 from memorybank_cli.base.errors import NotFound, Refused
 from memorybank_cli.base.exact_json import FlawedJSON, loads
-from memorybank_cli.base.names import escape
+from memorybank_cli.base.names import escape, quoted
 from memorybank_cli.base.records import Finding
 from memorybank_cli.meaning.families import Families, Family
 from memorybank_cli.meaning.inference import alternatives_of, distinct, schema_of
@@ -253,9 +253,10 @@ def _compared(bank: Bank, draft: _Draft, replace: bool) -> LearntSchema:
     else:
         action = "unchanged" if not changes else "replaced" if replace else "differs"
     if action == "replaced" and there and not _is_recorded(bank, draft.kind, there):
+        named = quoted(path)
         raise Refused(  # what it says beside the shape, as how to lift documents, would hold unseen
             f"{path} was changed outside memorybank",
-            hint=f"memorybank accept {path} if you did it; memorybank rollback --path {path} takes it back",
+            hint=f"memorybank accept {named} if you did it; memorybank rollback --path {named} takes it back",
             path=path,
         )
     if action in ("written", "replaced"):

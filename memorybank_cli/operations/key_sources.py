@@ -160,6 +160,12 @@ def _waited(child: workers.Child) -> Any:
 
 
 def _asked(context: Context, backend: Backend, repo_id: str) -> Unlocked:
+    kinds = {key.kind for key in keys.listing(backend)}
+    if "raw" in kinds and "passphrase" not in kinds:
+        raise UsageError(
+            f"the repository {escape(backend.place)} opens with a key file only, and none is named",
+            hint="give --key-file FILE; memorybank config set key_file FILE names it once and for all",
+        )
     left = TRIES
     while True:
         typed = context.ask_secret(f"Passphrase of {escape(backend.place)}")

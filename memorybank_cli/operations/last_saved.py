@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from shlex import quote
 from typing import NamedTuple
 
@@ -18,6 +18,8 @@ from memorybank_cli.health.score import UNKNOWN
 from memorybank_cli.operations.repositories import Snapshots, repository_path
 
 MADE = "snapshot.created"
+AHEAD = timedelta(hours=1)
+"""So far the clocks of machines that share a repository may differ."""
 
 
 class Saved(NamedTuple):
@@ -29,6 +31,8 @@ class Saved(NamedTuple):
     """Why the snapshots could not be looked at."""
     elsewhere: str = ""
     """Its repository, escaped, where that is not the one that commands use unless another one is named."""
+    is_usual: bool = False
+    """Whether the trouble is one of good days: no key is named for cron, or a medium was taken away."""
 
     @property
     def age_hours(self) -> float | None:
@@ -39,13 +43,15 @@ class Saved(NamedTuple):
         """What is wrong with it where it may be so many hours old."""
         key = "memorybank snapshot list; the settings password_file and key_file name a key for every command"
         if self.age_hours is None and self.trouble:
-            return Finding(
-                UNKNOWN, f"the age of the snapshots is not known: {self.trouble}", "", key, "/snapshots/saved"
-            )
+            what = f"the age of the snapshots is not known: {self.trouble}"
+            return Finding(UNKNOWN, what, "", key, "/snapshots/saved")
         if self.age_hours is None:
             return Finding("MB501", "there is no good snapshot", "", "memorybank backup")
         old, hint = self.age_hours > limit, "memorybank backup; a cron entry keeps it so"
         message = f"the newest good snapshot is {self.age_hours:.0f} hours old"
+        if self.trouble and not self.is_usual:
+            what = f"the state of the snapshots is not known: {self.trouble}; {message} by the journal"
+            return Finding(UNKNOWN, what, "", key, "/snapshots/saved")
         if self.trouble and not self.elsewhere:
             return Finding("MB501", f"{message} by the journal: {self.trouble}", "", key, level=None if old else "info")
         if not self.elsewhere:
@@ -63,7 +69,7 @@ def last_saved(bank: Bank) -> Saved:
     if found.time is not None:
         return found
     try:
-        return _by_the_journal(bank, found.trouble) if found.trouble else _elsewhere(bank) or found
+        return _by_the_journal(bank, found) if found.trouble else _elsewhere(bank) or found
     except OSError as error:
         return Saved(trouble=from_os_error(error, "cannot read the journal").message)
 
@@ -79,14 +85,15 @@ def made(bank: Bank) -> Iterator[Made]:
     """The good snapshots that the journal tells of, the newest first. Raises OSError."""
     for line in bank.journal.newest_first(f'"{MADE}"'.encode()):
         place = line.core.get("repository")
-        if line.op == MADE and line.core.get("status") == "good" and isinstance(place, str):
-            yield Made(str(line.core["ts"]), place)
+        good = line.op == MADE and line.core.get("status") == "good"
+        if good and isinstance(place, str) and not is_ahead(time := str(line.core["ts"])):
+            yield Made(time, place)
 
 
-def _by_the_journal(bank: Bank, trouble: str) -> Saved:
+def _by_the_journal(bank: Bank, found: Saved) -> Saved:
     """The last good snapshot in the default repository, which itself cannot be looked at."""
     default = os.path.realpath(repository_path(bank, None))
-    return Saved(next((one.time for one in made(bank) if os.path.realpath(one.place) == default), None), trouble)
+    return found._replace(time=next((one.time for one in made(bank) if os.path.realpath(one.place) == default), None))
 
 
 def _elsewhere(bank: Bank) -> Saved | None:
@@ -100,17 +107,27 @@ def _elsewhere(bank: Bank) -> Saved | None:
         if there.time is not None:
             return there._replace(elsewhere=escape(one.place))
         if there.trouble or not os.path.isdir(one.place):  # as of a medium that was taken away
-            return Saved(one.time, there.trouble or "it is not there now", escape(one.place))
+            is_usual = there.is_usual or not there.trouble
+            return Saved(one.time, there.trouble or "it is not there now", escape(one.place), is_usual)
     return None
 
 
 def age_hours(time: str | None) -> float | None:
-    """Hours since a time; None for none."""
-    return None if time is None else (datetime.now(UTC) - clock.parse(time)).total_seconds() / 3600
+    """Hours since a time; None for none, and for one that is yet to come, which says nothing of an age."""
+    if time is None or is_ahead(time):
+        return None
+    return max(0.0, (datetime.now(UTC) - clock.parse(time)).total_seconds() / 3600)
+
+
+def is_ahead(time: str) -> bool:
+    """Whether a time is yet to come, by more than clocks differ: the clock was wrong then, or is now."""
+    return clock.parse(time) > datetime.now(UTC) + AHEAD
 
 
 def _newest(bank: Bank, place: str | None) -> Saved:
     """The newest good snapshot in one repository."""
     with closing(Snapshots(bank, place, look=True)) as snapshots:
-        newest = next((one for one in snapshots.newest_first() if one.status == "good"), None)
-        return Saved(newest.time if newest else None, snapshots.trouble)
+        good = [one.time for one in snapshots.newest_first() if one.status == "good"]
+        newest = next((one for one in good if not is_ahead(one)), None)
+        ahead = f"{good[0]} is yet to come; memorybank backup makes one of now" if good and newest is None else ""
+        return Saved(newest, snapshots.trouble or ahead, is_usual=snapshots.lacks_key)

@@ -8,7 +8,6 @@ import time
 import traceback
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
 
 from memorybank_cli.bank.bank import Bank
@@ -23,7 +22,7 @@ from memorybank_cli.operations.maintain_values import Outcome, Result, Step, Tur
 from memorybank_cli.operations.opening import open_bank
 from memorybank_cli.operations.options import Option, RepoOption
 from memorybank_cli.operations.schedule_state import is_due, is_expected
-from memorybank_cli.operations.schedule_times import JOBS, next_after
+from memorybank_cli.operations.schedule_times import JOBS
 from memorybank_cli.operations.timebox import TimeUp, time_box
 
 DONE = "maintain.done"
@@ -261,9 +260,7 @@ def _steps(bank: Bank, job: str, steps: tuple[Step, ...], asked: Asked, notes: N
     """Do the steps of a job one after the other; the lock is held, but for a rehearsal, which has no notes."""
     is_whole = steps == STEPS[job] and notes is not None
     record = Record(notes, job) if notes is not None and is_whole else None
-    expected = asked.scheduled or is_expected(bank, job)
-    due = next_after(job, datetime.now(UTC)) if expected else None
-    turn = Turn(job, asked.repo, asked.dry_run, is_whole, due)
+    turn = Turn(job, asked.repo, asked.dry_run, is_whole, asked.scheduled or is_expected(bank, job))
     if not asked.dry_run:
         _check(bank)
     reports: list[StepReport] = []

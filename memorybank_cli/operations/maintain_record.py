@@ -11,11 +11,12 @@ from typing import Any
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base import clock
 from memorybank_cli.base.errors import Locked, from_os_error
+from memorybank_cli.operations.schedule_times import last_before
 
 LOCK = "maintain.lock"
 _NAME = "maintain"
 STILL_GOOD = timedelta(hours=20)
-"""So long steps that an interrupted run had done are not done again by the next one."""
+"""So long steps that an interrupted run had done are not done again by the next one, if its time did not come since."""
 
 
 class Notebook:
@@ -80,9 +81,10 @@ class Record:
 
     def _left(self) -> dict[str, str]:
         now = datetime.now(UTC)
+        oldest = max(now - STILL_GOOD, last_before(self.job, now))
         try:
             found = self._begun().get(self.job, {}).items()
-            return {name: at for name, at in found if timedelta() <= now - clock.parse(at) < STILL_GOOD}
+            return {name: at for name, at in found if oldest < clock.parse(at) <= now}
         except (AttributeError, TypeError, ValueError):
             return {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from memorybank_cli.bank.bank import Bank
@@ -14,6 +15,7 @@ from memorybank_cli.base.records import Finding, at_least
 from memorybank_cli.base.words import counted, size
 from memorybank_cli.operations.maintain_record import Notebook, rehash_since
 from memorybank_cli.operations.maintain_values import Outcome, Step, Turn
+from memorybank_cli.operations.schedule_times import next_after
 
 _AT_ONCE = 500
 """Files that are read again between two looks at the clock."""
@@ -256,8 +258,9 @@ def heartbeat(bank: Bank, turn: Turn) -> Outcome:
     failed = [name for name, result in turn.results.items() if result == "failed"]
     seconds = time.monotonic() - turn.began
     detail = f"failed: {', '.join(failed)}" if failed else ""
-    notes = beat(bank, turn.job, ok=not failed, seconds=seconds, next_due=turn.next_due, detail=detail)
-    due = f"the next run is due {turn.next_due:%Y-%m-%d %H:%M}" if turn.next_due else "no run is scheduled"
+    next_due = next_after(turn.job, datetime.now(UTC)) if turn.is_expected else None  # while this one ran one was due
+    notes = beat(bank, turn.job, ok=not failed, seconds=seconds, next_due=next_due, detail=detail)
+    due = f"the next run is due {next_due:%Y-%m-%d %H:%M}" if next_due else "no run is scheduled"
     told = "; ".join([due, *notes])
     return _trouble(told, bad=bool(notes))
 
@@ -283,7 +286,7 @@ _CHAIN = Step("chain", "prove the journal from its first line", chain)
 STEPS: dict[str, tuple[Step, ...]] = {
     "daily": (
         Step("validate", "look at every file", validate),
-        Step("backup", "make a snapshot", backup, goes_on=True),
+        Step("backup", "make a snapshot", backup),
         Step("retain", "forget snapshots by the policy", retain, needs="backup"),
         Step("prune", "remove what no snapshot needs", prune),
         Step("contexts", "refresh summaries", contexts, goes_on=True),

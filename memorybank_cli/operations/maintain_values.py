@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Literal, NamedTuple
 
 from memorybank_cli.bank.bank import Bank
@@ -36,8 +35,8 @@ class Turn:
     dry_run: bool
     is_whole: bool
     """No step was left out on purpose."""
-    next_due: datetime | None
-    """When the next run of the job is expected; None for a job that nobody scheduled."""
+    is_expected: bool
+    """Somebody has the job run by the clock, so that the absence of the next run is to be noticed."""
     results: dict[str, Result] = field(default_factory=dict)
     """By step what came of those before."""
     told: list[Told] = field(default_factory=list)

@@ -12,7 +12,7 @@ from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base import digests
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import UsageError, from_os_error
-from memorybank_cli.base.names import escape, unescape
+from memorybank_cli.base.names import escape, quoted, unescape
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.base.walk import READ, open_regular
@@ -210,5 +210,7 @@ def _finding(path: str, why: str) -> Finding:
     if why == "missing":
         return Finding("MB111", "the manifest has it, the bank does not", path)
     if why == "differs":
-        return Finding("MB110", "the content is not what the manifest says", path, f"memorybank log --path {path}")
+        return Finding(
+            "MB110", "the content is not what the manifest says", path, f"memorybank log --path {quoted(path)}"
+        )
     return Finding("MB307", why, path)

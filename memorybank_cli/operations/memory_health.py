@@ -70,7 +70,7 @@ def memory_health(bank: Bank, found: Iterable[Finding] = ()) -> MemoryHealth:
 def _is_recent(calls: Responses) -> bool:
     """Whether the calls say something of now: of a writer that stopped nobody can make the last ones any better."""
     try:
-        return calls.last is not None and clock.parse(calls.last) > datetime.now(UTC) - _DAY
+        return calls.last is not None and abs(datetime.now(UTC) - clock.parse(calls.last)) < _DAY
     except ValueError:
         return False  # somebody else wrote that
 

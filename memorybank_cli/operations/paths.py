@@ -1,6 +1,7 @@
 """PATH arguments: relative to the current directory where that lies inside the bank, else to the bank's root.
 
-Outside the bank a path of a file in it is taken too, as pre-commit and shells name it: `memory-bank/trades/one.json`.
+Where nothing is known by that path, the other one is tried: inside the bank a path from its root, as findings name it;
+outside a path of a file in it, as pre-commit and shells name it: `memory-bank/trades/one.json`.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ def _meant(bank: Bank, given: str) -> Iterator[str]:
         whole = os.path.normpath(raw)
         yield os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))
         return
-    if _below(bank, here) is None:  # from outside, as tools name files that start in a directory above the bank
-        yield os.path.normpath(os.path.join(bank.root.path, raw))
-    yield os.path.normpath(os.path.join(here, raw))
+    roots = [here, bank.root.path]  # within the bank the root comes second: findings name their files from there
+    for one in roots if _below(bank, here) is not None else reversed(roots):
+        yield os.path.normpath(os.path.join(one, raw))
 
 
 def _below(bank: Bank, whole: str) -> str | None:

@@ -19,7 +19,7 @@ from memorybank_cli.bank.settled import as_row
 from memorybank_cli.bank.tally import foreign
 from memorybank_cli.base import clock, digests
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
-from memorybank_cli.base.names import escape
+from memorybank_cli.base.names import escape, quoted
 from memorybank_cli.base.records import QUIET, Finding, Progress
 from memorybank_cli.base.settings import flatten
 from memorybank_cli.base.walk import may
@@ -35,7 +35,7 @@ def journal(bank: Bank) -> Iterable[Finding]:
     """MB120, MB121: the chain, as far as it was followed; MB123: what cannot vouch for it."""
     yield from (one.finding() for one in bank.breaks())
     for path in sorted(bank.home.damaged):
-        yield Finding("MB123", f"{escape(path)} is damaged and counts as missing", "", f"rm '{escape(path)}'")
+        yield Finding("MB123", f"{escape(path)} is damaged and counts as missing", "", f"rm {quoted(escape(path))}")
 
 
 def settings(bank: Bank) -> Iterable[Finding]:
@@ -95,7 +95,7 @@ def permissions(bank: Bank) -> Iterable[Finding]:
     top = [entry for entry in bank.root.listing() if entry.mode & 0o006 and stat.S_ISDIR(entry.mode)]
     for entry in top:
         what = "written" if entry.mode & 0o002 else "read"
-        hint = f"chmod -R o-rwx '{bank.root.absolute(entry.name)}'"
+        hint = f"chmod -R o-rwx {quoted(bank.root.absolute(entry.name))}"
         yield Finding(
             "MB303",
             f"may be {what} by any user of this machine (mode {entry.mode & 0o777:04o})",
@@ -216,12 +216,12 @@ def scanned(bank: Bank, progress: Progress = QUIET, full: bool = False) -> Scan:
     started = time.monotonic()
     scan = Scanner(bank, progress).run(full)
     progress.finish()
-    _keep(bank, scan, time.monotonic() - started)
+    keep_look(bank, scan, time.monotonic() - started)
     return scan
 
 
-def _keep(bank: Bank, scan: Scan, seconds: float) -> None:
-    """Keep what a look came to in numbers: who goes on to tell of the bank's health needs no look of its own."""
+def keep_look(bank: Bank, scan: Scan, seconds: float) -> None:
+    """Keep what a look at everything came to in numbers: they are told of as samples and in the status document."""
     found = {
         "at": clock.now(),
         "seconds": round(seconds, 3),

@@ -13,8 +13,9 @@ from threading import Thread
 
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base.context import nobody_to_ask, nobody_to_see, nobody_to_tell
+from memorybank_cli.base.errors import MemorybankError
 from memorybank_cli.base.records import QUIET, Finding
-from memorybank_cli.health.probing import Probe, Result, run_all
+from memorybank_cli.health.probing import Probe, Result, failed, run_all
 from memorybank_cli.operations.opening import open_bank
 
 ENDING = 2.0
@@ -49,16 +50,22 @@ class Beside:
         self._asked.put((probe, list(known)))
 
     def take(self) -> Result | None:
-        """What the probe came to, None while it runs. Raises what the thread ended with; `start` begins another."""
+        """What the probe came to, None while it runs.
+
+        Where the thread could not go on it is unknown, and `start` begins another. Raises what is a mistake of ours.
+        """
         try:
             found = self._done.get_nowait()
         except Empty:
             return None
-        self.running = None
+        probe, self.running = self.running, None
         if isinstance(found, Result):
             return found
         self._thread = None
-        raise found
+        if probe is None or not isinstance(found, OSError | MemorybankError):
+            raise found
+        now = time.monotonic()
+        return Result(probe, now, now - self.since, failed(probe, found))
 
     def close(self) -> None:
         """End the thread."""

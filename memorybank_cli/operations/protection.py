@@ -14,14 +14,17 @@ from memorybank_cli.base.records import Finding
 from memorybank_cli.base.words import counted
 from memorybank_cli.health.probing import Reading
 from memorybank_cli.health.system import full
-from memorybank_cli.operations.last_saved import age_hours, last_saved, made
+from memorybank_cli.operations.last_saved import age_hours, is_ahead, last_saved, made
 from memorybank_cli.operations.proofs import damaged_packs, last_drill
-from memorybank_cli.operations.repositories import Snapshots
+from memorybank_cli.operations.repositories import Snapshots, repository_path
+from memorybank_cli.operations.verifying import lacking
 from memorybank_cli.snapshots.documents import Document, listing
 from memorybank_cli.snapshots.pins import pinned
 from memorybank_cli.snapshots.repository import Repository
 from memorybank_cli.snapshots.retention import decide
 
+LOST_FOR_HOURS = 30 * 24
+"""So long after the newest of them snapshots that are gone are told of, where there are new ones."""
 WAITING = 100
 """Snapshots that no policy keeps: so many are made within two days, and retention runs each day."""
 
@@ -41,6 +44,8 @@ def repository(bank: Bank, _known: Sequence[Finding] = ()) -> Reading:
         samples, findings = {}, list(_drilled(bank, drill.get("ok"), drill.get("last_good"), mine))
         if (age := age_hours(drill.get("last_good"))) is not None:
             samples["drill_age_seconds"] = float(round(age * 3600))
+        if not snapshots.trouble:
+            findings += _lost(bank, snapshots)
         if snapshots.repo is not None:
             samples |= {"snapshots": len(mine), "repository_encrypted": int(snapshots.repo.encrypted)}
             samples["snapshots_to_forget"] = unwanted = _unwanted(bank, snapshots.repo, mine)
@@ -65,6 +70,22 @@ def elsewhere(bank: Bank, _known: Sequence[Finding] = ()) -> Reading:
         return Reading(samples)
     message = f"the newest snapshot on another disk than the bank is {age:.0f} hours old"
     return Reading(samples, (Finding("MB536", message, "", hint),))
+
+
+def _lost(bank: Bank, snapshots: Snapshots) -> Iterator[Finding]:
+    """MB130: snapshots that the journal tells of are gone, e.g. with a disk; beside new ones for a while."""
+    place = repository_path(bank, None)
+    lost = lacking(bank, place, snapshots.repo)
+    is_good = any(one.status == "good" for one in snapshots.newest_first())
+    if is_good and lost:
+        age = age_hours(max(lost.values(), key=clock.parse))
+        lost = lost if age is None or age < LOST_FOR_HOURS else {}
+    if lost:
+        message = (
+            f"{counted(len(lost), 'snapshot')} that the journal tells of are not in the repository {escape(place)}"
+        )
+        hint = "mount its disk, or put it back from a copy; if they are gone for good, memorybank backup makes new ones"
+        yield Finding("MB130", message, "", hint, "/lost", level="warning" if is_good else None)
 
 
 def _device(place: str) -> int | None:
@@ -110,6 +131,7 @@ def _drilled(bank: Bank, ok: bool | None, good: str | None, mine: Sequence[Docum
         yield Finding("MB533", "the last restore drill failed", "", hint, "/failed", level="error")
         return
     limit = float(bank.settings["health.drill_max_age_hours"])
+    good = None if good is not None and is_ahead(good) else good
     since = good or min((one.time for one in mine), default=None, key=clock.parse)
     age = age_hours(since)
     if limit and age is not None and age > limit:

@@ -9,7 +9,15 @@ from functools import cached_property
 
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base import digests
-from memorybank_cli.base.errors import MemorybankError, NotFound, Refused, SnapshotNotFound, UsageError, from_os_error
+from memorybank_cli.base.errors import (
+    MemorybankError,
+    NotFound,
+    Refused,
+    SnapshotNotFound,
+    UsageError,
+    WrongKey,
+    from_os_error,
+)
 from memorybank_cli.base.names import escape
 from memorybank_cli.operations import key_sources
 from memorybank_cli.snapshots import documents, trees
@@ -151,6 +159,8 @@ class Snapshots:
     """
 
     _look = False
+    lacks_key = False
+    """Whether all the trouble is that it is encrypted, and no key is named for commands that nobody sits at."""
 
     def __init__(self, bank: Bank, given: str | None = None, *, look: bool = False, ask: bool = False) -> None:
         self.bank_id = bank.bank_id
@@ -164,6 +174,7 @@ class Snapshots:
         except SnapshotNotFound:
             pass
         except (MemorybankError, OSError) as error:
+            self.lacks_key = isinstance(error, WrongKey) and key_sources.named(bank) is None
             self._do_without(error)
 
     def _do_without(self, error: MemorybankError | OSError) -> None:

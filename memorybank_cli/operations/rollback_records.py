@@ -17,7 +17,7 @@ from memorybank_cli.bank.rows import SOUND
 from memorybank_cli.base import digests
 from memorybank_cli.base.errors import AccountDamaged, NotFound, Refused, UsageError
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
-from memorybank_cli.base.names import escape
+from memorybank_cli.base.names import escape, quoted
 from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.base.suggestions import did_you_mean
 from memorybank_cli.meaning.differences import Change, compare_held
@@ -93,7 +93,7 @@ class Narrowing:
             raise Refused(
                 f"{path} is damaged ({error}), so that no single record of it can be put back",
                 path=path,
-                hint=f"memorybank repair {path}, or memorybank rollback --path {path}",
+                hint=f"memorybank repair {quoted(path)}, or memorybank rollback --path {quoted(path)}",
             ) from None
         return compare_held(was._replace(beside=()), want._replace(beside=())).changes
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from memorybank_cli.bank.bank import Bank
@@ -28,8 +29,7 @@ from memorybank_cli.health.probing import (
 )
 from memorybank_cli.health.samples import Samples
 from memorybank_cli.health.score import UNKNOWN, score
-from memorybank_cli.health.status import Counts, status_document
-from memorybank_cli.integrity.requests import is_watched
+from memorybank_cli.health.status import STALE, Counts, status_document
 from memorybank_cli.operations.alerting import feed, raise_alerts
 from memorybank_cli.operations.examining import Examined, not_written, put_status
 from memorybank_cli.operations.last_saved import Saved
@@ -83,23 +83,21 @@ def _recorded(bank: Bank, values: dict[str, float], timeout: float | None = None
 
 
 def _alert(bank: Bank, findings: list[Finding]) -> None:
-    """Raise alerts; where somebody watches, that one tells them."""
+    """Raise alerts; where a watch tells people, that one does."""
     try:
-        if is_watched(bank.root):
-            feed(bank, findings, "health")
-        else:
+        if not feed(bank, findings, "health"):
             raise_alerts(bank, findings, "health")
     except (sqlite3.Error, OSError) as error:
         bank.context.progress.note(f"no alert was raised: {error}; the next look at the health does")
 
 
 class Sampling:
-    """The companion of one `watch`. `findings` are those that stand now, without those of the data."""
+    """The companion of one `watch`. Of several the one that `leads` keeps samples; the others look for themselves."""
 
-    def __init__(self, bank: Bank) -> None:
-        self.bank = bank
+    def __init__(self, bank: Bank, leads: bool = True) -> None:
+        self.bank, self.leads = bank, leads
         self.samples = Samples(bank.root)
-        self.findings: tuple[Finding, ...] = ()
+        self._own: tuple[Finding, ...] = ()
         self.results: dict[str, Result] = {}
         now = time.monotonic()
         self.beside = Beside(bank)
@@ -117,13 +115,22 @@ class Sampling:
         waiting = [self._due[probe.name] for probe in PROBES if self.beside.running is None or not _is_slow(probe)]
         if self.beside.running is not None:
             waiting.append(self._look_again)
-        if self._is_complete():
+        if self._keeps():
             waiting += (self._sample_due, self._document_due, self._record_due)
         return min(waiting)
 
     def _is_complete(self) -> bool:
         """Whether each probe ran: what was not looked at yet is not told as fine."""
         return len(self.results) == len(PROBES)
+
+    def _keeps(self) -> bool:
+        """Whether samples and documents are kept now."""
+        return self._is_complete() and self.leads
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Those that stand now, without those of the data; until each probe ran, one that not all is known."""
+        return self._own if self._is_complete() else (*self._own, _BEGINNING)
 
     def told(self, opened: Iterable[Finding], resolved: Iterable[Finding]) -> None:
         """What is known of the data now."""
@@ -144,7 +151,7 @@ class Sampling:
                 self._probe(probe)
         self._go_on_beside(now)
         yield from self._tell()
-        if not self._is_complete():
+        if not self._keeps():
             return
         if now >= self._sample_due:
             self._sample_due = now + METRICS
@@ -166,8 +173,8 @@ class Sampling:
         return {**samples_of(self.results.values()), **numbers(self._all())}
 
     def _all(self) -> list[Finding]:
-        own = {one.fingerprint for one in self.findings}
-        return [*(one for name, one in self._data.items() if name not in own), *self.findings]
+        own = {one.fingerprint for one in self._own}
+        return [*(one for name, one in self._data.items() if name not in own), *self._own]
 
     def _go_on_beside(self, now: float) -> None:
         """Take what came of a slow probe, and have the one that waits longest run, where its time has come."""
@@ -181,7 +188,8 @@ class Sampling:
         if self.beside.running is not None:
             hangs = now - self.beside.since > HANGS
             self._look_again = now + (METRICS if hangs else SOON)
-            for probe in slow if hangs else ():  # the others wait for it
+            waiting = (one for one in slow if self._due[one.name] <= now)
+            for probe in waiting if hangs else ():
                 why = f"is not known: {self.beside.running.name} has not answered for {HANGS:.0f} s or more"
                 self.results[probe.name] = Result(probe, now, 0.0, Reading({}, (unknown(probe, why),)))
 
@@ -206,9 +214,9 @@ class Sampling:
         blind = _elapsed() - self._looked_at
         if blind > LOOKS * self._every:
             found.append(_stale(self._looked, blind))
-        former = {one.fingerprint: one for one in self.findings}
-        now = {one.fingerprint: one for one in found}
-        self.findings = tuple(found)
+        former = {one.fingerprint: one for one in self._own}
+        now = {one.fingerprint: _since(one, former.get(one.fingerprint)) for one in found}
+        self._own = tuple(now.values())
         for name, one in now.items():
             if name not in former:
                 yield _line("finding", path=one.path, finding=one.as_dict())
@@ -220,7 +228,7 @@ class Sampling:
         look, saved = last_look(self.bank), fact_of(self.results.values(), "saved")
         time_saved = saved.time if isinstance(saved, Saved) else None
         seen = Counts(look.get("sections", {}), look.get("mtimes", {}), time_saved)
-        feed(self.bank, self.findings, "sampling")
+        feed(self.bank, self._own, "sampling")
         try:
             put_status(self.bank, status_document(self._all(), seen, self._looked))
         except OSError as error:
@@ -240,8 +248,16 @@ def _is_slow(probe: Probe) -> bool:
     return probe.cadence > METRICS
 
 
+_BEGINNING = Finding(UNKNOWN, "not every probe has run yet", "", "wait a moment", "/monitoring/probes")
+
+
+def _since(finding: Finding, former: Finding | None) -> Finding:
+    """A finding with the time at which it began to stand."""
+    return finding if former is None else replace(finding, detected_at=former.detected_at)
+
+
 def _stale(since: str, seconds: float) -> Finding:
-    message = f"data stale since {since}: no look at the whole bank was finished for {seconds:,.0f} s"
+    message = f"{STALE} {since}: no look at the whole bank was finished for {seconds:,.0f} s"
     return Finding(
         UNKNOWN, message, "", "memorybank validate looks now; see whether watch is held up", "/monitoring/look"
     )

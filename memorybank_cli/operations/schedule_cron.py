@@ -69,14 +69,14 @@ def with_block(text: bytes, bank_id: str, wanted: Sequence[str]) -> bytes:
 
 def _pattern(text: bytes, bank_id: str) -> re.Pattern[bytes]:
     begin, end = (mark.format(bank_id).encode() for mark in (_BEGIN, _END))
-    found = text.splitlines()
-    if found.count(begin) != found.count(end):
+    whole = re.compile(rb"^" + re.escape(begin) + rb"\n.*?^" + re.escape(end) + rb"(?:\n|\Z)", re.MULTILINE | re.DOTALL)
+    blocks, found = len(whole.findall(text)), text.splitlines()
+    if not blocks == found.count(begin) == found.count(end):
         raise OperationFailed(
             "the block of this bank in the crontab has lost one of its marks, so nobody knows what else is in it",
             hint=f"crontab -e, then take out the lines from '{begin.decode()}' on",
         )
-    whole = rb"^" + re.escape(begin) + rb"\n.*?^" + re.escape(end) + rb"(?:\n|\Z)"
-    return re.compile(whole, re.MULTILINE | re.DOTALL)
+    return whole
 
 
 def write(before: bytes, text: bytes) -> None:

@@ -86,12 +86,17 @@ def never_ran(bank: Bank) -> Iterable[Finding]:
     plan = installed(bank)
     if plan is None:
         return
-    known, now = beats(bank), datetime.now(UTC)
-    for job in JOBS:
-        first = next_after(job, clock.parse(plan.since))
-        if job not in known and first + GRACE <= now:
-            message = f"maintain {job} was to run first at {clock.show(first)[:16]}Z, and never did"
-            yield Finding("MB562", message, "", f"memorybank schedule show; memorybank maintain {job}", f"/{job}")
+    known, now, since = beats(bank), datetime.now(UTC), clock.parse(plan.since)
+    for job in (*JOBS, SAMPLES):
+        last = known.get(job)
+        if last is not None and last.next_due is not None:
+            continue
+        begun = since if last is None else max(since, clock.parse(last.at))  # run by hand before it was scheduled
+        first = begun + timedelta(minutes=SAMPLES_EVERY) if job == SAMPLES else next_after(job, begun)
+        if first + GRACE <= now:
+            command = "health --record --scheduled" if job == SAMPLES else f"maintain {job}"
+            message = f"{command} was to run first at {clock.show(first)[:16]}Z by the clock, and never did"
+            yield Finding("MB562", message, "", f"memorybank schedule show; memorybank {command}", f"/{job}")
 
 
 def _parsed(text: Any) -> datetime | None:

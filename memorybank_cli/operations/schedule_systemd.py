@@ -14,6 +14,7 @@ from memorybank_cli.operations.programs import checked, is_there, run
 from memorybank_cli.operations.schedule_times import JOBS, SAMPLES_EVERY, minute
 
 _MADE = "# Written by `memorybank schedule install`; `memorybank schedule remove` takes it away.\n"
+_LIMIT = 1 << 16
 _GONE = 10
 """What `watch` ends with when the bank went away: to start it again would help nobody."""
 
@@ -113,11 +114,12 @@ def _argument(text: str) -> str:
 
 
 def installed(bank_id: str) -> list[str]:
-    """The names of the bank's units that are there."""
+    """The names of the bank's units that are there; what `systemctl edit` or somebody else put beside them is not."""
     if not os.path.isdir(place()):
         return []
     with closing(Root(place())) as root:
-        return [one.name for one in root.listing() if one.name.startswith(f"{stem(bank_id)}-")]
+        names = [one.name for one in root.listing() if one.name.startswith(f"{stem(bank_id)}-")]
+        return [name for name in names if (root.content(name, _LIMIT) or b"").startswith(_MADE.encode())]
 
 
 def install(wanted: dict[str, str], present: Sequence[str]) -> None:

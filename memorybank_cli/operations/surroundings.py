@@ -46,6 +46,7 @@ PROBES: tuple[Probe, ...] = (
     Probe("memory", "system", "system", METRICS, system.memory),
     Probe("handles", "system", "system", METRICS, system.handles),
     Probe("clock", "system", "system", METRICS, system.clock_behind),
+    Probe("clock_step", "system", "system", STATE, system.clock_step),
     Probe("cadences", "data", "metrics", METRICS, cadences.cadences),
     Probe("latency", "performance", "performance", STATE, speed.disk_latency, writes=True),
     Probe("accounts", "performance", "accounts", STATE, memory_health.accounts),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base.context import when_interrupted
@@ -71,18 +72,8 @@ def verify(
 
 def _gone(bank: Bank, repository: Repository) -> Iterator[Finding]:
     """Snapshots that the journal says were made here, and nobody forgot, and that are not here."""
-    there = {entry.name for entry in repository.backend.entries("snapshots")}
-    expected: dict[str, str] = {}
-    for line in bank.journal.lines(ops={op.encode() for op in (MADE, FORGOTTEN, UNDELETED)}):
-        if not _is_of(repository, line.core):
-            continue
-        if line.op == FORGOTTEN:
-            for name in line.core.get("snapshots", ()):
-                expected.pop(name, None)
-        elif line.op in (MADE, UNDELETED):
-            names = [line.core["snapshot"]] if line.op == MADE else line.core.get("snapshots", ())
-            expected.update(dict.fromkeys(names, line.core["ts"]))
-    for name in sorted(expected.keys() - there):
+    expected = lacking(bank, repository.path, repository)
+    for name in sorted(expected):
         yield Finding(
             "MB130",
             f"snapshot {name}, made {expected[name][:19]}Z, is not in the repository, and nobody forgot it",
@@ -92,8 +83,25 @@ def _gone(bank: Bank, repository: Repository) -> Iterator[Finding]:
         )
 
 
-def _is_of(repository: Repository, core: dict[str, Any]) -> bool:
-    """Whether a line is about this repository, wherever it stood; lines of older programs only say where that was."""
-    if "repo_id" in core:
-        return bool(core["repo_id"] == repository.repo_id)
-    return core.get("repository") == repository.path
+def lacking(bank: Bank, path: str, repository: Repository | None) -> dict[str, str]:
+    """Snapshots that the journal says were made at a place, and nobody forgot, that are not there: when, by id.
+
+    Wherever this repository stood they count, and those of another one that stood here last: a disk that is not mounted
+    leaves room for a new one. None: there is no repository now.
+    """
+    there = set() if repository is None else {entry.name for entry in repository.backend.entries("snapshots")}
+    expected: dict[str, tuple[str, str]] = {}
+    places: dict[str, str] = {}
+    for line in bank.journal.lines(ops={op.encode() for op in (MADE, FORGOTTEN, UNDELETED)}):
+        if line.op == FORGOTTEN:
+            for name in line.core.get("snapshots", ()):
+                expected.pop(name, None)
+        elif line.op in (MADE, UNDELETED):
+            place = str(line.core.get("repository"))
+            which = str(line.core.get("repo_id", place))  # lines of older programs only say where it was
+            names = [line.core["snapshot"]] if line.op == MADE else line.core.get("snapshots", ())
+            expected.update((name, (which, line.core["ts"])) for name in names)
+            places[which] = os.path.realpath(place)
+    here = {which for which, place in places.items() if place == os.path.realpath(path)}
+    here |= set() if repository is None else {repository.repo_id}
+    return {name: when for name, (which, when) in expected.items() if which in here and name not in there}

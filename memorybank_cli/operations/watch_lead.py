@@ -16,9 +16,14 @@ class Lead:
         self._lock = Lock(bank.root, requests.LOCK)
         self._owed: dict[str, frozenset[str]] = {}
         """Requests by name, with the files that had not settled when everything was looked at for them."""
+        self._stuck: set[str] = set()
+        """Requests that were answered and could not be removed."""
 
     def take(self) -> bool:
-        """Lead, if no other watch does; whether this one does now."""
+        """Lead, or go on leading, if no other watch does; whether this one does now.
+
+        Whoever removes the lock's file makes room for another watch: so it is asked for again and again.
+        """
         try:
             requests.prepare(self.bank.root)
             return self._lock.try_once()
@@ -27,7 +32,8 @@ class Lead:
 
     def asked(self) -> list[str]:
         """Requests for which everything is still to be looked at."""
-        return [one for one in requests.waiting(self.bank.root) if one not in self._owed]
+        known = self._owed.keys() | self._stuck
+        return [one for one in requests.waiting(self.bank.root) if one not in known]
 
     def looked(self, names: list[str], unsettled: frozenset[str]) -> None:
         """Everything was looked at after these requests came, but for files that were being written."""
@@ -41,6 +47,7 @@ class Lead:
             try:
                 requests.answer(self.bank.root, name)
             except OSError as error:
+                self._stuck.add(name)
                 self.bank.context.progress.note(f"a request was not answered: {from_os_error(error).message}")
 
     def close(self) -> None:

@@ -115,6 +115,10 @@ class Teller:
         """The mass change that goes on."""
         return self._masses.mass
 
+    def knows(self, *rules: str) -> bool:
+        """Whether a finding of one of these rules is open."""
+        return any(one.rule in rules for one in self.open.values())
+
     def adopted(self, paths: Iterable[str]) -> None:
         """These changes are recorded: the same content again would be news."""
         for path in paths:

@@ -1,47 +1,33 @@
-"""One run of `watch`: the loop, the looks, and who leads where several watch one bank."""
+"""One run of `watch`: the loop, and who leads where several watch one bank.
+
+What is seen comes from `watch_looks`, what is said from `watch_telling`, what is done from `watch_acting`.
+"""
 
 from __future__ import annotations
 
-import errno
 import math
-import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
-from memorybank_cli.bank import baseline, layout
-from memorybank_cli.bank.adopt import Adopter
+from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.catalog import is_busy
 from memorybank_cli.bank.events import EventStore
-from memorybank_cli.bank.scan import Scan, Scanner
 from memorybank_cli.base import clock
 from memorybank_cli.base.context import Context
-from memorybank_cli.base.errors import BankNotFound, JournalDamaged, Locked, from_os_error
 from memorybank_cli.base.records import Finding
-from memorybank_cli.integrity import limits
-from memorybank_cli.integrity.limits import Load
-from memorybank_cli.integrity.permissions import Permissions
-from memorybank_cli.integrity.watcher import Batch, Pumping, Watcher
-from memorybank_cli.operations import documents
+from memorybank_cli.integrity.watcher import Batch, Watcher
 from memorybank_cli.operations.companions import Company
 from memorybank_cli.operations.finding import is_bank
-from memorybank_cli.operations.healing import Healer
-from memorybank_cli.operations.probes import all_probes
+from memorybank_cli.operations.probes import keep_look
+from memorybank_cli.operations.watch_acting import Acting
+from memorybank_cli.operations.watch_failing import Failing
 from memorybank_cli.operations.watch_lead import Lead
+from memorybank_cli.operations.watch_looks import Looks
 from memorybank_cli.operations.watch_telling import Line, Seen, Teller, line
 
 BREATH = 1.0
 """Seconds at most between two moments at which requests and the lead are looked for."""
-AGAIN = 5.0
-"""Seconds after a look that failed."""
-SHARE = 0.003
-"""Of a core that looks at everything may take."""
-MOST_USUAL = 2.5
-"""Times reconcile_seconds until the next look at the latest: after three times what is known counts as stale."""
-DAMAGE = "MB10"
-MOST_SINGLY = 1_000
-"""More files of one batch are left to the next look at everything, as far as permissions go."""
 
 
 class Watching:
@@ -51,34 +37,22 @@ class Watching:
         self.bank, self.context, self.wants = bank, context, adopt
         self.leads = True
         self.stopping = ""
-        self.settle = float(bank.settings["settle_ms"]) / 1000
         self.watcher = Watcher(
             bank.root,
-            settle=self.settle,
+            settle=float(bank.settings["settle_ms"]) / 1000,
             reconcile=float(bank.settings["reconcile_seconds"]),
             requests=layout.WATCH,
         )
-        self.adopter = Adopter(bank)
         self.lead = Lead(bank)
         self._store: EventStore | None = None
-        self.healer = Healer(bank, self.store, heal)
-        self.company: Company | None = None
-        self.permissions: Permissions | None = None
+        self.looks = Looks(bank, self.watcher, self.store)
         self.teller = Teller(bank)
-        self.slowest = 0.0
-        self._doubted = frozenset[str]()
-        """Files that were damaged when they were looked at first."""
-        self._cost = 0.0
-        """Seconds of the processor that the last look at everything took."""
-        self.failing: Finding | None = None
-        """MB526, while no look succeeds."""
-        self.again_at = math.inf
-        """When everything is to be looked at because a look failed."""
+        self.acting = Acting(bank, self.teller, self.store, heal)
+        self.failing = Failing(bank, self._hear)
+        self.company: Company | None = None
+        """Whoever goes along, once the first look is over; None for a single look."""
         self.recorded = bank.end.seq
         """The line of the journal up to which findings are up to date."""
-        self.documents_every = float(bank.settings["documents_seconds"])
-        self.documents_due = time.monotonic() + self.documents_every
-        self._pumping = Pumping(self.watcher)
 
     @property
     def adopts(self) -> bool:
@@ -101,15 +75,15 @@ class Watching:
     def run(self, once: bool) -> Iterator[Line]:
         """The lines, until somebody stops it. Raises BankNotFound."""
         try:
-            if not once:
-                self._take_lead()
-            self.watcher.arm()
-            yield from self._unless_gone(self.everything())
-            yield self._ready()
-            while not once and not self.stopping:
-                yield from self._enduring(self._step())
-            if self.company is not None:
-                yield from self.company.run()
+            if once:
+                self.watcher.arm()
+                yield from self.failing.unless_gone(self.everything())
+                yield self._ready()
+            else:
+                yield from self._begin()
+                while not self.stopping:
+                    yield from self._step()
+                yield from self._accompanied()
         finally:
             self.close()
         yield line("stopped", reason=self.stopping or "done")
@@ -125,98 +99,93 @@ class Watching:
             self._store.close()
             self._store = None
 
+    def _begin(self) -> Iterator[Line]:
+        """Up to the first look that succeeds."""
+        self.leads = self.lead.take()
+        self.watcher.arm()
+        yield from self.failing.enduring(self.everything())
+        ready = self.failing.finding is None
+        if ready:
+            yield self._ready()
+        self._gather()  # it takes longer than the first look does
+        while self.failing.finding is not None and not self.stopping:
+            yield from self._step()
+        if not ready and self.failing.finding is None:
+            yield self._ready()
+
+    def _gather(self) -> None:
+        """Have those companions come along who go with a watch that leads, or that follows."""
+        if self.company is not None:
+            self.company.close()
+        self.company = Company(self.bank, self.leads)
+        if self.failing.finding is None:
+            self.company.looked(self.teller.open.values())
+        else:
+            self.company.told([*self.teller.open.values(), self.failing.finding], [])
+
     def _step(self) -> Iterator[Line]:
+        yield from self.failing.enduring(self._stepped())
+        yield from self._beside()
+
+    def _stepped(self) -> Iterator[Line]:
         due = self.company.due() if self.company is not None else math.inf
         batch = self.watcher.next(max(0.0, min(BREATH, due - time.monotonic())))
         if self.stopping:
             return
         if batch is not None:
             yield from self._batch(batch)
-        elif (self.leads and self.lead.asked()) or time.monotonic() >= self.again_at:
+        elif (self.leads and self.lead.asked()) or time.monotonic() >= self.failing.again_at:
             yield from self._timed(self.everything())
         elif changed := self._recorded():
             yield from self._timed(self.some(changed))
         self.lead.answer(self.watcher.unsettled())
-        yield from self._beside()
 
-    def _enduring(self, lines: Iterator[Line]) -> Iterator[Line]:
-        """Go on where the catalog is kept by another process or damaged, or the disk is full: soon all is looked at."""
-        try:
-            yield from self._unless_gone(lines)
-            return
-        except Locked as error:
-            words = error.message
-        except sqlite3.DatabaseError as error:
-            if not is_busy(error) and "full" not in str(error):
-                self.bank.rebuild_catalog()
-            words = f"the catalog cannot be written: {error}"
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            words = from_os_error(error).message
-        self.again_at = time.monotonic() + AGAIN
-        if self.failing is None:
-            self.context.progress.note(f"{words}; everything is looked at again every {AGAIN:g} s")
-            self.failing = Finding("MB526", words, "", "free some space, or end the process that keeps the catalog")
-            yield line("finding", path="", finding=self.failing.as_dict())
-            if self.company is not None:
-                self.company.told([self.failing], [])
-        yield from self._beside()
-
-    def _unless_gone(self, lines: Iterator[Line]) -> Iterator[Line]:
-        """What fails because the bank went away while it was looked at is told as that."""
-        try:
-            yield from lines
-        except OSError:
-            if is_bank(self.bank.root.path):
-                raise
-            yield from self._gone()
-
-    def _works_again(self) -> Iterator[Line]:
-        failing, self.failing = self.failing, None
-        if failing is not None:
-            yield line("resolved", path="", rule=failing.rule, fingerprint=failing.fingerprint)
-            if self.company is not None:
-                self.company.told([], [failing])
-
-    def _recorded(self) -> set[str]:
+    def _recorded(self) -> frozenset[str]:
         """Files with findings of which others recorded something since: accepted, rolled back, repaired."""
         seq, about = self.bank.end.seq, {one.path for one in self.teller.open.values()}
         if not about:
-            return set()
+            return frozenset()
         self.bank.refresh()
         since, self.recorded = min(seq, self.recorded), self.bank.end.seq
         if self.bank.end.seq <= since:
-            return set()
+            return frozenset()
         told = (row[0] for each in self.bank.journal.lines(since) for row in each.core.get("files", ()))
-        return about.intersection(told) - {""}
+        return frozenset(about.intersection(told) - {""})
+
+    # Beside the looks
 
     def _beside(self) -> Iterator[Line]:
-        if not self.leads and self._take_lead():
-            yield line("role", role="leading")
-            self.again_at, self.permissions = 0.0, None  # from now on it keeps what it sees
+        led, self.leads = self.leads, self.lead.take()
+        if self.leads != led:
+            yield line("role", role=self._role)
+            self._gather()
+            self.failing.again_at = 0.0  # from now on it keeps what it sees, or does not
+        yield from self._accompanied()
+        yield from self._health()
+
+    @property
+    def _role(self) -> str:
+        return "leading" if self.leads else "following"
+
+    def _accompanied(self) -> Iterator[Line]:
         if self.company is not None:
             yield from self.company.run()
-        yield from self.teller.health(self._findings_beside())
 
-    def _findings_beside(self) -> list[Finding]:
-        """What is found by others than the looks."""
-        own = [self.failing] if self.failing is not None else []
-        return [*own, *(self.company.findings() if self.company is not None else ())]
+    def _health(self) -> Iterator[Line]:
+        """The health, where it changed; nothing is said of it where only the data are looked at."""
+        if self.company is not None:
+            own = [self.failing.finding] if self.failing.finding is not None else []
+            yield from self.teller.health([*own, *self.company.findings()])
 
-    def _take_lead(self) -> bool:
-        """Be the one that adopts, heals and alerts, if no other watch is; whether this one is now."""
-        self.leads = self.lead.take()
-        if self.leads and self.company is None:
-            self.company = Company(self.bank)
-        return self.leads
+    def _hear(self, opened: list[Finding], resolved: list[Finding]) -> None:
+        if self.company is not None:
+            self.company.told(opened, resolved)
 
     def _ready(self) -> Line:
         refused = self.watcher.refused()
         why = {"why": "; ".join(f"{name}: {reason}" for name, reason in refused.items())} if refused else {}
         watched, found = self.watcher.watched(), len(self.teller.open)
-        role = "leading" if self.leads else "following"
-        return line("ready", watched=watched, backend=self.watcher.backend, findings=found, role=role, **why)
+        return line("ready", watched=watched, backend=self.watcher.backend, findings=found, role=self._role, **why)
 
     # Looking
 
@@ -224,72 +193,65 @@ class Watching:
         if batch.gap is not None:
             yield line("gap", **{"from": batch.gap[0], "to": batch.gap[1]})
         if not is_bank(self.bank.root.path) or (batch.gap is not None and self.watcher.displaced()):
-            yield from self._gone()
+            yield from self.failing.gone()
         self.bank.refresh()
-        some = {*batch.paths, *batch.directories}
+        some = batch.paths | batch.directories
         yield from self._timed(self.everything() if batch.full else self.some(some, batch.complete))
 
     def _timed(self, lines: Iterator[Line]) -> Iterator[Line]:
         started = time.monotonic()
         yield from lines
-        self.slowest = max(self.slowest, time.monotonic() - started)
-
-    def _gone(self) -> Iterator[Line]:
-        where = self.bank.root.path
-        what = "is another directory now" if is_bank(where) else "went away"
-        found = Finding("MB118", f"the bank at {where} {what}", "", "mount it, or put it back, and start watch again")
-        yield line("finding", path="", finding=found.as_dict())
-        if self.company is not None:
-            self.company.told([found], [])
-            yield from self.company.run()
-        raise BankNotFound(f"the bank at {where} {what}", path=where)
+        self.looks.slowest = max(self.looks.slowest, time.monotonic() - started)
 
     def everything(self) -> Iterator[Line]:
         """Look at the whole bank."""
-        started, cost = time.monotonic(), time.process_time()
-        self.again_at, self.recorded = math.inf, self.bank.end.seq
-        if self.watcher.backend:
-            self.watcher.pump()
+        started = time.monotonic()
+        self.failing.again_at, self.recorded = math.inf, self.bank.end.seq
+        # What is being written now is judged when it has settled; who asks is answered then.
+        unsettled = self.looks.pumped()
         asked = self.lead.asked() if self.leads else []
-        # What is being written now is judged when it has settled.
-        unsettled = self.watcher.unsettled()
-        if self.adopts and self.bank.is_empty:
-            yield from self._guarded(lambda: baseline.establish(self.bank)[1])
-        if self.permissions is None:
-            self.permissions = self._permissions()
-        # The first look is to be over soon, the others are to cost little.
-        scan = Scanner(self.bank, self._pumping, self.permissions.hear, alone=bool(self._cost)).run()
-        beside = [*all_probes(self.bank), *self.permissions.findings(), *self._strain()]
-        seen = Seen(scan, [*scan.findings, *beside], unsettled=unsettled, beside=beside)
-        yield from self._works_again()
-        yield from self._tell(seen)
+        if self.adopts:
+            yield from self.acting.begin()
+        seen = self.looks.whole(self.adopts, self.company.failures() if self.company is not None else ())
+        yield from self.failing.over()
+        yield from self._follow(seen)
+        if self.leads:
+            keep_look(self.bank, seen.scan, time.monotonic() - started)
         if self.company is not None:
             self.company.looked(self.teller.open.values())
-        if self.adopts and time.monotonic() >= self.documents_due:
-            self.documents_due = time.monotonic() + self.documents_every
-            yield from self._guarded(lambda: self._sync(seen.findings))
-        self._cost = time.process_time() - cost
-        self._pace()
-        yield self._looked(scan, time.monotonic() - started)
+        if self.adopts:
+            yield from self.acting.keep_documents(seen.findings)
+        yield self._looked(seen, time.monotonic() - started)
         self.lead.looked(asked, unsettled)
 
-    def _permissions(self) -> Permissions:
-        try:
-            return Permissions(self.bank, self.store(), keep=self.adopts)
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:
-            self.store().leave_disk(damaged=True)
-            return Permissions(self.bank, self.store(), keep=self.adopts)
+    def some(self, paths: AbstractSet[str], complete: frozenset[str] | None = None) -> Iterator[Line]:
+        """Look at files or directories; see `Looks.some`."""
+        if "" in paths:
+            yield from self.everything()
+            return
+        yield from self._follow(self.looks.some(frozenset(paths), complete))
+        if self.acting.is_journal_damaged and not self.teller.knows("MB120", "MB121"):
+            self.failing.soon()
 
-    def _pace(self) -> None:
-        """Look at everything less often where that costs much, as long as no event can be missed."""
-        usual = float(self.bank.settings["reconcile_seconds"])
-        if self.watcher.backend == "inotify" and not self.watcher.unwatched():
-            self.watcher.pace(min(max(usual, self._cost / SHARE), usual * MOST_USUAL))
+    def _follow(self, seen: Seen) -> Iterator[Line]:
+        """What follows from a look: it is told, adopted and cured."""
+        told = self.teller.tell(seen)
+        yield from told.lines()
+        if self.adopts:
+            yield from self.acting.adopt(seen)
+            self.acting.account(seen, told)
+        self._hear(told.opened, told.resolved)
+        yield from self._health()
+        cured = set()
+        for one in self.acting.recover(seen) if self.adopts else ():
+            cured.add(one["path"])
+            yield one
+        if cured:
+            yield from self.some(cured)
 
-    def _looked(self, scan: Scan, seconds: float) -> Line:
+    def _looked(self, seen: Seen, seconds: float) -> Line:
         """The heartbeat: who reads the stream knows by it that the view is not stale."""
+        scan = seen.scan
         sections = {
             name: {
                 "files": count,
@@ -301,93 +263,3 @@ class Watching:
         found = len(self.teller.open)
         numbers = {"seconds": round(seconds, 3), "checked": scan.checked, "pending": scan.pending, "findings": found}
         return line("looked", **numbers, sections=sections)
-
-    def _strain(self) -> list[Finding]:
-        watcher, slowest, self.slowest = self.watcher, self.slowest, 0.0
-        if not watcher.backend:
-            return []
-        load = Load(
-            watcher.backend, watcher.refused(), watcher.watched(), watcher.unwatched(), watcher.queued(), slowest
-        )
-        found = limits.findings(load, float(self.bank.settings["watch.lag_seconds"]))
-        return [*found, *(self.company.failures() if self.company is not None else ())]
-
-    def _sync(self, findings: list[Finding]) -> list[str]:
-        """Bring the bank's own documents up to date; nobody else's change is adopted by it."""
-        documents.sync(self.bank, findings)
-        return []
-
-    def some(self, paths: set[str], complete: frozenset[str] | None = None) -> Iterator[Line]:
-        """Look at files or directories. Damage is told when it was seen twice, of `complete` ones once (None: all).
-
-        Whoever is at the others may not be done: they come again when they have been quiet once more.
-        """
-        if "" in paths:
-            yield from self.everything()
-            return
-        seq = self.bank.end.seq
-        scan = self._scan(paths)
-        if (scan.changes or scan.outside) and self._tells_more(seq):
-            scan = self._scan(paths)
-        doubtful = frozenset[str]()
-        if complete is not None:
-            damaged = {one.path for one in scan.findings if one.rule.startswith(DAMAGE)}
-            doubtful = frozenset(damaged - complete - self._doubted)
-            self._doubted = (self._doubted - paths) | doubtful
-            self.watcher.doubt(doubtful)
-        few = self.permissions is not None and len(paths) <= MOST_SINGLY
-        allowed = self.permissions.of(sorted(paths)) if self.permissions is not None and few else []
-        yield from self._tell(Seen(scan, [*scan.findings, *allowed], frozenset(paths), doubtful, permissions=few))
-
-    def _scan(self, paths: set[str]) -> Scan:
-        return Scanner(self.bank, self._pumping).run_on(sorted(paths))
-
-    def _tells_more(self, seq: int) -> bool:
-        """Whether the journal goes on after a line once nobody holds the lock.
-
-        A rollback puts files in place before the line that says so: until then they look like somebody else's.
-        """
-        try:
-            with self.bank.locked():
-                return self.bank.end.seq != seq
-        except (Locked, OSError):
-            return False
-
-    # What follows from it
-
-    def _tell(self, seen: Seen) -> Iterator[Line]:
-        told = self.teller.tell(seen)
-        yield from told.lines()
-        changes = seen.settled(seen.scan.changes)
-        if self.adopts and changes:
-            yield from self._guarded(lambda: self.adopter.adopt(changes))
-        if self.adopts:
-            self.healer.detected(told.damage)
-            self.healer.gone(one.fingerprint for one in told.resolved)
-            if seen.is_whole:
-                self.healer.looked({one.fingerprint for one in seen.findings} | set(self.teller.open))
-        if self.company is not None:
-            self.company.told(told.opened, told.resolved)
-        yield from self.teller.health(self._findings_beside())
-        yield from self._recover(seen) if self.adopts and self.teller.mass is None else ()
-
-    def _recover(self, seen: Seen) -> Iterator[Line]:
-        """Make damaged files again, where nothing is lost by it."""
-        cured = []
-        for cure, event in self.healer.heal(seen.settled(seen.findings)):
-            cured.append(cure.path)
-            yield line("recovered", **asdict(cure), **({"corruption_id": event} if event else {}))
-        if cured:
-            yield from self.some(set(cured))
-
-    def _guarded(self, adopt: Callable[[], list[str]]) -> Iterator[Line]:
-        """Adopt; where that fails (a damaged journal, a lock held long, a full disk) watching goes on without."""
-        try:
-            adopted = adopt()
-        except (JournalDamaged, Locked, OSError) as error:
-            words = from_os_error(error) if isinstance(error, OSError) else error
-            self.context.progress.note(f"nothing is adopted: {words.message}")
-            return
-        if adopted:
-            self.teller.adopted(adopted)
-            yield line("adopted", paths=adopted, count=len(adopted))

@@ -39,6 +39,12 @@ def test_what_is_everybodys(address: str) -> None:
         "64:ff9b::7f00:1",
         "64:ff9b::a9fe:a9fe",
         "2002:7f00:1::",
+        "::127.0.0.1",
+        "::ffff:0:127.0.0.1",
+        "64:ff9b:1::7f00:1",
+        "fec0::1",
+        "5f00::1",
+        "2001:0:7f00:1::",
     ],
 )
 def test_what_is_not(address: str) -> None:

@@ -350,6 +350,7 @@ COMMAND = {"kind": "command", "argv": ["/bin/cat"]}
         ("x", {**COMMAND, "argv": ["ca\0t"]}, "argv is no list"),
         ("x", {**COMMAND, "argv": [""]}, "there is no program"),
         ("x", {**COMMAND, "argv": ["/nowhere", "T0KEN"]}, "there is no program /nowhere"),
+        ("x", {**COMMAND, "argv": ["/nowhere --key T0KEN"]}, "there is no program /nowhere; each argument stands"),
         ("x", {**COMMAND, "format": "xml"}, "neither json nor text"),
         ("x", {"kind": "file"}, "no absolute path"),
         ("x", {"kind": "file", "path": "x.log"}, "no absolute path"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -208,3 +209,25 @@ def test_what_is_long_over_is_forgotten_but_not_before_it_was_told(tmp_path: Pat
         assert book.prune(1) == 1
         assert [one.fingerprint for one in book.resolved()] == [told]
         assert len(book.firing()) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["severity = 'odd'", "state = 'odd'", "last_seen = 'odd'", "message = x'ff'", "times = 'odd'", "rule = x'ff'"],
+)
+def test_a_row_that_somebody_damaged_is_damage(tmp_path: Path, change: str) -> None:
+    with ledger(tmp_path) as book:
+        book.looked([damage()], "watch")
+        book.store.db.execute(f"UPDATE alerts SET {change}")  # noqa: S608 - ours
+        with pytest.raises(sqlite3.DatabaseError, match="damaged"):
+            book.looked([damage()], "watch")
+        with pytest.raises(sqlite3.DatabaseError, match="damaged"):
+            book.one(damage().fingerprint)
+
+
+def test_a_look_at_no_time_is_damage(tmp_path: Path) -> None:
+    with ledger(tmp_path) as book:
+        book.looked([], "watch")
+        book.store.db.execute("UPDATE alert_looks SET at = 'odd'")
+        with pytest.raises(sqlite3.DatabaseError, match="damaged"):
+            book.looks()

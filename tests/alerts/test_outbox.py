@@ -723,12 +723,12 @@ def test_a_thread_that_ended_by_a_defect_is_told(root: Root, monkeypatch: pytest
 def test_a_database_that_is_busy_at_first(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     failed: list[int] = []
 
-    def busy(where: Root) -> EventStore:
+    def busy(where: Root, patience: float) -> EventStore:
         if not failed:
             failed.append(1)
             box._wake.set()
             raise sqlite3.OperationalError("database is locked")
-        return EventStore(where)
+        return EventStore(where, patience)
 
     with opened(root) as box:
         put(box, told := notice("log"))
@@ -736,3 +736,59 @@ def test_a_database_that_is_busy_at_first(root: Root, monkeypatch: pytest.Monkey
         box.start()
         until(lambda: root.stat(".memorybank/alerts.log") and logged(root) == [told.id])
     assert failed
+
+
+# The file
+
+
+def test_what_waits_in_a_file_that_somebody_removes_comes_along(root: Root) -> None:
+    with receiver(status(500), status(204)) as there, opened(root, {"desk": hook(there)}) as box:
+        told = notice("desk")
+        put(box, told)
+        box.start()
+        until(lambda: len(there.requests) == 1)
+        next(lines(box, "undelivered"))
+        for name in ("", "-wal", "-shm"):
+            os.unlink(root.absolute(f".memorybank/findings.sqlite{name}"))
+        box.wake()
+        until(lambda: len(there.requests) == 2)
+        next(lines(box, "delivered"))
+    assert ids(there) == [told.id] * 2
+    with opened(root) as box:
+        until(lambda: all(one.delivered_at for one in waiting.deliveries(box.store.db, [told.id])))
+
+
+def test_one_that_began_in_memory_finds_what_is_put_on_disk_later(root: Root) -> None:
+    os.makedirs(root.absolute(".memorybank/findings.sqlite"))
+    with receiver() as there, opened(root, {"desk": hook(there)}) as box:
+        assert box.store.in_memory
+        box.hold(first := notice("desk"))
+        box.start()
+        until(lambda: ids(there) == [first.id])
+        os.rmdir(root.absolute(".memorybank/findings.sqlite"))
+        assert box.store.return_to_disk()
+        put(box, second := notice("desk"))
+        box.wake()
+        until(lambda: ids(there) == [first.id, second.id])
+
+
+def test_other_definitions_lose_nothing_that_is_held(root: Root) -> None:
+    os.makedirs(root.absolute(".memorybank/findings.sqlite"))
+    with receiver(status(500)) as bad, receiver() as good, opened(root, {"desk": hook(bad)}) as box:
+        box.hold(told := notice("desk"))
+        box.start()
+        next(lines(box, "undelivered"))
+        box.define({"desk": hook(good)})
+        until(lambda: ids(good) == [told.id])
+
+
+def test_one_that_is_sending_while_its_channel_goes_away(root: Root) -> None:
+    with receiver(hang) as there, opened(root, {"desk": hook(there, timeout=1)}) as box:
+        told = notice("desk")
+        put(box, told)
+        box.start()
+        until(lambda: there.requests)
+        box.define({})
+        until(lambda: root.stat(".memorybank/alerts.log") and logged(root) == [told.id])
+        assert box.is_alive
+        assert [one.rule for one in box.findings()] == ["MB555"]

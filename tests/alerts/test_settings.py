@@ -82,6 +82,9 @@ def test_the_default_can_be_said(make_bank: MakeBank, write: Write) -> None:
         ({"routes": [{}]}, "alerts.json routes/0: 'channels' must be a list of names"),
         ({"messages": 0}, "'messages' must be a whole number"),
         ({"messages": True}, "'messages' must be a whole number"),
+        ({"messages": 10**400}, "'messages' must be a whole number"),
+        ({"group_wait": "\u00b2s"}, "is not a span of time"),
+        ({"group_wait": "9" * 5_000 + "s"}, "is not a span of time"),
         ({"for": 60}, "60 is not a span of time"),
     ],
 )

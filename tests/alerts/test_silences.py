@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -71,6 +72,8 @@ def test_security_is_silenced_by_its_rule_only(tmp_path: Path) -> None:
         for condition, covered in (
             ({"section": "trades"}, False),
             ({"severity": "info"}, False),
+            ({"rule": "MB3"}, False),
+            ({"rule": ["MB3", "MB303"]}, True),
             ({"rule": "MB303"}, True),
         ):
             made = Silences(book.store).add(matcher(condition), "x", "me", soon())
@@ -119,3 +122,32 @@ def test_a_silence_as_json(tmp_path: Path) -> None:
             "ends_at": made.ends_at,
             "active": True,
         }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "matcher = '{'",
+        "matcher = '[]'",
+        """matcher = '{"rule": "x"}'""",
+        "reason = x'ff'",
+        "ends_at = 'never'",
+        "ends_tick = 'x'",
+    ],
+)
+def test_one_that_somebody_damaged_is_damage(tmp_path: Path, change: str) -> None:
+    with ledger(tmp_path) as book:
+        Silences(book.store).add(matcher({"rule": "MB1"}), "x", "me", soon())
+        book.store.db.execute(f"UPDATE alert_silences SET {change}")  # noqa: S608 - ours
+        with pytest.raises(sqlite3.DatabaseError, match="a silence in it is damaged"):
+            Silences(book.store).active()
+
+
+def test_what_cannot_be_recorded_does_not_hold(tmp_path: Path) -> None:
+    def fail(_one: Silence) -> None:
+        raise OSError("no room")
+
+    with ledger(tmp_path) as book:
+        with pytest.raises(OSError, match="no room"):
+            Silences(book.store).add(matcher({"rule": "MB1"}), "x", "me", soon(), fail)
+        assert Silences(book.store).all() == []

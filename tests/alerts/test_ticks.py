@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 import time
 from pathlib import Path
 
@@ -43,3 +44,20 @@ def test_between_two_runs_of_the_machine_the_wall_clock_counts_within_bounds(
         row = book.store.db.execute("SELECT * FROM alert_clock").fetchone()
         assert row["boot"] == clock.boot_id()
         assert row["monotonic"] <= time.monotonic()
+
+
+def test_what_was_counted_elsewhere_comes_in(tmp_path: Path) -> None:
+    with ledger(tmp_path) as book:
+        assert not ticks.began(book.store.db)
+        assert ticks.advance(book.store.db, 50.0) == 50.0
+        assert ticks.began(book.store.db)
+        assert 50.0 <= ticks.advance(book.store.db, 10.0) < 60.0
+
+
+@pytest.mark.parametrize("change", ["ticks = 'x'", "wall = x'00'", "monotonic = 'later'"])
+def test_a_clock_that_somebody_damaged_is_damage(tmp_path: Path, change: str) -> None:
+    with ledger(tmp_path) as book:
+        ticks.advance(book.store.db)
+        book.store.db.execute(f"UPDATE alert_clock SET {change}")  # noqa: S608 - ours
+        with pytest.raises(sqlite3.DatabaseError, match="clock"):
+            ticks.read(book.store.db)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -182,3 +183,25 @@ def test_one_process_at_a_time_sends(db: sqlite3.Connection) -> None:
     waiting.keep_breaker(db, "desk", Breaker())
     assert waiting.claim(db, "desk", "a", Moment("one", 1_011.0), 10)
     assert waiting.claim(db, "desk", "b", Moment("two", 1_011.0), 10), "the machine was started anew"
+
+
+def test_a_chain_of_messages_that_somebody_damaged_ends(db: sqlite3.Connection) -> None:
+    first, second = fill(db, 2)
+    db.execute("UPDATE deliveries SET merged_into = ? WHERE id = ?", (second.id, first.id))
+    db.execute("UPDATE deliveries SET merged_into = ? WHERE id = ?", (first.id, second.id))
+    assert len(waiting.deliveries(db, [first.id])) == 1
+    db.execute("UPDATE deliveries SET merged_into = 'nothing'")
+    assert len(waiting.deliveries(db, [first.id])) == 1
+
+
+def test_of_what_is_not_named_any_more_security_is_the_last() -> None:
+    told = [
+        row(
+            notice(
+                "desk",
+                *(alert(number, "error") for number in range(waiting.SUMMARISED)),
+                replace(alert(99, "warning"), rule="MB303"),
+            )
+        )
+    ]
+    assert waiting.merged(told).notice["alerts"][0]["rule"] == "MB303"

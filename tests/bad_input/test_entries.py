@@ -14,7 +14,8 @@ import pytest
 
 from memorybank_cli.main import main
 from memorybank_cli.operations.accounts import create_account
-from tests.bad_input.surveying import RIGHTLESS, Commands, assert_decent
+from tests.bad_input import surveying
+from tests.bad_input.surveying import Commands, assert_decent
 from tests.conftest import Ran, Run, trade
 from tests.operations.banks import adopt, contents, opened, put
 from tests.operations.owners import as_root, give_away, public_place
@@ -287,13 +288,11 @@ def test_times_in_records_of_any_kind(bank: Path, commands: Commands) -> None:
 
 
 @pytest.fixture
-def rightless(run: Run, bank: Path) -> Callable[..., Ran]:
+def rightless(bank: Path) -> Callable[..., Ran]:
     """The command with no more rights than modes give."""
-    if RIGHTLESS and shutil.which(RIGHTLESS[0]) is None:
-        pytest.skip("setpriv is not there, and root may read everything")
 
     def call(*words: str, at: Path = bank) -> Ran:
-        ran = run(*words, "--bank", at, prefix=RIGHTLESS)
+        ran = surveying.rightless(*words, "--bank", str(at))
         assert_decent(ran)
         return ran
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,11 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memorybank_cli.bank import layout
-from memorybank_cli.bank.catalog import Catalog
+from memorybank_cli.bank.catalog import ROOM, Catalog
 from memorybank_cli.bank.chain import GAP, START, Break, Position, Reading
 from memorybank_cli.bank.framing import GENESIS, Line
 from memorybank_cli.bank.rows import Content, Expected, FileRow, Row, Seen
-from memorybank_cli.base import files
+from memorybank_cli.base import database, files
+from memorybank_cli.base.database import connect
 from memorybank_cli.base.walk import Root
 
 SHA = "a" * 64
@@ -253,6 +257,36 @@ def test_where_nothing_can_be_written_it_is_in_memory(root: Root) -> None:
     assert catalog.row("a").expected is not None
     catalog.close()
     assert not root.is_dir(layout.PRIVATE)
+
+
+def test_on_a_full_disk_it_is_in_memory_and_what_is_there_is_left(
+    root: Root, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction says that the disk is full at its end: too late to go on with another catalog."""
+    with catalog.writing():
+        catalog.set_meta("x", 1)
+    for free, in_memory in ((ROOM - 1, True), (ROOM, False)):
+        found = os.statvfs(root.path)
+        full = SimpleNamespace(f_blocks=found.f_blocks, f_bavail=free, f_frsize=1)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "statvfs", lambda _path, full=full: full)
+            second = Catalog(root)
+        assert (second.in_memory, second.meta("x")) == (in_memory, None if in_memory else 1)
+        second.close()
+    assert names(root) == ["catalog.sqlite"]
+
+
+def test_what_could_not_be_made_leaves_nothing(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> Any:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(
+        database, "connect", lambda *given: refuse() if given[0] != database.MEMORY else connect(*given)
+    )
+    for _ in range(3):
+        with closing(Catalog(root)) as found:
+            assert found.in_memory
+    assert names(root) == ["catalog.sqlite"]
 
 
 def test_a_directory_in_its_place_does_not_stop_anything(root: Root) -> None:

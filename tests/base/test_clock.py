@@ -69,7 +69,9 @@ def test_spans(text: str, seconds: int) -> None:
     assert clock.span(text) == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("text", ["", "7", "d", "-7d", "7 d", "1.5h", "7y", "99999999999999w", "soon"])
+@pytest.mark.parametrize(
+    "text", ["", "7", "d", "-7d", "7 d", "1.5h", "7y", "99999999999999w", "soon", "²d", "٣d", "9" * 5_000 + "s"]
+)
 def test_what_is_no_span(text: str) -> None:
     with pytest.raises(UsageError, match="is not a span of time"):
         clock.span(text)

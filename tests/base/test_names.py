@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from memorybank_cli.base import names
 from memorybank_cli.base.errors import UsageError
-from memorybank_cli.base.names import check_id, escape, is_id, printable, unescape, uuid7
+from memorybank_cli.base.names import check_id, escape, is_id, printable, quoted, unescape, uuid7
 
 
 @given(st.binary(max_size=40))
@@ -87,3 +88,13 @@ def test_uuids_are_version_7_and_sort_by_time() -> None:
         assert before <= value.int >> 80 <= after
         assert str(value) == text
     assert [text[:13] for text in made] == sorted(text[:13] for text in made)
+
+
+@pytest.mark.parametrize("path", ["trades/a.json", "a; touch b.json", "$(touch b)", "x'; touch b; '", "`b`", "a b"])
+def test_a_path_in_a_hint_is_one_word_to_a_shell(path: str) -> None:
+    said = subprocess.run(["sh", "-c", f"printf %s {quoted(path)}"], capture_output=True, text=True, check=True)
+    assert said.stdout == path
+
+
+def test_a_plain_path_in_a_hint_is_itself() -> None:
+    assert quoted("account_a/short_term.json") == "account_a/short_term.json"

@@ -1,4 +1,4 @@
-"""Commands that are told to be typed next: with the repository of the command before."""
+"""Commands that are told to be typed next: for the bank and the repository of the command before."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ def typed(text: str, bank: str | None = None, repo: str | None = None) -> str:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("memorybank snapshot find nope", "memorybank snapshot find --repo r nope"),
-        ("memorybank snapshot key list shows", "memorybank snapshot key list --repo r shows"),
-        ("next: memorybank validate", "next: memorybank validate"),
-        ("memorybank backup --repo DIR", "memorybank backup --repo DIR"),
-        ("memorybank backup; --repo names one", "memorybank backup --repo r; --repo names one"),
-        ("memorybank log or memorybank rollback", "memorybank log or memorybank rollback --repo r"),
+        ("memorybank snapshot find nope", "memorybank snapshot find --bank b --repo r nope"),
+        ("memorybank snapshot key list shows", "memorybank snapshot key list --bank b --repo r shows"),
+        ("next: memorybank validate", "next: memorybank validate --bank b"),
+        ("memorybank backup --repo DIR", "memorybank backup --bank b --repo DIR"),
+        ("memorybank backup; --repo names one", "memorybank backup --bank b --repo r; --repo names one"),
+        ("memorybank log or memorybank rollback", "memorybank log --bank b or memorybank rollback --bank b --repo r"),
+        ("memorybank backup --bank c", "memorybank backup --repo r --bank c"),
         ("memorybank init in that directory", "memorybank init in that directory"),
         ("memorybank-cli; memorybank backups", "memorybank-cli; memorybank backups"),
         ("memorybank explain MB101", "memorybank explain MB101"),
@@ -49,13 +50,26 @@ def test_what_is_told_can_be_typed(make_bank: MakeBank, run: Run, tmp_path: Path
     backed_up(bank, repo=options[-1])
     put(bank / "state/state.json", {"bot_status": "stopped"})
     done = run("rollback", "--yes", *options, cwd=tmp_path)
-    told = f"--repo '{options[-1]}'"
+    told = f"--bank {bank} --repo '{options[-1]}'"
     assert done.stdout.splitlines()[-1].endswith(f"; to undo: memorybank rollback {told} --undo")
     assert run("rollback", "--undo", "--yes", *options, cwd=tmp_path).returncode == 0
     done = run("rollback", "--path", "nope", *options, cwd=tmp_path)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (10, f"  memorybank snapshot find {told} nope")
     done = run("rollback", "--path", "nope", "--json", cwd=bank, env={"MEMORYBANK_REPOSITORY": options[-1]})
     assert done.error["hint"] == "memorybank snapshot find nope"
+
+
+def test_the_hints_of_findings_can_be_typed_from_elsewhere(make_bank: MakeBank, run: Run, tmp_path: Path) -> None:
+    bank = make_bank()
+    for words in (("validate", "--bank", bank.name), ("init", bank.name)):
+        shown = run(*words, cwd=tmp_path).stdout
+        assert f"    memorybank repair --bank {bank.name} trades/recent_trades.json\n" in shown
+        assert shown.endswith(f"ext: memorybank repair --bank {bank.name} --dry-run\n")
+    assert run("validate", cwd=bank).stdout.endswith("Next: memorybank repair --dry-run\n")
+    hints = [one["hint"] for one in run("validate", "--bank", bank.name, "--json", cwd=tmp_path).json["findings"]]
+    assert "memorybank repair trades/recent_trades.json" in hints
+    told = run("repair", "--bank", bank.name, "trades/recent_trades.json", cwd=tmp_path)
+    assert told.returncode == 0
 
 
 def test_an_option_without_its_value(run: Run, tmp_path: Path) -> None:

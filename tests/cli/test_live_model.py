@@ -46,7 +46,7 @@ def test_nothing_is_known_before_the_first_look() -> None:
 def test_healthy_after_a_look() -> None:
     assert told(*HEALTHY).standing(NOW + 4) == ("healthy", 100, "no findings, looked 4 s ago")
     only_ready = told(line("ready", backend="inotify", watched=7), HEALTHY[1])
-    assert only_ready.standing(NOW).word == "healthy"
+    assert only_ready.standing(NOW).word == "unknown"
     assert (only_ready.backend, only_ready.watches) == ("inotify", 7)
 
 

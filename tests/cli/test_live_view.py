@@ -110,11 +110,14 @@ def lived(
         one = live.View(Context(bank=str(path), **context), str, colour=colour)
         bank = open_bank(Context(bank=str(path), progress=one.progress))
         other = threading.Thread(target=live_person)
+        # The person may end what is just ending by itself: a signal that comes after the view is for nobody.
+        former = signal.signal(signal.SIGTERM, lambda *_: None)
         other.start()
         try:
             seen.code = one.follow(watch(bank, bank.context), bank)  # type: ignore[arg-type]  # it is a generator
         finally:
             other.join(PATIENCE)
+            signal.signal(signal.SIGTERM, former)
             bank.close()
             person.drain()
         if seen.errors:

@@ -81,6 +81,11 @@ def test_findings_are_lines_with_their_hint_worst_first(capsys: pytest.CaptureFi
     ]
 
 
+def test_without_a_file_there_is_no_place_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    one = Finding("MB550", "it may be read by others", "", "chmod 600", "/mode").as_dict()
+    assert printed(capsys, Findings([one])).splitlines()[0] == "error MB550 the bank: it may be read by others"
+
+
 def test_at_most_twenty_of_a_rule_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     different = [Finding("MB101", f"trouble {'x' * n}", f"trades/{n}.json").as_dict() for n in range(25)]
     lines = printed(capsys, Findings(different)).splitlines()

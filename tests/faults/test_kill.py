@@ -1,4 +1,7 @@
-"""Kills at every change of the disk, a few at system calls and at random moments; `scripts/faults` makes thousands."""
+"""Kills at every other change of the disk, a few at system calls and at random moments; others in each run.
+
+`scripts/faults` makes thousands, at every change.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,11 @@ def test_a_killed_operation_leaves_a_whole_bank(story: Story) -> None:
 
 
 @pytest.mark.parametrize("story", POINTS, ids=name)
-def test_a_kill_at_every_change_of_the_disk(story: Story) -> None:
+def test_a_kill_at_every_other_change_of_the_disk(story: Story) -> None:
+    first = random.choice((1, 2))
+    print("first", first)
     with prepared(story, FEW) as scene:
-        assert at_changes(scene, story, itertools.count(1)) > 10
+        assert at_changes(scene, story, itertools.count(first, 2)) > 10
 
 
 @pytest.mark.skipif(strace() is None, reason="strace is not here, or may not trace")

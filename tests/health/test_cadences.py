@@ -58,6 +58,15 @@ def test_ages(path: Path) -> None:
     assert set(look(path).samples) == {"metrics_age_seconds"}
 
 
+def test_a_file_of_the_future_does_not_make_a_section_young(path: Path) -> None:
+    written(path, "metrics", HOUR)
+    seen(path, SEEN)
+    put(path / "metrics/ahead.json", {"a": 1}, -30 * 24 * HOUR)
+    assert told(path) == [("MB302", "metrics")]
+    (path / "metrics/metrics.json").unlink()
+    assert "metrics_age_seconds" not in look(path).samples
+
+
 def test_who_never_wrote_regularly_is_not_missed(path: Path) -> None:
     written(path, "metrics", 2 * HOUR)
     assert told(path) == []

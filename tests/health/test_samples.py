@@ -7,11 +7,14 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from random import Random
 
 import pytest
 
-from memorybank_cli.base import files
+from memorybank_cli.bank import layout
+from memorybank_cli.base import database, files
 from memorybank_cli.base.walk import Root
 from memorybank_cli.health import samples as module
 from memorybank_cli.health.samples import LONG, SHORT, Ring, Samples, read, recent
@@ -180,18 +183,75 @@ def test_a_place_that_cannot_be_made_again_leaves_them_in_memory(
     assert rings.in_memory
     assert values(rings.between(SHORT, NOON, NOON + 60)) == [(5, 2.0)]
     monkeypatch.undo()
-    rings._begin_anew(remove=True)
-    assert rings._inode() is None
+    assert rings.put({"score": 3}, NOON + 10)
+    assert rings.in_memory  # it is not tried each time
+    monkeypatch.setattr(module, "AGAIN", 0)
+    rings._again = 0
+    assert rings.put({"score": 4}, NOON + 15)
+    assert values(read(root, SHORT, NOON, NOON + 60)) == [(15, 4.0)]
 
 
-def test_nowhere_to_make_it_anew(rings: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError
-
-    monkeypatch.setattr(files, "remove", refuse)
-    rings._begin_anew(remove=True)
+def test_a_place_that_is_never_there_costs_nothing_that_is_in_memory(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AGAIN", 0)
+    file(root).parent.write_text("a file stands where the directory should")
+    rings = Samples(root)
+    assert rings.put({"score": 1}, NOON)
+    assert rings.put({"score": 2}, NOON + 5)
     assert rings.in_memory
-    assert rings.put({"score": 2}, NOON)
+    assert values(rings.between(SHORT, NOON, NOON + 60)) == [(0, 1.0), (5, 2.0)]
+    file(root).parent.unlink()
+    assert rings.put({"score": 3}, NOON + 10)
+    assert values(read(root, SHORT, NOON, NOON + 60)) == [(10, 3.0)]
+    file(root).unlink()
+    file(root).parent.rename(file(root).parent.with_suffix(".away"))
+    file(root).parent.write_text("and again")
+    assert rings.put({"score": 4}, NOON + 15)
+    assert rings.in_memory
+    rings.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE slots SET value='no json'",
+        "UPDATE slots SET value='7'",
+        """UPDATE slots SET value='["text"]'""",
+        "UPDATE slots SET value=CAST(x'5bff5d' AS TEXT)",
+        "UPDATE names SET id=4611686018427387904",
+        "UPDATE names SET name=x'ff'",
+        "DROP TABLE names; CREATE TABLE names (other TEXT)",
+        "DROP TABLE slots; CREATE TABLE slots (other TEXT)",
+    ],
+)
+def test_a_file_of_another_form_is_begun_anew(root: Root, change: str) -> None:
+    with closing(Samples(root)) as rings:
+        rings.put({"score": 1}, NOON)
+        rings.db.executescript(change)
+    assert read(root, SHORT, NOON, NOON + 60) == []
+    with closing(Samples(root)) as rings:
+        kept = [rings.put({"score": number}, NOON + 300 * number) for number in range(4)]
+        assert not rings.in_memory
+    assert (kept.count(False) <= 1, kept[-1]) == (True, True)
+    assert values(read(root, SHORT, NOON + 600, NOON + 900))[-1] == (900, 3.0)
+
+
+def test_whatever_bytes_are_damaged_samples_go_on(root: Root) -> None:
+    with closing(Samples(root)) as rings:
+        for number in range(40):
+            rings.put({"score": number, "files": 3}, NOON + 30 * number)
+    good, random = file(root).read_bytes(), Random(6)
+    for _ in range(60):
+        data = bytearray(good)
+        for _ in range(random.choice((1, 8, 400))):
+            data[random.randrange(len(data))] = random.randrange(256)
+        database.remove(root, layout.SAMPLES)
+        file(root).write_bytes(data)
+        read(root, LONG, NOON, NOON + 3_600)
+        with closing(Samples(root)) as rings:
+            kept = [rings.put({"score": number}, NOON + 2_000 + number * 301) for number in range(4)]
+        assert (kept.count(False) <= 1, rings.in_memory) == (True, False)
 
 
 @as_root

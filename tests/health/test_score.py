@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from memorybank_cli.base.records import SEVERITIES, Finding, Severity
 from memorybank_cli.base.rules import RULES
-from memorybank_cli.health.score import LADDER, UNKNOWN, score, word
+from memorybank_cli.health.score import LADDER, NOT_KNOWN, UNKNOWN, score, word
 
 
 def finding(rule: str = "MB101", path: str = "a.json", level: Severity | None = None) -> Finding:
@@ -67,7 +67,7 @@ def test_the_worst_rule_sets_the_ceiling_and_says_so() -> None:
 
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_a_number_stays_in_the_range_of_its_word(severity: Severity) -> None:
-    everything = [finding(rule, level=severity) for rule in RULES if rule != UNKNOWN]
+    everything = [finding(rule, level=severity) for rule in RULES if rule not in NOT_KNOWN]
     found, step = score(everything), LADDER[severity]
     assert (found.word, step.floor <= found.value <= step.ceiling) == (step.word, True)
     assert (round(sum(one.points for one in found.deductions)), found.value) == (100 - step.floor, step.floor)

@@ -83,6 +83,9 @@ def test_unknown_is_degraded_in_the_words_of_the_spec_and_an_alert_says_since_wh
         "message": f"MB507 data stale since {NOW}",
         "component": "monitoring",
     }
+    failed = Finding("MB507", "disk could not be looked at: it hangs", pointer="/storage/disk", detected_at=NOW)
+    [alert] = status_document([failed], COUNTS, NOW)["memory_bank_status"]["alerts"]
+    assert alert["message"] == f"MB507 disk could not be looked at: it hangs (data stale since {NOW})"
 
 
 @pytest.mark.parametrize(
@@ -132,6 +135,12 @@ def test_damage_shows_where_it_is() -> None:
         {"timestamp": NOW, "level": "warning", "message": "MB301 state/a.json: too large", "component": "state"},
     ]
     assert Registry().misfits("status", document, 5) == []
+
+
+@pytest.mark.parametrize(("rule", "valid"), [("MB102", False), ("MB203", False), ("MB302", True), ("MB208", True)])
+def test_what_is_no_document_is_none_of_any_schema(rule: str, valid: bool) -> None:
+    document = status_document([Finding(rule, "m", "metrics/metrics.json")], COUNTS, NOW)
+    assert document["memory_bank_status"]["integrity_checks"]["metrics"]["schema_valid"] is valid
 
 
 def test_alerts_and_issues_are_bounded() -> None:

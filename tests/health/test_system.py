@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import NamedTuple
 
 import pytest
 
-from memorybank_cli.base import clock
+from memorybank_cli.base import clock, libc
 from memorybank_cli.base.settings import BY_NAME
+from memorybank_cli.base.walk import Root
 from memorybank_cli.health import system
 from memorybank_cli.health.probing import Reading
+from memorybank_cli.health.samples import Samples
 from tests.conftest import MakeBank
 from tests.operations.banks import opened
 
@@ -77,6 +80,22 @@ def test_room_enough(path: Path) -> None:
 def test_a_full_disk(path: Path, disk: list[Disk], found: Disk, rules: list[str]) -> None:
     disk[0] = found
     assert [rule for rule, _, _ in told(path, "disk")] == rules
+
+
+@pytest.mark.parametrize(
+    ("found", "severities"),
+    [
+        (Disk(1, 1_000), ["warning"]),
+        (Disk(0, 1_000), ["error"]),
+        (Disk(0, 1_000, 1), ["error", "warning"]),
+        (Disk(500, 1_000, 0), ["error"]),
+    ],
+)
+def test_where_nothing_can_be_written_it_is_an_error(
+    path: Path, disk: list[Disk], found: Disk, severities: list[str]
+) -> None:
+    disk[0] = found
+    assert [one.severity for one in look(path, "disk").findings] == severities
 
 
 def test_how_full_may_be_set(path: Path, disk: list[Disk], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +178,44 @@ def test_handles(path: Path, proc: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 # The clock
+
+
+def in_step(path: Path, monkeypatch: pytest.MonkeyPatch, state: bool | None) -> Reading:
+    monkeypatch.setattr(libc, "clock_in_step", lambda: state)
+    return look(path, "clock_step")
+
+
+def test_a_clock_that_nobody_ever_kept_in_step_is_told_and_no_finding(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert in_step(path, monkeypatch, True) == Reading({"clock_in_step": 1})
+    assert in_step(path, monkeypatch, False) == Reading({"clock_in_step": 0})
+    assert in_step(path, monkeypatch, None) == Reading({})
+
+
+def test_a_clock_that_was_kept_in_step_and_is_not_any_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Root(path)
+    rings = Samples(root)
+    now = clock.now_ns() / clock.SECOND_NS
+    rings.put({"clock_in_step": 1}, now - 25 * 3_600)
+    assert in_step(path, monkeypatch, False).findings == ()
+    rings.put({"clock_in_step": 1}, now - 3_600)
+    rings.put({"clock_in_step": 0}, now)
+    [one] = in_step(path, monkeypatch, False).findings
+    assert (one.rule, one.severity, one.pointer) == ("MB531", "warning", "/step")
+    assert in_step(path, monkeypatch, True).findings == ()
+    rings.close()
+    root.close()
+
+
+def test_the_system_itself_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert libc.clock_in_step() in (True, False, None)
+    for answer, state in ((0, True), (4, True), (5, False), (-1, None)):
+        library = type("Library", (), {"adjtimex": lambda _self, _buffer, answer=answer: answer})
+        monkeypatch.setattr(ctypes, "CDLL", lambda *_, use_errno, library=library: library())  # noqa: ARG005
+        assert libc.clock_in_step() is state
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, use_errno: object())  # noqa: ARG005
+    assert libc.clock_in_step() is None
 
 
 def test_a_clock_behind_the_journal(path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ import pytest
 
 from memorybank_cli.alerts.ledger import Ledger
 from memorybank_cli.bank.events import EventStore
+from memorybank_cli.base.locks import Lock
 from memorybank_cli.base.records import Finding
+from memorybank_cli.integrity.requests import LOCK, prepare
+from memorybank_cli.operations.alert_rules import silence
 from memorybank_cli.operations.alerting import Alerting, Line, feed, raise_alerts
-from memorybank_cli.operations.alerts import list_
+from memorybank_cli.operations.alerts import ack, list_
 from tests.alerts.feeding import damage, open_to_others, pass_time, slow
 from tests.conftest import MakeBank, Run
 from tests.operations.banks import opened, put
@@ -97,7 +101,7 @@ def test_what_another_process_found_is_told_here(path: Path) -> None:
     with alerting(path) as one:
         assert told(one.run()) == []
         with opened(path) as bank:
-            assert feed(bank, [Finding("MB502", "no room", level="critical")], "health")
+            feed(bank, [Finding("MB502", "no room", level="critical")], "health")
         assert told(one.run()) == []
         assert told(later(one, 6)) == [("performance critical bank", 1, 0)]
 
@@ -284,21 +288,15 @@ def test_when_there_is_room_again_what_was_told_meanwhile_is_kept(path: Path) ->
     assert told_of == [(101, 0), (1, 100)]
 
 
-def test_a_look_tries_the_disk_again(path: Path) -> None:
-    with alerting(path) as one:
-        one.run()
-        fill(one)
-        found = [damage(f"trades/{number}.json", "x" * 500) for number in range(100)]
-        one.looked(found)
-        assert in_memory(one)
-        one.looked(found)
-        assert not in_memory(one)
-        one.run()
-        assert {alert.rule for alert in one.ledger.firing()} == {"MB101"}
-
-
-def test_it_is_tried_again_by_and_by(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is tried again with each run."""
     monkeypatch.setattr("memorybank_cli.operations.alerting.RETURNS_EVERY", 0.0)
+    monkeypatch.setattr("memorybank_cli.operations.alerting.COST", 0)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_it_is_tried_again_by_and_by(path: Path) -> None:
     with alerting(path) as one:
         file = path / ".memorybank/findings.sqlite"
         fill(one)
@@ -314,8 +312,8 @@ def test_it_is_tried_again_by_and_by(path: Path, monkeypatch: pytest.MonkeyPatch
         assert len(one.ledger.firing()) >= 100
 
 
-def test_a_file_that_is_damaged_meanwhile_is_put_aside(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memorybank_cli.operations.alerting.RETURNS_EVERY", 0.0)
+@pytest.mark.usefixtures("at_once")
+def test_a_file_that_is_damaged_meanwhile_is_put_aside(path: Path) -> None:
     with alerting(path) as one:
         one.looked([damage(f"trades/{number}.json") for number in range(200)])
         one.store.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -354,32 +352,126 @@ def busy(path: Path) -> Iterator[None]:
         db.close()
 
 
-def test_what_is_busy_is_tried_again(path: Path) -> None:
+@pytest.mark.usefixtures("at_once")
+def test_somebody_who_keeps_the_file_to_himself_silences_nobody(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memorybank_cli.operations.alerting.PATIENCE", 0.01)
+    monkeypatch.setattr("memorybank_cli.alerts.outbox.PATIENCE", 0.01)
+    monkeypatch.setattr("memorybank_cli.alerts.delivering.SPARE", 0.0)
     with alerting(path) as one:
         one.run()
-        one.store.db.execute("PRAGMA busy_timeout=10")
         with busy(path):
             one.looked([damage()])
-            assert one.run() == []
-        assert not in_memory(one)
-        assert one.ledger.firing() == []
-        one.looked([damage()])
+            assert in_memory(one)
+            [alert] = [alert for alert in one.ledger.firing() if alert.rule == "MB101"]
+            one.run()
+            pass_time(one.store, 31)
+            one._next = 0.0
+            assert ("data error trades", 1, 0) in told(one.run())
+            until(lambda: "data error trades" in [notice["group"] for notice in logged(path)])
         one.run()
-        assert told(later(one, 31)) == [("data error trades", 1, 0)]
+        assert not in_memory(one)
+        assert alert in one.ledger.firing()
 
 
-def test_feeding_says_whether_it_was_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("at_once")
+def test_what_is_acknowledged_while_it_cannot_write_stays_so(path: Path) -> None:
+    with alerting(path) as one:
+        one.looked([damage(), damage("trades/b.json")])
+        one.run()
+        one.store.leave_disk()
+        one._left("no room")
+        with opened(path) as bank:
+            ack(bank, damage().fingerprint, reason="seen to")
+        one.looked([damage(), damage("trades/b.json")])
+        one.run()
+        assert not in_memory(one)
+        assert {alert.path: alert.ack_reason for alert in one.ledger.firing()} == {
+            "trades/a.json": "seen to",
+            "trades/b.json": "",
+        }
+
+
+def remove(path: Path) -> None:
+    for file in path.glob(".memorybank/findings.sqlite*"):
+        file.unlink()
+
+
+def test_a_file_that_somebody_removes_is_made_anew_with_what_was_in_it(path: Path) -> None:
+    with alerting(path) as one:
+        with opened(path) as bank:
+            silence(bank, rule=("MB5",), until="1h", reason="known")
+        one.looked([damage()])
+        later(one, 1_000)
+        remove(path)
+        one.told([damage("trades/b.json")], [])
+        one.run()
+        assert (one.failure, one.store.in_memory) == ("", False)
+        with opened(path) as bank:
+            listed = list_(bank)
+        assert {each.alert.path for each in listed.alerts} == {"trades/a.json", "trades/b.json"}
+        assert [each.reason for each in listed.silences] == ["known"]
+        assert listed.looks["watch"]
+        # What was timed by the clock of the old file is not in the future by that of the new one.
+        assert told(later(one, 301)) == [("data error trades", 2, 0)]
+
+
+def test_a_watch_that_gives_no_sign_tells_nobody(path: Path) -> None:
+    with alerting(path) as one, opened(path) as bank:
+        lock = Lock(bank.root, LOCK)
+        prepare(bank.root)
+        assert not feed(bank, [], "health"), "nobody watches"
+        assert lock.open()
+        assert lock.try_once()
+        assert not feed(bank, [], "health"), "who watches gave no sign yet"
+        one.run()
+        assert feed(bank, [], "health")
+        pass_time(one.store, 91)
+        assert not feed(bank, [], "health"), "the sign is old: it is stopped"
+        one._signs_at = 0.0
+        one.run()
+        assert feed(bank, [], "health")
+        one.close()
+        assert not feed(bank, [], "health"), "it has ended"
+        lock.close()
+
+
+def test_one_whose_thread_died_gives_no_sign(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with alerting(path) as one:
+        monkeypatch.setattr(type(one.outbox), "is_alive", False)
+        one.run()
+        assert "telling" not in one.ledger.looks()
+        assert "MB553" in {alert.rule for alert in one.ledger.firing()}
+
+
+def test_feeding_takes_a_look_in(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(path) as bank:
-        assert feed(bank, [slow()], "sampling")
+        feed(bank, [slow()], "sampling")
         monkeypatch.setattr("sqlite3.connect", lambda *given, **named: connect(*given, **{**named, "timeout": 0.01}))
         with busy(path):
             assert not feed(bank, [slow()], "sampling")
         store = EventStore(bank.root)
         assert [one.rule for one in Ledger(store).pending()] == ["MB504"]
         store.close()
-        (path / ".memorybank/findings.sqlite").unlink()
+        remove(path)
         (path / ".memorybank/findings.sqlite").mkdir()
         assert not feed(bank, [slow()], "sampling")
+
+
+def test_a_silence_comes_back_from_the_journal(path: Path) -> None:
+    with opened(path) as bank:
+        kept = silence(bank, rule=("MB101",), section=("trades",), until="1h", reason="known").changed
+        over = silence(bank, rule=("MB2",), until="1h", reason="known").changed
+        assert over is not None
+        silence(bank, end=over.id)
+    remove(path)
+    with opened(path) as bank:
+        [found] = silence(bank).silences
+    assert kept is not None
+    assert replace(found, created_at="") == replace(kept, created_at="")
+    remove(path)
+    with alerting(path) as one:
+        one.looked([damage()])
+        assert told(later(one, 31)) == []
 
 
 def test_many_processes_at_once_tell_each_thing_once(make_bank: MakeBank) -> None:

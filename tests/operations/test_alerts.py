@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from memorybank_cli.base.errors import NotFound, OperationFailed, UsageError
+from memorybank_cli.base.errors import Locked, NotFound, OperationFailed, UsageError
 from memorybank_cli.base.records import Finding
+from memorybank_cli.operations.alert_rules import silence
 from memorybank_cli.operations.alerting import feed, raise_alerts
 from memorybank_cli.operations.alerts import AlertList, ack, list_, show
 from memorybank_cli.operations.alerts import opened as opened_store
@@ -188,3 +192,85 @@ def test_time_passes_for_what_is_listed_too(path: Path) -> None:
         pass_time(store, 61)
     fed(path, slow())
     assert [(one.alert.rule, one.alert.state) for one in listed(path).alerts] == [("MB504", "firing")]
+
+
+def test_a_look_that_lies_ahead_says_nothing_of_now(path: Path) -> None:
+    fed(path, damage())
+    with opened(path) as bank, opened_store(bank) as store:
+        store.db.execute("UPDATE alert_looks SET at = '2999-01-01T00:00:00.000000Z'")
+    report = listed(path)
+    assert (report.stale, report.tone) == (True, "warning")
+    assert report.summary() == (
+        "Unknown: the last look was at 2999-01-01T00:00:00Z, which is still to come (1 alert fires then). Set the clock"
+    )
+
+
+def test_the_wall_clock_alone_makes_nothing_fresh(path: Path) -> None:
+    fed(path, damage())
+    with opened(path) as bank, opened_store(bank) as store:
+        pass_time(store, 16 * 60)
+    assert listed(path).stale
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["alert_clock SET ticks = 'x'", "alert_silences SET matcher = 'x'", "alerts SET severity = 'x'"],
+)
+def test_a_damaged_file_is_said_and_the_next_health_begins_a_new_one(path: Path, run: Run, change: str) -> None:
+    fed(path, damage())
+    with opened(path) as bank:
+        silence(bank, rule=("MB5",), until="1h", reason="known")
+        with opened_store(bank) as store:
+            store.db.execute(f"UPDATE {change}")
+    failed = run("alert", "list", "--bank", path)
+    assert failed.returncode == 3
+    assert "findings.sqlite is damaged" in failed.stderr
+    assert "memorybank health puts it into quarantine" in failed.stderr
+    fed(path, damage(), tell=True)
+    report = listed(path)
+    assert {"MB101", "MB551"} == {one.alert.rule for one in report.alerts}
+    assert [one.reason for one in report.silences] == ["known"]
+    assert list((path / ".memorybank/quarantine").glob("findings-*.sqlite"))
+
+
+def test_a_file_that_somebody_keeps_to_himself_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fed(path, damage())
+    connect = sqlite3.connect
+    monkeypatch.setattr("sqlite3.connect", lambda *given, **named: connect(*given, **{**named, "timeout": 0.01}))
+    with closing(connect(path / ".memorybank/findings.sqlite", isolation_level=None)) as other, opened(path) as bank:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Locked, match=r"another process keeps .*findings.sqlite to itself"):
+            ack(bank, damage().fingerprint, reason="x")
+
+
+def test_what_people_decide_is_in_the_journal(path: Path, run: Run) -> None:
+    fed(path, damage(), open_to_others())
+    run("alert", "ack", damage().fingerprint, open_to_others().fingerprint, "--reason", "seen\x1bto", "--bank", path)
+    made = run("alert", "silence", "--rule", "MB5", "--until", "1h", "--reason", "x", "--bank", path, "--json").json
+    name = made["changed"]["id"]
+    run("alert", "silence", "--end", name, "--bank", path)
+    run("alert", "silence", "--end", name, "--bank", path)
+    told = [json.loads(line) for line in run("log", "--bank", path, "--json").stdout.splitlines()]
+    acked, begun, ended = [one for one in told if one["op"].startswith(("alert.", "silence."))]
+    assert (acked["op"], acked["reason"]) == ("alert.acknowledged", r"seen\x1bto")
+    assert {(one["rule"], one["path"]) for one in acked["alerts"]} == {("MB101", "trades/a.json"), ("MB303", "trades")}
+    assert (begun["op"], begun["silence"], begun["match"]) == ("silence.begun", name, {"rule": ["MB5"]})
+    assert (begun["until"], begun["reason"]) == (made["changed"]["ends_at"], "x")
+    assert (ended["op"], ended["silence"]) == ("silence.ended", name)
+    words = run("log", "--bank", path).stdout
+    assert "alert.acknowledged MB101 trades/a.json MB303 trades" in words
+    assert f"silence.begun {name}" in words
+
+
+def test_a_damaged_journal_hinders_nobody_who_acknowledges(path: Path, run: Run) -> None:
+    fed(path, damage())
+    segment = max((path / ".memorybank/journal").glob("*.jsonl"))
+    segment.write_bytes(bytes(1_000))
+    done = run("alert", "ack", damage().fingerprint, "--reason", "x", "--bank", path)
+    assert (done.returncode, "this was not recorded in the journal" in done.stderr) == (0, True)
+    assert [one.alert.ack_reason for one in listed(path).alerts] == ["x"]
+
+
+def test_bytes_that_are_no_text_are_said(path: Path) -> None:
+    with pytest.raises(UsageError, match="'section' has bytes that are no text"):
+        listed(path, section=("a\udcff",))

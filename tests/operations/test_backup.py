@@ -438,6 +438,21 @@ def test_an_interrupted_backup_goes_on_where_it_was(
     assert restored(bank, tmp_path / "to") == contents(bank)
 
 
+def test_a_repository_that_is_gone_is_told_once(bank: Path, tmp_path: Path, run: Run) -> None:
+    usb = tmp_path / "usb"
+    repo = ("--repo", str(usb / "repo"))
+    assert backed_up(bank, repo=repo[1]).exit_code() == 0
+    usb.rename(tmp_path / "away")
+    done = run("backup", *repo, "--quiet", cwd=bank)
+    assert (done.returncode, done.stderr.count("is gone; a new one was begun there")) == (1, 1)
+    assert run("backup", *repo, "--quiet", cwd=bank).returncode == 0
+    shutil.rmtree(usb)
+    report = backed_up(bank, repo=repo[1])
+    assert [(one.rule, one.path) for one in report.findings] == [("MB130", "")]
+    assert report.findings[0].message in report.summary()
+    assert run("backup", "--repo", str(tmp_path / "other"), cwd=bank).returncode == 0
+
+
 def test_what_is_left_out_is_shown_shortened(bank: Path, run: Run) -> None:
     for number in range(30):
         put(bank / f"docs/{number}.env", b"secret")

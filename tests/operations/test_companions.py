@@ -12,7 +12,7 @@ import pytest
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base.records import Finding
 from memorybank_cli.operations import companions
-from memorybank_cli.operations.companions import Company, Line
+from memorybank_cli.operations.companions import Company, Line, Maker
 from tests.conftest import MakeBank
 from tests.operations.banks import opened
 
@@ -61,7 +61,7 @@ class Notes:
 
 
 def company(bank: Bank, *friends: Friend) -> Company:
-    return Company(bank, [lambda _bank, one=one: one for one in friends])  # type: ignore[misc]
+    return Company(bank, True, [Maker(one.name, lambda _bank, _leads, one=one: one) for one in friends])  # type: ignore[misc]
 
 
 def test_each_hears_everything_and_runs_when_it_is_due(make_bank: MakeBank) -> None:
@@ -80,7 +80,7 @@ def test_each_hears_everything_and_runs_when_it_is_due(make_bank: MakeBank) -> N
 
 def test_nobody_is_due_never(make_bank: MakeBank) -> None:
     with opened(make_bank(1)) as bank:
-        assert Company(bank, []).due() == math.inf
+        assert Company(bank, True, []).due() == math.inf
 
 
 @pytest.mark.parametrize("bad", ["run", "told", "looked", "due"])
@@ -102,7 +102,7 @@ def test_one_that_fails_is_left_out_for_a_minute(
         everything()
         assert len([one for one in good.heard if one[0] == "run"]) == 2
         [found] = them.failures()
-        assert (found.rule, found.pointer) == ("MB525", "/<lambda>")
+        assert (found.rule, found.pointer) == ("MB525", "/ill")
         assert f"ill cannot {bad}" in found.message
         assert them.findings() == [found]
         assert len(notes.texts) == 1
@@ -120,7 +120,7 @@ def test_one_that_fails_is_left_out_for_a_minute(
 def test_one_that_cannot_even_begin_is_tried_again(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
     friend, tries = Friend(), list[int]()
 
-    def make(_bank: Bank) -> Friend:
+    def make(_bank: Bank, _leads: bool) -> Friend:
         tries.append(1)
         if len(tries) == 1:
             raise OSError(28, "No space left on device")
@@ -128,7 +128,8 @@ def test_one_that_cannot_even_begin_is_tried_again(make_bank: MakeBank, monkeypa
 
     monkeypatch.setattr(companions, "PAUSE", 0.0)
     with opened(make_bank(1)) as bank:
-        them = Company(bank, [make])
+        them = Company(bank, True, [Maker("friend", make)])
+        assert them.due() == math.inf
         assert [one.rule for one in them.failures()] == ["MB525"]
         assert [one["type"] for one in them.run()] == ["friend"]
         assert them.failures() == []
@@ -143,9 +144,46 @@ def test_what_they_found_themselves_counts(make_bank: MakeBank) -> None:
         assert company(bank, friend).findings() == [FOUND]
 
 
+def test_what_one_that_failed_found_last_still_stands(make_bank: MakeBank) -> None:
+    friend = Friend()
+    friend.findings = (FOUND,)
+    with opened(make_bank(1)) as bank:
+        them = company(bank, friend)
+        assert them.findings() == [FOUND]
+        friend.bad = "run"
+        list(them.run())
+        assert [one.rule for one in them.findings()] == ["MB103", "MB525"]
+
+
+def test_one_is_failing_until_it_has_done_what_it_failed_at(
+    make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    friend = Friend(bad="run")
+    monkeypatch.setattr(companions, "PAUSE", 0.0)
+    with opened(make_bank(1)) as bank:
+        notes = Notes(bank, monkeypatch)
+        them = company(bank, friend)
+        for _ in range(3):  # that it answers to the rest makes it no better
+            assert list(them.run()) == []
+            them.looked([FOUND])
+            assert [one.rule for one in them.findings()] == ["MB525"]
+        assert len(notes.texts) == 1
+        friend.bad = ""
+        list(them.run())
+        assert them.findings() == []
+
+
+def test_some_go_along_only_with_the_watch_that_leads(make_bank: MakeBank) -> None:
+    friend = Friend()
+    maker = Maker("friend", lambda _bank, _leads: friend, only_leading=True)
+    with opened(make_bank(1)) as bank:
+        assert Company(bank, False, [maker]).due() == math.inf
+        assert Company(bank, True, [maker]).due() == 0.0
+
+
 def test_every_watch_has_samples_and_alerts(make_bank: MakeBank) -> None:
     with opened(make_bank(1)) as bank:
-        them = Company(bank)
+        them = Company(bank, True)
         assert len(companions.MAKERS) == 2
         assert them.failures() == []
         assert them.due() < math.inf

@@ -298,11 +298,13 @@ def test_without_scikit_learn_there_is_one_finding(path: Path, monkeypatch: pyte
     with opened(path) as bank:
         (one,) = contexts(bank)
     assert (one.severity, one.path) == ("info", "account_a/history_context.json")
+    assert one.hint.endswith("memorybank context refresh --account a")
     said(path, long(50), "b")
     assert rules(path) == ["MB510"]
     with opened(path) as bank:
         (both,) = contexts(bank)
     assert "2 accounts" in both.message
+    assert both.hint.endswith("--account ID")
     monkeypatch.undo()
     assert rules(path) == []
     with opened(path) as bank:

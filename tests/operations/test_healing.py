@@ -191,7 +191,7 @@ def test_what_is_damaged_again_and_again_is_cured_ever_less_often(
         for _ in range(60):
             pad(path / STATE) if not (path / STATE).read_bytes().endswith(b"\0") else None
             list(one.teller.bank.journal.lines(0))
-            for cure, _event in one.healer.heal(one_look(one)):
+            for cure, _event in one.acting.healer.heal(one_look(one)):
                 cured.append(now[0] - 1_000.0)
                 assert cure.path == STATE
             now[0] += 30
@@ -281,13 +281,48 @@ def test_a_store_that_is_damaged_meanwhile_is_put_aside(make_bank: MakeBank) -> 
     assert [file.name.startswith("findings-") for file in (path / layout.QUARANTINE).glob("*.sqlite")] == [True]
 
 
+def test_an_account_that_could_not_be_kept_is_made_up_for(make_bank: MakeBank) -> None:
+    """Neither in the store, nor in the journal: both have it once they can be written again."""
+    path = make_bank(2, padded=False)
+    put(path / STATE, b'{"bot_status": ')
+    with watched(path) as one:
+        one.store().db.execute("PRAGMA query_only=1")
+        list(one.everything())
+        assert corruption.events(one.store()) == []
+        one.store().db.execute("PRAGMA query_only=0")
+        with opened(path) as holder, holder.locked():
+            one.bank.lock_timeout = 0.05
+            list(one.everything())
+        assert [event.rule for event in corruption.events(one.store())] == ["MB103"]
+        assert "corruption.detected" not in [core["op"] for core in journal(path)]
+        list(one.everything())
+        put(path / STATE, {"bot_status": "running"})
+        list(one.everything())
+    told = [core for core in journal(path) if core["op"].startswith("corruption.")]
+    assert [core["op"] for core in told] == ["corruption.detected", "corruption.ended"]
+    assert len({core["events"][0]["corruption_id"] for core in told}) == 1
+
+
 def test_where_the_account_cannot_be_kept_damage_is_cured_all_the_same(make_bank: MakeBank) -> None:
     path = make_bank(2, padded=False)
     pad(path / STATE)
     with watched(path) as one:
-        one.store().db.execute("DROP TABLE corruption_events")
+        one.store().db.execute("PRAGMA query_only=1")
         [recovered] = of(list(one.everything()), "recovered")
     assert "corruption_id" not in recovered
+
+
+@pytest.mark.parametrize("change", ["DROP TABLE corruption_events", "DELETE FROM corruption_events"])
+def test_an_account_that_is_removed_meanwhile_is_begun_anew(make_bank: MakeBank, change: str) -> None:
+    path = make_bank(2, padded=False)
+    put(path / STATE, b'{"bot_status": ')
+    with watched(path) as one:
+        list(one.everything())
+        one.store().db.execute(change)
+        for ending in ("", "-wal", "-shm"):
+            (path / f"{layout.FINDINGS}{ending}").unlink()
+        list(one.everything())
+    assert [event.rule for event in events(path)] == ["MB103"]
 
 
 def test_a_damaged_journal_says_nothing_and_stops_nothing(make_bank: MakeBank) -> None:

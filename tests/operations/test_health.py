@@ -42,6 +42,7 @@ SAMPLES = {
     "state_age_seconds",
 }
 SYSTEM = {
+    "clock_in_step",
     "inodes",
     "inodes_free",
     "memory_available_bytes",
@@ -161,6 +162,15 @@ def test_a_textfile(run: Run, make_bank: MakeBank, tmp_path: Path) -> None:
     assert (done.returncode, file.read_text()) == (3, text)
 
 
+def test_the_directory_of_a_textfile_is_made_for_another_users_exporter(
+    run: Run, make_bank: MakeBank, tmp_path: Path
+) -> None:
+    former = os.umask(0o022)
+    run("health", "--bank", make_bank(1), "--quiet", "--textfile", tmp_path / "node/memory.prom")
+    os.umask(former)
+    assert (tmp_path / "node").stat().st_mode & 0o777 == 0o755
+
+
 @pytest.mark.parametrize(("form", "where"), [(["--format", "nagios"], "nowhere"), (["--format=nagios"], "bank")])
 def test_nagios_where_nothing_can_be_looked_at(
     run: Run, make_bank: MakeBank, form: list[str], where: str, tmp_path: Path
@@ -268,6 +278,16 @@ def test_wrong_ways_to_ask_for_history(run: Run, make_bank: MakeBank) -> None:
     done = run("health", "--history", "1h", "--sample", "scor", "--bank", path)
     assert (done.returncode, "there is no sample 'scor'" in done.stderr, "score" in done.stderr) == (2, True, True)
     assert run("health", "--history", "99999999d", "--bank", path).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--format", "nagios"], ["--format", "prometheus"], ["--explain"], ["--record"], ["--textfile", "x.prom"]],
+)
+def test_history_is_no_look_at_the_bank(run: Run, make_bank: MakeBank, option: list[str]) -> None:
+    """A monitor that is given 0 for it would call a bank fine that nobody looked at."""
+    done = run("health", "--history", "1h", *option, "--bank", make_bank(1))
+    assert (done.returncode, "without a look" in done.stderr) == (2, True)
 
 
 def test_a_metric_snapshot_is_made_when_asked_for(run: Run, make_bank: MakeBank) -> None:

@@ -103,6 +103,12 @@ def test_a_new_key_file_is_made_where_it_is_missing(path: Path, files: dict[str,
         open_repository(bank, None).close()
 
 
+def test_nobody_is_asked_for_a_passphrase_that_opens_nothing(path: Path) -> None:
+    with opened(path, ask_secret=lambda _: pytest.fail("asked")) as bank, pytest.raises(UsageError) as caught:
+        open_repository(bank, None)
+    assert "--key-file FILE" in caught.value.hint
+
+
 def test_a_new_passphrase_is_typed_twice(path: Path, files: dict[str, str]) -> None:
     answers = ["typed", "typed"]
     with opened(path, key_file=files["raw"], ask_secret=lambda _: answers.pop()) as bank:

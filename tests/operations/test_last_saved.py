@@ -76,6 +76,9 @@ def test_elsewhere_and_taken_away(make_bank: MakeBank, tmp_path: Path) -> None:
     found = told(path)
     assert "damaged" in found.trouble
     assert found.elsewhere == str(place)
+    finding = found.finding(24)
+    assert finding is not None
+    assert finding.rule == "MB507"  # the journal tells that it was made, nobody that it is still there
     shutil.rmtree(place)
     shutil.move(tmp_path / "moved", place)
     for one in (place / "snapshots").iterdir():
@@ -83,8 +86,33 @@ def test_elsewhere_and_taken_away(make_bank: MakeBank, tmp_path: Path) -> None:
     assert told(path) == Saved()  # it was forgotten there
 
 
+def test_only_where_no_key_is_named_the_journal_is_enough(
+    make_bank: MakeBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that is named and does not open it: each backup fails, and health must not call that healthy."""
+    path, key = make_bank(1, padded=False), tmp_path / "key"
+    for name, data in (("key", b"k" * 32), ("other", b"o" * 32)):
+        (tmp_path / name).write_bytes(data)
+        (tmp_path / name).chmod(0o600)
+    monkeypatch.setenv("MEMORYBANK_KEY_FILE", str(key))
+    backed_up(path, encrypt=True)
+
+    def rules() -> list[tuple[str, str]]:
+        with opened(path) as bank:
+            return [(one.rule, one.severity) for one in examine(bank).findings]
+
+    assert rules() == []
+    monkeypatch.setenv("MEMORYBANK_KEY_FILE", str(tmp_path / "other"))
+    assert rules() == [("MB507", "warning")]
+    key.unlink()
+    monkeypatch.setenv("MEMORYBANK_KEY_FILE", str(key))
+    assert rules() == [("MB507", "warning")]
+    monkeypatch.delenv("MEMORYBANK_KEY_FILE")
+    assert rules() == [("MB501", "info")]
+
+
 def test_what_is_too_old_is_a_warning() -> None:
-    for saved in (Saved(OLD), Saved(OLD, "", "/mnt/x"), Saved(OLD, "gone", "/mnt/x")):
+    for saved in (Saved(OLD), Saved(OLD, "", "/mnt/x"), Saved(OLD, "gone", "/mnt/x", is_usual=True)):
         finding = saved.finding(24)
         assert finding is not None
         assert finding.severity == "warning"
@@ -109,7 +137,7 @@ def test_what_cannot_be_read_is_told(make_bank: MakeBank, monkeypatch: pytest.Mo
         backup(bank)
         locked = "snapshots"
         assert status(bank).snapshots_unknown == f"cannot read the snapshots: {place}: permission denied"
-        assert "MB501" in {one.rule for one in examine(bank).findings}
+        assert "MB507" in {one.rule for one in examine(bank).findings}
         assert any("cannot read the snapshots" in one.message for one in prove(bank).findings)
         assert repair(bank).exit_code() == 0
 

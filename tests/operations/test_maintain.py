@@ -22,10 +22,10 @@ from memorybank_cli.base import clock, locks
 from memorybank_cli.base.errors import CopiedBank, Locked, UsageError
 from memorybank_cli.base.records import Progress
 from memorybank_cli.base.walk import Root
-from memorybank_cli.operations import maintain_steps
+from memorybank_cli.operations import maintain_record, maintain_steps
 from memorybank_cli.operations.journal import prove
 from memorybank_cli.operations.maintain import MaintainReport, daily, missed, monthly, weekly
-from memorybank_cli.operations.maintain_record import LOCK
+from memorybank_cli.operations.maintain_record import LOCK, Notebook, Record
 from memorybank_cli.operations.maintain_steps import STEPS
 from memorybank_cli.operations.maintain_values import Outcome, Step
 from memorybank_cli.operations.timebox import TimeUp
@@ -324,6 +324,19 @@ def test_a_run_after_an_interrupted_one_goes_on(bank: Path, how: signal.Signals)
     assert results(maintained(bank))["validate"] == "done"
 
 
+def test_what_was_done_before_the_last_time_of_the_job_is_done_again(
+    bank: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C at noon, by hand, must not cost the snapshot of the next morning."""
+    begun = {"backup": clock.now()}
+    (home_of(bank) / "maintain.json").write_text(json.dumps({"begun": {"daily": begun}}))
+    with opened(bank) as one:
+        assert Record(Notebook(one), "daily").done == begun
+        monkeypatch.setattr(maintain_record, "last_before", lambda _job, moment: moment)
+        assert Record(Notebook(one), "daily").done == {}
+    assert results(maintained(bank))["backup"] == "done"
+
+
 def test_what_was_done_long_ago_is_done_again(bank: Path) -> None:
     for begun in (
         {"validate": "2020-01-01T00:00:00Z"},
@@ -344,7 +357,7 @@ def test_what_was_done_long_ago_is_done_again(bank: Path) -> None:
 def test_a_step_that_takes_too_long_is_ended_and_goes_on_next_time(bank: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMORYBANK_MAINTAIN_STEP_MINUTES", "0.0000001")
     report = maintained(bank, step=("validate", "backup", "rotate"))
-    assert results(report) == {"validate": "failed", "backup": "unfinished", "rotate": "done"}
+    assert results(report) == {"validate": "failed", "backup": "failed", "rotate": "done"}  # no snapshot was made
     assert report.steps[0].hint == "raise the setting maintain.step_minutes"
     assert report.exit_code() == 3
     backed_up(bank)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from memorybank_cli.bank.bank import Bank
+from memorybank_cli.base import clock
+from memorybank_cli.operations import maintain_steps, schedule_times
 from memorybank_cli.operations.accounts import create
 from memorybank_cli.operations.contexts import show
 from memorybank_cli.operations.maintain import StepReport
+from memorybank_cli.operations.maintain_steps import STEPS
+from memorybank_cli.operations.maintain_values import Outcome, Step, Turn
 from memorybank_cli.snapshots.repository import Repository
 from tests.accounts.sealed import small_segments
 from tests.conftest import MakeBank, Run
@@ -159,6 +165,27 @@ def test_a_heartbeat_says_when_the_next_run_is_expected(bank: Path) -> None:
     assert heartbeat.message.startswith("the next run is due 20")
     [heartbeat] = [one for one in maintained(bank).steps if one.step == "heartbeat"]  # by hand: still expected
     assert heartbeat.message.startswith("the next run is due 20")
+
+
+def test_a_run_during_which_the_next_was_due_was_that_one(bank: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a run by hand over 06:00, for whose lock the clock's own did not wait, would be overdue for a day."""
+    backed_up(bank)
+    began = datetime.now(UTC)
+    seen = []
+
+    def next_after(job: str, moment: datetime) -> datetime:
+        seen.append(moment)
+        return schedule_times.next_after(job, moment)
+
+    def long(one: Bank, turn: Turn) -> Outcome:
+        del one, turn
+        return Outcome(clock.show(datetime.now(UTC)))
+
+    monkeypatch.setattr(maintain_steps, "next_after", next_after)
+    first = Step("validate", "take long", long)
+    monkeypatch.setitem(STEPS, "daily", (first, *STEPS["daily"][1:]))
+    report = maintained(bank, scheduled=True)
+    assert began < clock.parse(report.steps[0].message) < seen[0]
 
 
 def test_a_heartbeat_that_cannot_be_left_is_trouble(bank: Path) -> None:

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from memorybank_cli import open_bank
+from memorybank_cli.accounts import conditions
 from memorybank_cli.accounts.messages import Message
+from memorybank_cli.accounts.replay import not_whole
+from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base import clock
 from memorybank_cli.base.settings import BY_NAME
 from memorybank_cli.health.responses import measured
@@ -92,14 +95,30 @@ def test_a_failing_part_is_told_once(path: Path) -> None:
     assert report(path).samples["failing_components"] == 0
 
 
-def test_a_history_that_cannot_be_had_is_a_finding_of_its_own(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from memorybank_cli.accounts import conditions as module
-    from memorybank_cli.accounts.replay import not_whole
+def test_where_files_are_as_recorded_the_journal_is_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read it for each of many accounts made a look at their health take seconds."""
 
+    def told(bank: Bank) -> list[tuple[Any, ...]]:
+        return [(*one[:4], one.issues) for account in "ab" for one in conditions.conditions(bank, account)]
+
+    with opened(path) as bank:
+        with monkeypatch.context() as patch:
+            patch.setattr(conditions, "_as_recorded", lambda *_: None)
+            expected = told(bank)
+        with monkeypatch.context() as patch:
+            patch.setattr(conditions, "read_history", lambda *_, **__: pytest.fail("the journal is read"))
+            assert told(bank) == expected
+    (path / "account_a/whole_history.json").write_bytes(b"{}")  # what it tells is not what was recorded
+    with opened(path) as bank:
+        assert [one[:4] for one in told(bank)[:2]] == [one[:4] for one in expected[:2]]
+
+
+def test_a_history_that_cannot_be_had_is_a_finding_of_its_own(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def damaged(*_: Any, **__: Any) -> None:
         raise not_whole("a")
 
-    monkeypatch.setattr(module, "read_history", damaged)
+    monkeypatch.setattr(conditions, "_as_recorded", lambda *_: None)
+    monkeypatch.setattr(conditions, "read_history", damaged)
     done = report(path)
     assert [one.status for one in done.memory] == ["failing"] * 8
     [one, _] = [one for one in done.findings if one.rule == "MB506"]

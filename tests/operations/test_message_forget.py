@@ -443,9 +443,9 @@ def test_killed_anywhere_it_is_all_there_or_all_gone(make_bank: MakeBank, monkey
         with opened(path) as bank:
             assert prove(bank).ok
 
-    assert killed_everywhere(path, lambda: forgotten(path, "m5"), after) > 30
+    assert killed_everywhere(path, lambda: forgotten(path, "m5"), after, every=2) > 30
     assert outcomes == sorted(outcomes)
-    assert outcomes.count(True) > 20
+    assert outcomes.count(True) > 10
 
 
 def test_what_cannot_be_finished_at_once_waits(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,8 @@ NAMES = (
         ("trades", "../state/state.json", "state/state.json"),
         ("trades", "..", ""),
         ("trades", ".", "trades"),
+        ("trades", "trades/trade_0.json", "trades/trade_0.json"),
+        ("trades", "state", "state"),
         (None, "trades/trade_0.json", "trades/trade_0.json"),
         (None, ".", ""),
     ],

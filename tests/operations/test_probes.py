@@ -58,7 +58,7 @@ def test_what_can_no_longer_vouch_for_the_journal(make_bank: MakeBank, home: Pat
     [mark] = home.glob("state/*/mark.json")
     mark.write_bytes(b"{")
     [one] = found(path, probes.journal)
-    assert (one.rule, one.severity, one.hint) == ("MB123", "info", f"rm '{mark}'")
+    assert (one.rule, one.severity, one.hint) == ("MB123", "info", f"rm {mark}")
 
 
 def test_a_config_that_is_too_large_is_not_read(make_bank: MakeBank) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
@@ -13,9 +15,11 @@ from memorybank_cli.base.settings import BY_NAME
 from memorybank_cli.health.probing import Reading
 from memorybank_cli.operations import protection
 from memorybank_cli.operations.drill import drill
+from memorybank_cli.operations.forgetting import forget
 from memorybank_cli.operations.last_saved import Saved
 from memorybank_cli.operations.proofs import keep_drill
-from memorybank_cli.operations.verifying import verify
+from memorybank_cli.operations.repositories import Snapshots
+from memorybank_cli.operations.verifying import lacking, verify
 from memorybank_cli.snapshots.documents import Document
 from memorybank_cli.snapshots.retention import Decision, Policy
 from tests.conftest import MakeBank
@@ -71,6 +75,31 @@ def test_the_age_of_the_newest_snapshot(path: Path, monkeypatch: pytest.MonkeyPa
     assert told(path, "saved") == [("MB501", "warning")]
 
 
+@pytest.mark.usefixtures("repository")
+def test_a_snapshot_that_is_yet_to_be_made_protects_nobody(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock was a year ahead when it was made: its age would be less than any limit for a year and a day."""
+    later(monkeypatch, timedelta(days=-365))
+    found = look(path, "saved")
+    [one] = found.findings
+    assert (one.rule, one.severity, found.samples) == ("MB507", "warning", {})
+    assert "is yet to come; memorybank backup makes one of now" in one.message
+    set_to(monkeypatch, "offsite_max_age_hours", 1)
+    monkeypatch.setattr(protection, "_device", hash)
+    assert told(path, "elsewhere") == [("MB536", "warning")]
+    later(monkeypatch, timedelta(minutes=-59))  # so much clocks differ
+    assert (told(path, "saved"), look(path, "saved").samples["snapshot_age_seconds"]) == ([], 0)
+
+
+@pytest.mark.usefixtures("repository")
+def test_of_snapshots_the_newest_that_is_not_yet_to_come_counts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("memorybank_cli.base.clock.time.time_ns", lambda: int((time.time() + 365 * 86_400) * 1e9))
+        backed_up(path)
+    later(monkeypatch, timedelta(hours=30))
+    [one] = look(path, "saved").findings
+    assert (one.rule, one.message) == ("MB501", "the newest good snapshot is 30 hours old")
+
+
 def test_without_a_repository(path: Path) -> None:
     assert look(path) == Reading({})
     assert told(path, "saved") == [("MB501", "warning")]
@@ -79,6 +108,55 @@ def test_without_a_repository(path: Path) -> None:
 @pytest.mark.usefixtures("repository")
 def test_a_sound_repository(path: Path) -> None:
     assert look(path) == Reading({"snapshots": 1, "repository_encrypted": 0, "snapshots_to_forget": 0})
+
+
+# What is gone
+
+
+def test_a_repository_that_is_not_there_any_more(
+    path: Path, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where its disk is not mounted: the next backup begins a new one in its place."""
+    backed_up(path)
+    repository.rename(tmp_path / "unmounted")
+    [one] = look(path).findings
+    assert (one.rule, one.severity) == ("MB130", "error")
+    assert one.message == f"2 snapshots that the journal tells of are not in the repository {repository}"
+    backed_up(path)
+    assert told(path) == [("MB130", "warning")]
+    with opened(path) as bank:
+        assert {one.pointer for one in verify(bank).findings} == {
+            f"/snapshots/{name}" for name in lacking(bank, str(repository), None) if name not in made(path)
+        }
+    later(monkeypatch, timedelta(days=31))
+    assert ("MB130", "warning") not in told(path)
+
+
+def made(path: Path) -> list[str]:
+    """The snapshots that are in the repository, the newest first."""
+    with opened(path) as bank, closing(Snapshots(bank)) as snapshots:
+        return [one.id for one in snapshots.newest_first()]
+
+
+def test_what_was_forgotten_is_not_gone(path: Path, repository: Path) -> None:
+    for _ in range(3):
+        backed_up(path)
+    with opened(path) as bank:
+        forget(bank, made(path)[-1], yes=True)
+        assert lacking(bank, str(repository), None).keys() == set(made(path))
+    assert told(path) == []
+
+
+def test_a_repository_that_was_moved_is_not_gone(
+    path: Path, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.rename(tmp_path / "moved")
+    backed_up(path, repo=str(tmp_path / "moved"))
+    monkeypatch.setenv(BY_NAME["repository"].variable, str(tmp_path / "moved"))
+    assert told(path) == []
+    monkeypatch.delenv(BY_NAME["repository"].variable)
+    backed_up(path)  # a new one where it stood
+    assert told(path) == []
 
 
 # Drills
@@ -102,6 +180,17 @@ def test_a_drill_that_passed(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     later(monkeypatch, timedelta(hours=300))
     [one] = look(path).findings
     assert (one.rule, one.message) == ("MB533", "the last drill passed 300 hours ago")
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_drill_that_is_yet_to_come_proves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(path) as bank:
+        ahead = {"time": "2999-01-01T00:00:00Z", "ok": True, "last_good": "2999-01-01T00:00:00Z"}
+        bank.home.keep_derived("drill", ahead)
+    assert "drill_age_seconds" not in look(path).samples
+    later(monkeypatch, timedelta(hours=241))
+    [one] = look(path).findings
+    assert (one.rule, one.message) == ("MB533", "none of its snapshots was ever restored in a drill")
 
 
 @pytest.mark.usefixtures("repository")

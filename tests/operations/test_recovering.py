@@ -241,11 +241,11 @@ def test_a_watcher_gives_up_until_the_damage_changes(path: Path, tmp_path: Path)
             return [one["type"] for one in watch.everything() if one["type"] not in ("changed", "health", "looked")]
 
         assert kinds() == ["finding"]
-        assert {watch.teller.open[one].path for one in watch.healer._given_up} == {segment(2)}
+        assert {watch.teller.open[one].path for one in watch.acting.healer._given_up} == {segment(2)}
         assert kinds() == []
         (target / segment(2)).write_bytes(good)
         assert kinds() == ["resolved"]
-        assert not watch.healer._given_up
+        assert not watch.acting.healer._given_up
         with opened(target) as holder, holder.locked():
             (target / SHORT).unlink()
             bank.lock_timeout = 0.1

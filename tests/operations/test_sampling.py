@@ -187,6 +187,7 @@ def test_what_hangs_holds_nothing_up_and_is_unknown(companion: Sampling, path: P
     assert clock.now < companion.due() <= clock.now + SOON
     clock.now += HANGS + 1
     lines = list(companion.run())
+    assert {line["finding"]["detected_at"] for line in lines} == {one.detected_at for one in companion.findings}
     slow = {one.name for one in PROBES if one.cadence > METRICS}
     assert {line["finding"]["pointer"].rpartition("/")[2] for line in lines} == slow
     assert score(companion.findings).word == "unknown"
@@ -202,6 +203,23 @@ def test_what_hangs_holds_nothing_up_and_is_unknown(companion: Sampling, path: P
     companion.looked([])
     until_nothing_is_due(companion, clock)
     assert list(companion.findings) == []
+
+
+def test_what_hangs_makes_nothing_unknown_whose_time_has_not_come(companion: Sampling, clock: Clock) -> None:
+    until_nothing_is_due(companion, clock)
+    assert isinstance(companion.beside, AtOnce)
+    companion.beside.hangs = True
+    clock.now += STATE
+    list(companion.run())
+    clock.now += HANGS + 1
+    companion.looked([])
+    list(companion.run())
+    unknown = {one.pointer.rpartition("/")[2] for one in companion.findings}
+    assert unknown == {one.name for one in PROBES if one.cadence == STATE}
+    first = {one.fingerprint: one.detected_at for one in companion.findings}
+    clock.now += METRICS
+    list(companion.run())
+    assert {one.fingerprint: one.detected_at for one in companion.findings} == first  # since when, not when last
 
 
 def test_a_sample_each_five_seconds(companion: Sampling, path: Path, clock: Clock) -> None:
@@ -303,9 +321,11 @@ def test_nothing_is_told_as_fine_before_every_probe_ran(
     (path / ".memorybank/status.json").unlink(missing_ok=True)
     list(companion.run())
     assert fed == []
+    assert score(companion.findings).word == "unknown"
     assert not (path / ".memorybank/status.json").exists()
     until_nothing_is_due(companion, clock)
     assert len(fed) == 1
+    assert score(companion.findings).word == "healthy"
     assert status(path)["integrity_checks"]["state"]["last_snapshot"] is not None
 
 
@@ -388,6 +408,8 @@ def test_a_watch_keeps_samples_and_the_status(path: Path) -> None:
             time.sleep(0.05)
         assert {100.0, None} >= set(recent(root, ["score"])["score"])
         assert status(path)["health_status"] == "healthy"
+        assert status(path)["integrity_checks"]["trades"]["file_count"] == 3  # of the looks of this watch
+        assert set(recent(root, ["files"])["files"]) == {7.0, None}
     finally:
         root.close()
         watch.terminate()

@@ -21,7 +21,7 @@ from memorybank_cli.operations.schedule import ScheduleReport, install, remove, 
 from memorybank_cli.operations.schedule_state import Installed, installed, is_due, keep, never_ran, sampled
 from memorybank_cli.operations.schedule_times import JOBS
 from tests.conftest import MakeBank, Run
-from tests.operations.banks import backed_up, opened
+from tests.operations.banks import backed_up, opened, put
 from tests.operations.schedulers import Crontab, Systemd
 from tests.operations.test_maintain import Noted, maintained
 
@@ -235,11 +235,28 @@ def test_a_schedule_that_never_runs_is_a_finding(bank: Path) -> None:
     since(bank, timedelta())
     assert found(bank) == []
     since(bank, timedelta(days=40))
-    assert found(bank) == ["MB562 /monthly", "MB562 /weekly", "MB562 /daily"]
-    assert [one.rule for one in scheduled(bank, show).findings] == ["MB562"] * 3
+    assert found(bank) == ["MB562 /monthly", "MB562 /weekly", "MB562 /daily", "MB562 /samples"]
+    assert [one.rule for one in scheduled(bank, show).findings] == ["MB562"] * 4
     backed_up(bank)
     maintained(bank)
+    assert found(bank) == ["MB562 /monthly", "MB562 /weekly", "MB562 /samples"]
+    with opened(bank) as one:
+        sampled(one)
     assert found(bank) == ["MB562 /monthly", "MB562 /weekly"]
+
+
+def test_a_run_by_hand_before_it_was_scheduled_is_none_by_the_clock(bank: Path) -> None:
+    backed_up(bank)
+    maintained(bank)
+    since(bank, timedelta(days=40))  # the run is younger: the first time of the next is still to come
+    assert "MB562 /daily" not in found(bank)
+    path = bank / ".memorybank/heartbeats/daily.json"
+    beat = json.loads(path.read_bytes())
+    assert beat["next_due"] is None
+    put(path, {**beat, "at": clock.show(datetime.now(UTC) - timedelta(days=3))})
+    assert "MB562 /daily" in found(bank)
+    maintained(bank)  # and now a next one is expected by its heartbeat
+    assert "MB562 /daily" not in found(bank)
 
 
 def test_what_never_ran_is_due_once_its_time_came(bank: Path) -> None:
@@ -299,6 +316,15 @@ def test_a_monitor_that_died_is_noticed(bank: Path, run: Run) -> None:
     with opened(bank) as one:
         assert heartbeats.overdue(one.root) == []
         assert [found.rule for found in heartbeats.overdue(one.root, later)] == ["MB560"]
+
+
+def test_a_look_by_the_clock_says_the_same_once_only(bank: Path, run: Run) -> None:
+    put(bank / "state/bad.json", b"{")
+    by_hand = run("health", "--bank", bank, "--quiet")
+    assert by_hand.returncode == 1
+    assert ", error: MB10" in by_hand.stderr
+    by_clock = run("health", "--record", "--scheduled", "--bank", bank, "--quiet")
+    assert (by_clock.returncode, by_clock.stdout, by_clock.stderr) == (1, "", "")  # else a mail every five minutes
 
 
 def test_a_heartbeat_of_the_monitor_that_cannot_be_left_is_noted(bank: Path) -> None:

@@ -64,10 +64,21 @@ def test_a_last_line_without_an_end_gets_one() -> None:
     assert schedule_cron.with_block(b"MAILTO=me", ONE, ()) == b"MAILTO=me"
 
 
-@pytest.mark.parametrize("mark", [0, -1])
-def test_a_block_that_lost_a_mark_is_left_alone(mark: int) -> None:
-    lines = text().splitlines(keepends=True)
-    del lines[mark]
+BLOCK = text().splitlines(keepends=True)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        BLOCK[1:],
+        BLOCK[:-1],
+        BLOCK[::-1],
+        [BLOCK[0], *BLOCK, BLOCK[-1]],
+        [line.replace(b"\n", b"\r\n") for line in BLOCK],
+    ],
+    ids=["no begin", "no end", "turned around", "nested", "as Windows writes"],
+)
+def test_a_block_that_lost_a_mark_is_left_alone(lines: list[bytes]) -> None:
     with pytest.raises(OperationFailed, match="has lost one of its marks") as error:
         schedule_cron.with_block(b"".join(lines), ONE, ())
     assert error.value.hint.startswith("crontab -e")

@@ -89,12 +89,20 @@ def test_what_is_not_wanted_any_more_is_stopped_and_removed(systemd: Systemd) ->
     schedule_systemd.install(units(service=True), [])
     schedule_systemd.install(units(bank_id=TWO), [])
     (systemd.units / "mine.timer").write_text("mine")
+    (systemd.units / f"{STEM}-mine.service").write_text("[Service]\n")
+    edited = systemd.units / f"{STEM}-daily.service.d"  # as `systemctl --user edit` makes it
+    edited.mkdir()
     schedule_systemd.install(units(), schedule_systemd.installed(ONE))
     assert f"--user disable --now {STEM}-watch.service" in systemd.calls
     assert schedule_systemd.installed(ONE) == sorted(units())
     schedule_systemd.remove(schedule_systemd.installed(ONE))
     assert schedule_systemd.installed(ONE) == []
-    assert {path.name for path in systemd.units.iterdir()} == {"mine.timer", *units(bank_id=TWO)}
+    assert {path.name for path in systemd.units.iterdir()} == {
+        "mine.timer",
+        f"{STEM}-mine.service",
+        edited.name,
+        *units(bank_id=TWO),
+    }
     assert systemd.calls[-1] == "--user daemon-reload"
 
 

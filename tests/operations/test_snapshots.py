@@ -284,7 +284,7 @@ def test_an_interruption_says_what_it_left(bank: Path, run: Run, tmp_path: Path,
     places = {"repo": str(tmp_path / "repo"), "to": str(tmp_path / "to")}
     made = run("backup", "--encrypt", "--password-file", tmp_path / "word", "--repo", tmp_path / "repo", cwd=bank)
     assert made.returncode == 0, made.stderr
-    key = ("--password-command", "sh -c 'kill -INT $PPID; exec sleep 9'")  # as a person does who is asked for it
+    key = ("--password-command", "sh -c 'kill -INT $PPID; exec sleep 2'")  # as a person does who is asked for it
     done = run(*command.format(**places).split(), *key, cwd=bank)
     assert done.returncode == 130, done.stderr
     assert done.stderr.splitlines()[-1] == f"memorybank: interrupted; {said.format(**places)}"

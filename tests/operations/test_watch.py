@@ -227,10 +227,10 @@ def test_once(run: Run, make_bank: MakeBank) -> None:
     put(path / "trades/new.json", trade(9))
     done = run("watch", "--once", "--json", "--bank", path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert kinds(done.lines) == ["finding", "changed", "adopted", "health", "ready", "stopped"]
+    assert kinds(done.lines) == ["finding", "changed", "adopted", "ready", "stopped"]
     assert done.lines[-1]["reason"] == "done"
     assert done.lines[-2]["findings"] == 1
-    assert kinds(once(path)) == ["finding", "health", "ready", "stopped"]
+    assert kinds(once(path)) == ["finding", "ready", "stopped"]
     recorded = [core for core in journal(path) if core["op"] == "file.adopted"]
     assert recorded[-1]["files"][0][0] == "trades/new.json"
 
@@ -241,7 +241,7 @@ def test_reporting_only(run: Run, make_bank: MakeBank) -> None:
     lines = journal(path)
     for _ in range(2):
         done = run("watch", "--once", "--no-adopt", "--json", "--bank", path)
-        assert kinds(done.lines) == ["changed", "health", "ready", "stopped"]
+        assert kinds(done.lines) == ["changed", "ready", "stopped"]
     assert journal(path) == lines
 
 
@@ -252,7 +252,7 @@ def test_a_bank_without_a_baseline_gets_one(make_bank: MakeBank) -> None:
     first, *rest = once(path)
     assert first["type"] == "adopted"
     assert "trades/trade_0.json" in first["paths"]
-    assert kinds(rest) == ["health", "ready", "stopped"]
+    assert kinds(rest) == ["ready", "stopped"]
     assert rules(path, "MB") == {}
 
 
@@ -427,7 +427,7 @@ def test_a_gap_is_told_and_everything_is_looked_at(make_bank: MakeBank) -> None:
     first, *others = batches(
         path, everything._replace(gap=gap), everything, everything._replace(full=False, directories=frozenset({""}))
     )
-    assert kinds(first) == ["gap", "finding", "changed", "adopted", "health"]
+    assert kinds(first) == ["gap", "finding", "changed", "adopted"]
     assert (first[0]["from"], first[0]["to"]) == gap
     assert [kinds(one) for one in others] == [[], []]
 
@@ -437,7 +437,7 @@ def test_a_directory_is_looked_at_as_a_whole(make_bank: MakeBank) -> None:
     put(path / "trades/sub/a.json", trade(9))
     put(path / "state/state.json", b"{")
     [lines] = batches(path, Batch(frozenset(), frozenset({"trades"}), False, None))
-    assert kinds(lines) == ["changed", "adopted", "health"]
+    assert kinds(lines) == ["changed", "adopted"]
 
 
 def test_what_only_the_whole_bank_shows_is_told_once_until_it_is_gone(make_bank: MakeBank) -> None:
@@ -447,14 +447,14 @@ def test_what_only_the_whole_bank_shows_is_told_once_until_it_is_gone(make_bank:
     with opened(path) as bank:
         one = running.Watching(bank, bank.context, adopt=True)
         try:
-            assert kinds(list(one._batch(everything))) == ["finding", "changed", "adopted", "health"]
+            assert kinds(list(one._batch(everything))) == ["finding", "changed", "adopted"]
             put(path / "metrics/a.json", {"total_trades": 7, "more": 1})
             put(path / "trades/new.json", trade(9))
             some = everything._replace(full=False, paths=frozenset({"metrics/a.json", "trades/new.json"}))
             assert kinds(list(one._batch(some))) == ["changed", "changed", "adopted"]
             assert kinds(list(one._batch(everything))) == []
             put(path / "metrics/a.json", {"total_trades": 3})
-            assert kinds(list(one._batch(everything))) == ["changed", "resolved", "adopted", "health"]
+            assert kinds(list(one._batch(everything))) == ["changed", "resolved", "adopted"]
         finally:
             one.close()
 
@@ -465,7 +465,7 @@ def test_a_full_disk_does_not_end_the_watch(make_bank: MakeBank) -> None:
     notes = Notes()
     with broken(write=full_after(0)):
         lines = once(path, progress=notes)
-    assert kinds(lines) == ["changed", "health", "ready", "stopped"]
+    assert kinds(lines) == ["changed", "ready", "stopped"]
     assert notes.notes == ["nothing is adopted: the disk is full"]
     assert "adopted" in kinds(once(path))
 

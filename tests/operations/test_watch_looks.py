@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.scan import Scanner
 from memorybank_cli.base import clock
@@ -24,7 +25,7 @@ from memorybank_cli.integrity import limits, requests, watcher
 from memorybank_cli.integrity.limits import Load
 from memorybank_cli.integrity.permissions import Permissions
 from memorybank_cli.integrity.watcher import Batch
-from memorybank_cli.operations import watching
+from memorybank_cli.operations import watch_failing, watch_looks
 from memorybank_cli.operations.accept import accept
 from memorybank_cli.operations.companions import Company
 from memorybank_cli.operations.rollback import rollback
@@ -32,7 +33,8 @@ from memorybank_cli.operations.watch import watch
 from memorybank_cli.operations.watch_telling import Line
 from memorybank_cli.operations.watching import Watching
 from tests.conftest import MakeBank, trade
-from tests.operations.banks import adopt, contents, journal, opened, put
+from tests.operations.banks import adopt, contents, journal, journal_file, opened, put
+from tests.operations.owners import OWNER, as_root, give_away, own_ids_again, public_place
 
 EVERYTHING = Batch(frozenset(), frozenset(), True, None)
 PATIENCE = 30.0
@@ -191,7 +193,7 @@ def test_what_came_and_went_before_anybody_recorded_it(make_bank: MakeBank, monk
     path = make_bank(2, padded=False)
     with watched(path) as one:
         list(one.everything())
-        monkeypatch.setattr(one.adopter, "adopt", lambda _changes: [])
+        monkeypatch.setattr(one.acting._adopter, "adopt", lambda _changes: [])
         put(path / "trades/short.json", trade(9))
         assert kinds(list(one.some({"trades/short.json"}))) == ["changed"]
         (path / "trades/short.json").unlink()
@@ -266,9 +268,9 @@ def test_polling_that_takes_long_is_not_blind(make_bank: MakeBank, monkeypatch: 
 
 def test_a_disk_without_room_is_said_and_looked_at_again(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_bank(2, padded=False)
-    monkeypatch.setattr(watching, "AGAIN", 0.0)
+    monkeypatch.setattr(watch_failing, "AGAIN", 0.0)
     with watched(path) as one:
-        one.company = Company(one.bank, [])
+        one.company = Company(one.bank, True, [])
         list(one.everything())
         real, fails = Scanner.run_on, [sqlite3.OperationalError("database or disk is full"), Locked("kept")]
 
@@ -278,14 +280,14 @@ def test_a_disk_without_room_is_said_and_looked_at_again(make_bank: MakeBank, mo
             return real(self, paths)
 
         monkeypatch.setattr(Scanner, "run_on", run_on)
-        lines = list(one._enduring(one.some({"state/state.json"})))
+        lines = list(one.failing.enduring(one.some({"state/state.json"})))
         assert found(lines) == {"": "MB526"}
-        assert of(lines, "health")[0]["status"] == "error"
-        assert found(list(one._enduring(one.some({"state/state.json"})))) == {}
-        assert one.again_at < math.inf
-        lines = list(one._enduring(one.everything()))
+        assert of(list(one._beside()), "health")[0]["status"] == "error"
+        assert found(list(one.failing.enduring(one.some({"state/state.json"})))) == {}
+        assert one.failing.again_at < math.inf
+        lines = list(one.failing.enduring(one.everything()))
         assert [line["rule"] for line in of(lines, "resolved")] == ["MB526"]
-        assert one.again_at == math.inf
+        assert one.failing.again_at == math.inf
 
 
 def test_a_catalog_that_is_damaged_meanwhile_is_made_again(
@@ -296,14 +298,19 @@ def test_a_catalog_that_is_damaged_meanwhile_is_made_again(
         list(one.everything())
 
         broken = failing(sqlite3.DatabaseError("database disk image is malformed"))
-        assert found(list(one._enduring(broken))) == {"": "MB526"}
+        assert found(list(one.failing.enduring(broken))) == {"": "MB526"}
         monkeypatch.undo()
         assert "resolved" in kinds(list(one.everything()))
 
 
-def test_other_errors_end_it(make_bank: MakeBank) -> None:
-    with watched(make_bank(1)) as one, pytest.raises(OSError, match="Input/output"):
-        list(one._enduring(failing(OSError(5, "Input/output error"))))
+def test_what_the_system_refuses_does_not_end_it(make_bank: MakeBank) -> None:
+    with watched(make_bank(1)) as one:
+        lines = list(one.failing.enduring(failing(OSError(13, "Permission denied", "trades"))))
+        assert found(lines) == {"": "MB526"}
+        assert of(lines, "finding")[0]["finding"]["hint"] == "check the owner and the mode of the path"
+        assert one.failing.again_at < math.inf
+        with pytest.raises(ZeroDivisionError):  # a defect does
+            list(one.failing.enduring(failing(ZeroDivisionError())))
 
 
 def test_a_bank_that_goes_while_it_is_looked_at_is_gone(make_bank: MakeBank) -> None:
@@ -311,7 +318,7 @@ def test_a_bank_that_goes_while_it_is_looked_at_is_gone(make_bank: MakeBank) -> 
     with watched(path) as one:
         path.rename(path.with_name("moved"))
         with pytest.raises(BankNotFound, match="went away"):
-            list(one._enduring(failing(FileNotFoundError(2, "No such file"))))
+            list(one.failing.enduring(failing(FileNotFoundError(2, "No such file"))))
         path.with_name("moved").rename(path)
 
 
@@ -333,12 +340,142 @@ def test_limits_that_are_near_are_findings(make_bank: MakeBank, monkeypatch: pyt
         one.watcher.arm()
         monkeypatch.setattr(limits, "findings", findings)
         assert found(list(one._timed(one.everything()))) == {"": "MB521"}
-        assert one.slowest > 0
+        assert one.looks.slowest > 0
         list(one.everything())
         assert asked[1].seconds > 0
         assert asked[1].backend in ("inotify", "polling")
         monkeypatch.undo()
         assert [line["rule"] for line in of(list(one.everything()), "resolved")] == ["MB521"]
+
+
+def test_what_is_written_while_everything_is_looked_at_is_left_to_a_later_batch(
+    make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_bank(2, padded=False)
+    real = Scanner.run
+
+    def run(self: Scanner) -> Any:
+        (path / "state/state.json").write_bytes(b'{"bot_status": ')  # its writer is not done
+        return real(self)
+
+    with watched(path) as one:
+        one.watcher.arm()
+        list(one.everything())
+        monkeypatch.setattr(Scanner, "run", run)
+        assert found(list(one.everything())) == {}
+        put(path / "state/state.json", {"bot_status": "running"})
+        monkeypatch.undo()
+        assert found(list(one.everything())) == {}
+
+
+@as_root
+@pytest.mark.parametrize("mode", [0o000, 0o600])
+def test_a_directory_that_cannot_be_read_any_more_is_a_finding_and_no_end(make_bank: MakeBank, mode: int) -> None:
+    with public_place() as place, own_ids_again():
+        path = make_bank(3, padded=False).rename(place / "bank")
+        with watched(path) as one:
+            list(one.everything())
+            give_away(path)
+            os.seteuid(OWNER)  # from now on modes count
+            (path / "trades").chmod(mode)
+            for hints in ({"trades"}, {"trades/trade_1.json"}, {"trades", "trades/trade_1.json"}):
+                list(one.some(frozenset(hints)))
+                assert {finding.path for finding in one.teller.open.values() if finding.rule == "MB307"} == {"trades"}
+            assert not one.teller.knows("MB111")
+            (path / "trades").chmod(0o700)
+            list(one.some({"trades"}))
+            assert not one.teller.knows("MB307")
+            os.seteuid(0)
+
+
+@pytest.mark.parametrize("what", ["link", "file"])
+def test_what_stood_below_a_directory_is_gone_when_something_else_stands_there(make_bank: MakeBank, what: str) -> None:
+    path = make_bank(3, padded=False)
+    with watched(path) as one:
+        list(one.everything())
+        (path / "trades").rename(path.with_name("away"))
+        if what == "link":
+            (path / "trades").symlink_to(path.with_name("away"))
+        else:
+            (path / "trades").write_bytes(b"x")
+        lines = list(one.some({"trades"}))
+        assert [line["path"] for line in of(lines, "finding") if line["finding"]["rule"] == "MB111"] == [
+            f"trades/trade_{number}.json" for number in range(3)
+        ]
+        assert of(list(one.some({"trades"})), "resolved") == []
+
+
+def test_what_cannot_be_adopted_has_everything_looked_at_soon(make_bank: MakeBank) -> None:
+    """The journal is damaged, which only a look at everything tells."""
+    path = make_bank(2, padded=False)
+    with watched(path) as one:
+        list(one.everything())
+        segment = journal_file(path)
+        segment.write_bytes(segment.read_bytes()[:200])
+        put(path / "trades/new.json", trade(9))
+        list(one._batch(EVERYTHING._replace(full=False, paths=frozenset({"trades/new.json"}))))
+        assert one.failing.again_at < math.inf
+        assert one.teller.knows("MB120", "MB121") is False
+        list(one.everything())
+        assert one.teller.knows("MB120", "MB121")
+        list(one.some({"trades/new.json"}))
+        assert one.failing.again_at == math.inf
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["DROP TABLE ownership", "UPDATE ownership SET groups='{['", "UPDATE ownership SET groups=x'ff00', newest='abc'"],
+)
+def test_a_store_with_rows_that_nobody_wrote_does_not_keep_it_from_beginning(make_bank: MakeBank, damage: str) -> None:
+    path = make_bank(2, padded=False)
+    with watched(path) as one:
+        list(one.everything())
+        one.store().db.execute(damage)
+    with watched(path) as one:
+        list(one.everything())
+        assert one.store().lost
+    with watched(path) as one:
+        list(one.everything())
+        assert not one.store().lost
+
+
+def test_it_is_ready_when_a_look_succeeded(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_bank(2, padded=False)
+    monkeypatch.setattr(watch_failing, "AGAIN", 0.0)
+    real, fails = Scanner.run, [OSError(5, "Input/output error")] * 2
+
+    def run(self: Scanner) -> Any:
+        if fails:
+            raise fails.pop()
+        return real(self)
+
+    monkeypatch.setattr(Scanner, "run", run)
+    with watched(path) as one:
+        lines = []
+        for line in one.run(once=False):
+            lines.append(line)
+            if line["type"] == "ready":
+                one.stop("enough")
+    said = [kind for kind in kinds(lines) if kind in ("ready", "resolved", "finding")]
+    assert said[0] == "finding"
+    assert said[-1] == "ready"
+    assert found(lines)[""] in ("MB526", "MB501")
+    assert "MB526" in [line["rule"] for line in of(lines, "resolved")]
+
+
+def test_the_health_is_unknown_until_all_is_looked_at_and_the_same_for_who_follows(make_bank: MakeBank) -> None:
+    path = make_bank(2, padded=False)
+    with watched(path) as first, watched(path) as second:
+        runs = []
+        for one in (first, second):
+            runs.append(one.run(once=False))  # it goes on: the second one is to find the first
+            lines = [next(runs[-1])]
+            while lines[-1]["type"] != "health" or lines[-1]["status"] == "unknown":
+                lines.append(next(runs[-1]))
+            health = [line["status"] for line in of(lines, "health")]
+            assert (health[0], health[-1]) == ("unknown", "degraded")
+            assert found(lines) == {"": "MB501"}
+        assert (first._role, second._role) == ("leading", "following")
 
 
 # Who leads, and who asks
@@ -372,7 +509,7 @@ def test_where_nobody_watches_sync_looks_itself(make_bank: MakeBank) -> None:
 def test_a_watch_that_does_not_answer_is_an_error_and_the_request_is_taken_back(make_bank: MakeBank) -> None:
     path = make_bank(1, padded=False)
     with watched(path) as one:
-        assert one._take_lead()
+        assert one.lead.take()
         with opened(path, lock_timeout=0.1) as bank, pytest.raises(Locked, match=r"did not answer within 0\.1 s"):
             list(watch(bank, bank.context, sync=True))
         assert requests.waiting(one.bank.root) == []
@@ -400,16 +537,46 @@ def test_a_request_waits_for_what_is_being_written(make_bank: MakeBank) -> None:
 def test_one_that_follows_adopts_nothing_until_it_leads(make_bank: MakeBank) -> None:
     path = make_bank(1, padded=False)
     with watched(path) as first, watched(path) as second:
-        assert first._take_lead()
-        assert not second._take_lead()
+        assert first.lead.take()
+        second.leads = second.lead.take()
         assert second._ready()["role"] == "following"
         put(path / "trades/new.json", trade(9))
-        assert kinds(list(second.everything())) == ["changed", "health"]
-        assert second.company is None
+        assert kinds(list(second.everything())) == ["changed"]
         first.close()
         lines = list(second._beside())
         assert [line["role"] for line in of(lines, "role")] == ["leading"]
         assert "trades/new.json" in of(list(second._step()), "adopted")[0]["paths"]
+
+
+def test_whoever_removes_the_lock_does_not_make_two_lead(make_bank: MakeBank) -> None:
+    path = make_bank(1, padded=False)
+    with watched(path) as first, watched(path) as second:
+        assert first.lead.take()
+        (path / requests.LOCK).unlink()
+        assert second.lead.take()
+        list(first._beside())
+        assert (first.leads, second.lead.take()) == (False, True)
+        second.close()
+        assert [line["role"] for line in of(list(first._beside()), "role")] == ["leading"]
+
+
+def test_a_request_that_nobody_can_answer_is_looked_for_once(
+    make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_bank(1, padded=False)
+    with watched(path) as one:
+        assert one.lead.take()
+        (path / layout.WATCH / "ask-directory").mkdir()
+        assert one.lead.asked() == []
+        name = requests.ask(one.bank.root)
+        assert one.lead.asked() == [name]
+
+        def refuse(_root: Root, path: str) -> None:
+            raise PermissionError(13, "Permission denied", path)
+
+        monkeypatch.setattr(requests, "answer", refuse)
+        list(one.everything())
+        assert one.lead.asked() == []
 
 
 def test_what_others_record_is_looked_at_soon(make_bank: MakeBank) -> None:
@@ -459,11 +626,11 @@ def test_a_store_that_cannot_be_read_is_put_aside(make_bank: MakeBank, monkeypat
             raise sqlite3.DatabaseError("malformed")
         return Permissions(*arguments, **options)
 
-    monkeypatch.setattr(watching, "Permissions", permissions)
+    monkeypatch.setattr(watch_looks, "Permissions", permissions)
     with watched(path) as one:
         list(one.everything())
-        assert one.store().in_memory
         assert one.store().lost
+        assert not one.store().in_memory
 
 
 def test_a_look_that_costs_much_comes_less_often(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -472,10 +639,10 @@ def test_a_look_that_costs_much_comes_less_often(make_bank: MakeBank, monkeypatc
         one.watcher.arm()
         monkeypatch.setattr(one.watcher, "pace", paces.append)
         for cost in (0.001, 0.3, 60.0):
-            one._cost = cost
-            one._pace()
+            one.looks.cost = cost
+            one.looks._pace()
         monkeypatch.setattr(one.watcher, "unwatched", lambda: frozenset({"trades"}))
-        one._pace()
+        one.looks._pace()
     assert paces == [60.0, pytest.approx(100.0), 150.0]
 
 

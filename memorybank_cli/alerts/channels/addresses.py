@@ -15,20 +15,21 @@ from memorybank_cli.alerts.channels.values import Undelivered
 from memorybank_cli.base.names import escape
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_UNICAST = ipaddress.ip_network("2000::/3")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def is_public(address: Address) -> bool:
     """Whether an address, and the one that it stands for in another network, is everybody's."""
-    inner = [address]
-    if isinstance(address, ipaddress.IPv6Address):
-        inner += [one for one in (address.ipv4_mapped, address.sixtofour) if one is not None]
-        inner += address.teredo or ()
-        if address in _NAT64:
-            inner.append(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
-        if address.ipv4_mapped is not None:
-            inner.remove(address)  # of the mapped network itself nothing is public
-    return all(one.is_global and not one.is_multicast for one in inner)
+    if isinstance(address, ipaddress.IPv4Address):
+        return address.is_global and not address.is_multicast
+    if address.ipv4_mapped is not None:
+        return is_public(address.ipv4_mapped)
+    if address in _NAT64:
+        return is_public(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
+    # All that anybody was ever given; Python's `is_global` has others too, which lead to IPv4 addresses of any kind.
+    inner = [one for one in (address.sixtofour, *(address.teredo or ())) if one is not None]
+    return address in _UNICAST and address.is_global and all(map(is_public, inner))
 
 
 def allowed(target: Target, allow_private: bool, seconds: float) -> list[tuple[int, tuple[Any, ...]]]:

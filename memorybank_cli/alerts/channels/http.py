@@ -1,7 +1,7 @@
 """One request over HTTP(S) that cannot hang, be led astray, or be flooded: what webhooks and pings are sent with.
 
-No proxy, no cookies, no environment: the address that was checked is the one that is connected to. It takes 20 ms to
-import, so whoever sends imports it then.
+No proxy, not even one that the environment names, and no cookies: the address that was checked is the one that is
+connected to. It takes 20 ms to import, so whoever sends imports it then.
 """
 
 from __future__ import annotations

@@ -86,8 +86,10 @@ def _command(definition: Mapping[str, Any], _root: Root) -> Channel:
     argv = definition.get("argv")
     if not isinstance(argv, list) or not argv or not all(isinstance(one, str) and "\0" not in one for one in argv):
         raise Unfit("its argv is no list of a program and its arguments")
-    if not argv[0] or shutil.which(argv[0]) is None:
-        raise Unfit(f"there is no program {escape(argv[0])}")
+    if shutil.which(argv[0]) is None:
+        program, *more = argv[0].split() or [""]  # a whole command line may hold a secret
+        hint = "; each argument stands in a text of its own" if more else ""
+        raise Unfit(f"there is no program {escape(program)}{hint}")
     form = definition.get("format", "json")
     if form not in ("json", "text"):
         raise Unfit("its format is neither json nor text")

@@ -176,7 +176,6 @@ class Model:
 
     def _ready(self, line: Line, now: float) -> None:
         self.backend, self.watches = str(line.get("backend", "")), int(line.get("watched", 0))
-        self.looked_at = now if self.looked_at is None else self.looked_at
         self._role(line, now)
 
     def _role(self, line: Line, now: float) -> None:

@@ -30,11 +30,13 @@ def change(line: dict[str, Any]) -> str:
 
 def event(line: dict[str, Any]) -> str:
     """A line of the journal: its number, when, what, about what, and by whom."""
-    names = ("path", "account", "subject", "record", "snapshot", "rule", "result")
+    names = ("path", "account", "subject", "record", "snapshot", "silence", "rule", "result")
     about = [str(line[name]) for name in names if line.get(name)]
     many = [str(one) for one in line.get("snapshots") or ()]
     many += map(str, records) if isinstance(records := line.get("records"), list) else ()
     many += [str(one["path"]) for one in line.get("files") or () if isinstance(one, Mapping) and "path" in one]
+    if isinstance(alerts := line.get("alerts"), list):
+        many += [f"{one['rule']} {one['path']}".rstrip() for one in alerts if {"rule", "path"} <= set(one)]
     about = list(dict.fromkeys([*about, *many[:FILES]]))
     if len(many) > FILES:
         about.append(f"and {len(many) - FILES:,} more")
