@@ -124,7 +124,7 @@ class Home:
         path = str(known.get("path", "")).replace("\0", "")
         if not path or path == root.path or _stands_at(root.path, known):
             return ""
-        return path if _bank_id_at(path) == self.bank_id else ""
+        return path if bank_id_at(path) == self.bank_id else ""
 
     def remember_place(self, root: Root) -> str:
         """Note where the bank stands now; its former path when it was moved, else ''. Raises CopiedBank."""
@@ -147,7 +147,8 @@ def _stands_at(path: str, known: dict[str, Any]) -> bool:
     return bool((info.st_dev, info.st_ino) == (known.get("device"), known.get("inode")))
 
 
-def _bank_id_at(path: str) -> str:
+def bank_id_at(path: str) -> str:
+    """The id in the bank.json of a directory, '' where none can be read."""
     try:
         root = Root(path)
     except OperationFailed:
