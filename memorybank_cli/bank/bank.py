@@ -37,6 +37,7 @@ from memorybank_cli.bank.writing import Appended
 from memorybank_cli.base import files
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import AccountDamaged, JournalDamaged, Locked
+from memorybank_cli.base.names import escape
 from memorybank_cli.base.walk import Listing, Root
 
 PATIENCE = 1.0  # seconds to wait with the line that tells of files; without it they are rendered once more
@@ -254,7 +255,7 @@ class Bank(Appending):
             former = self.home.remember_place(self.root)
             self._is_placed = True
             if former:
-                self.context.progress.note(f"the bank was moved here from {former}")
+                self.context.progress.note(f"the bank was moved here from {escape(former)}")
 
     def record_gap(self, fields: dict[str, Any]) -> None:
         """Start a new segment whose first line names the breaks; after it the bank can be written again."""
