@@ -270,25 +270,27 @@ class Bank(Appending):
 
     # Files
 
-    def render(self) -> None:
+    def render(self, rounds: int = ROUNDS) -> bool:
         """Write the files of accounts that the journal knows more of; the next opener does it if it cannot be now.
 
-        Others go on appending meanwhile; what they append is rendered, too, before this gives way.
+        Others go on appending meanwhile; what they append is rendered, too, in so many `rounds`. Says whether nothing
+        is left for this process to do.
         """
         try:
             self.refresh()
             self._rendered_at, self._unrendered = self.end.seq, 0
             if self._is_rendered():
-                return
+                return True
             with self.rendering():
-                for _ in range(ROUNDS):
+                for _ in range(rounds):
                     told = self._render_all()
                     self.refresh()
                     self._rendered_at, self._unrendered = self.end.seq, 0
                     if not told or self._is_rendered():
-                        return
+                        return True
+            return False
         except Locked:
-            return  # the holder renders what it finds
+            return True  # the holder renders what it finds
 
     def _is_rendered(self) -> bool:
         return not self.catalog.unrendered() or bool(self.breaks()) or self.format != self.writes
