@@ -390,14 +390,18 @@ def test_a_directory_that_becomes_a_link_leads_nowhere(tmp_path: Path, name: str
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_source_that_changes_all_the_time_ends_in_items(tmp_path: Path, name: str) -> None:
-    write_files(tmp_path, SOUND[name])
+    tree, secret = tmp_path / "source", tmp_path / "secret"
+    write_files(tree, SOUND[name])
+    secret.write_bytes(b"root:")
     stop = threading.Event()
 
     def disturb() -> None:
         chance = random.Random(2)
         while not stop.is_set():
-            path = tmp_path / chance.choice(sorted(SOUND[name]))
-            content = as_bytes(SOUND[name][str(path.relative_to(tmp_path))])
+            path = tree / chance.choice(sorted(SOUND[name]))
+            content = as_bytes(SOUND[name][str(path.relative_to(tree))])
+            if path.is_symlink():  # what is written in place would go into the secret
+                path.unlink()
             match chance.randrange(5):
                 case 0:
                     path.unlink(missing_ok=True)
@@ -407,7 +411,7 @@ def test_a_source_that_changes_all_the_time_ends_in_items(tmp_path: Path, name: 
                     path.write_bytes(content * 3)
                 case 3:
                     path.unlink(missing_ok=True)
-                    path.symlink_to("/etc/passwd")
+                    path.symlink_to(secret)
                 case _:
                     other = path.with_name("other")
                     other.write_bytes(content)
@@ -417,7 +421,7 @@ def test_a_source_that_changes_all_the_time_ends_in_items(tmp_path: Path, name: 
     thread.start()
     try:
         for _ in range(25):
-            with opened(tmp_path) as source:
+            with opened(tree) as source:
                 items = read(source, name, [path for path in source.paths if path in SOUND[name]])
                 assert b"root:" not in b"".join(
                     item.data or b"" for item in items if isinstance(item, FileItem | Rejected)
@@ -426,6 +430,7 @@ def test_a_source_that_changes_all_the_time_ends_in_items(tmp_path: Path, name: 
     finally:
         stop.set()
         thread.join()
+    assert secret.read_bytes() == b"root:"
 
 
 MEASURE = """
