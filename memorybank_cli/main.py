@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from memorybank_cli.base.errors import MemorybankError
+    from memorybank_cli.base.workers import Child
     from memorybank_cli.cli.call import Call
+    from memorybank_cli.cli.commands import Meant
 
 
 def run() -> NoReturn:
@@ -88,20 +90,34 @@ def _run(given: list[str]) -> int:
         if not given:
             return greet()
     meant = find(given)
-    call: Call | int | None = None
-    if meant.operation is not None:
-        from memorybank_cli.cli.plain import parse
+    begun = _begun(meant)
+    try:
+        call: Call | int | None = None
+        if meant.operation is not None:
+            from memorybank_cli.cli.plain import parse
 
-        call = parse(meant.operation, load(meant.operation), meant.rest)
-    if call is None:
-        from memorybank_cli.cli.app import answer
+            call = parse(meant.operation, load(meant.operation), meant.rest)
+        if call is None:
+            from memorybank_cli.cli.app import answer
 
-        call = answer(meant)
-    if isinstance(call, int):
-        return call
-    from memorybank_cli.cli.run import execute
+            call = answer(meant)
+        if isinstance(call, int):
+            return call
+        from memorybank_cli.cli.run import execute
 
-    return execute(call)
+        return execute(call, begun)
+    finally:
+        if begun is not None:
+            begun.end()
+
+
+def _begun(meant: Meant) -> Child | None:
+    """The process that derives the key of the repository that the command will open."""
+    if meant.operation is None or not meant.operation.opens:
+        return None
+    from memorybank_cli.operations.unlocking import begin
+
+    return begin(meant.rest)
 
 
 def _report(error: Exception, given: list[str]) -> int:

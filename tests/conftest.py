@@ -17,6 +17,7 @@ from hypothesis import settings
 
 from memorybank_cli.base.context import Context
 from memorybank_cli.operations.init import init
+from tests.decoys import assert_untouched
 
 # A busy machine is no reason to fail.
 # New examples are searched for at the desk; a run that decides about a change is the same each time.
@@ -94,6 +95,13 @@ def stays_put() -> Iterator[None]:
     before = Path.cwd()
     yield
     assert Path.cwd() == before
+
+
+@pytest.fixture(autouse=True)
+def touches_nothing_outside(tmp_path: Path) -> Iterator[None]:
+    """What links of this test lead to is as it was."""
+    yield
+    assert_untouched(tmp_path)
 
 
 @pytest.fixture

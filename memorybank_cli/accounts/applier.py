@@ -152,7 +152,8 @@ class AccountApplier:
             history.upto = upto
             yield from rendering(history)
         if upto == bank.heard.seq:  # with all in place: what a failure leaves behind is read again
-            self._known.setdefault(account, Known(history, follows=True)).shown = history
+            known = self._known.get(account) or Known(history, follows=True)
+            known.shown, self._known[account] = history, known
 
     def is_rendering(self, bank: Bank, path: str, data: bytes) -> bool:
         """Whether bytes found at `path` are the rendering at the journal line that they name."""

@@ -149,6 +149,7 @@ class History:
         self._segments: list[Segment] | None = []
         self._recent: list[Open] = []  # the newest sealed messages, as far as they were sealed here
         self._newest_time: str | None = ""  # of the sealed messages; None where it is not known yet
+        self._open_time, self._timed = "", 0  # of the first so many that are not sealed, and maybe of earlier ones
 
     @property
     def exists(self) -> bool:
@@ -174,7 +175,9 @@ class History:
         """
         if self._newest_time is None:
             self._newest_time = self._newest_sealed()
-        return max(self._newest_time, _newest_of(self.open))
+        self._open_time = max(self._open_time, _newest_of(self.open[self._timed :]))
+        self._timed = len(self.open)
+        return max(self._newest_time, self._open_time)
 
     def _newest_sealed(self) -> str:
         try:
@@ -255,6 +258,7 @@ class History:
         self.gone += sealed + len(self.open) - len(kept)
         self.gone_sealed += sealed
         self.open, self.size = kept, sum(one.size for one in kept)
+        self._open_time, self._timed = "", 0
         self._segments, self.index_changed = segments, self.index_changed or sealed > 0
 
     def rename(self, account: str, segments: list[Segment]) -> None:
@@ -274,6 +278,7 @@ class History:
             begin, gone = self.sealed + 1, end.position - self.sealed - len(part)
             segments = self.segments  # read as of what was sealed before
             del self.open[: len(part)]
+            self._timed = max(0, self._timed - len(part))
             self.size -= sum(one.size for one in part)
             self.sealed, self.sealed_line = end.position, end.line or None
             self.gone_sealed += gone

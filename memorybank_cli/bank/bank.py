@@ -37,6 +37,7 @@ from memorybank_cli.bank.writing import Appended
 from memorybank_cli.base import files
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import AccountDamaged, JournalDamaged, Locked
+from memorybank_cli.base.names import escape
 from memorybank_cli.base.walk import Listing, Root
 
 PATIENCE = 1.0  # seconds to wait with the line that tells of files; without it they are rendered once more
@@ -254,7 +255,7 @@ class Bank(Appending):
             former = self.home.remember_place(self.root)
             self._is_placed = True
             if former:
-                self.context.progress.note(f"the bank was moved here from {former}")
+                self.context.progress.note(f"the bank was moved here from {escape(former)}")
 
     def record_gap(self, fields: dict[str, Any]) -> None:
         """Start a new segment whose first line names the breaks; after it the bank can be written again."""
@@ -269,25 +270,27 @@ class Bank(Appending):
 
     # Files
 
-    def render(self) -> None:
+    def render(self, rounds: int = ROUNDS) -> bool:
         """Write the files of accounts that the journal knows more of; the next opener does it if it cannot be now.
 
-        Others go on appending meanwhile; what they append is rendered, too, before this gives way.
+        Others go on appending meanwhile; what they append is rendered, too, in so many `rounds`. Says whether nothing
+        is left for this process to do.
         """
         try:
             self.refresh()
             self._rendered_at, self._unrendered = self.end.seq, 0
             if self._is_rendered():
-                return
+                return True
             with self.rendering():
-                for _ in range(ROUNDS):
+                for _ in range(rounds):
                     told = self._render_all()
                     self.refresh()
                     self._rendered_at, self._unrendered = self.end.seq, 0
                     if not told or self._is_rendered():
-                        return
+                        return True
+            return False
         except Locked:
-            return  # the holder renders what it finds
+            return True  # the holder renders what it finds
 
     def _is_rendered(self) -> bool:
         return not self.catalog.unrendered() or bool(self.breaks()) or self.format != self.writes

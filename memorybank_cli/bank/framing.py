@@ -6,13 +6,13 @@ bytes of `data`), so `data` and `salt` can be dropped later and the chain stays 
 
 from __future__ import annotations
 
-import os
 from binascii import b2a_hex
 from collections.abc import Iterable
 from hashlib import sha256
 from itertools import chain
 from typing import Any, NamedTuple
 
+from memorybank_cli.base.chance import random_bytes
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 from memorybank_cli.base.names import is_id
 
@@ -64,7 +64,7 @@ def frame(previous: str, core: dict[str, Any], data: bytes | None = None) -> tup
     core["key"] = None  # nulls are written apart: where `dumps` meets one it has to look for numbers that are none
     ending = b',"key":null}'
     if data is not None:
-        salt = b2a_hex(os.urandom(16))
+        salt = b2a_hex(random_bytes())
         core["commit"] = commit = sha256(salt + data).hexdigest()
         ending = b',"key":null,"commit":"%s"}' % commit.encode()
         tail = b'%s%s%s%s"}\n' % (_DATA, data, _SALT, salt)

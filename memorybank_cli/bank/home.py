@@ -13,7 +13,7 @@ from typing import Any
 from memorybank_cli.base import clock, files
 from memorybank_cli.base.errors import CopiedBank, NotOurs, OperationFailed
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
-from memorybank_cli.base.names import escape
+from memorybank_cli.base.names import escape, unescape
 from memorybank_cli.base.walk import Root
 
 OVERRIDE = "MEMORYBANK_STATE_HOME"
@@ -115,16 +115,16 @@ class Home:
         files.replace(self.root, "trusted.json", dumps({**self.trusted(), **digests}, indent=True))
 
     def place(self) -> dict[str, Any]:
-        """Where the bank stood when it was last opened for writing: path, device, inode; empty before that."""
+        """Where the bank stood when it was last opened for writing: path (escaped), device, inode; {} before that."""
         return self._read("place.json")
 
     def is_copy(self, root: Root) -> str:
         """The path of the original when the bank at `root` is a copy of one that still stands there, else ''."""
         known = self.place()
-        path = str(known.get("path", "")).replace("\0", "")
+        path = unescape(str(known.get("path", ""))).replace("\0", "")
         if not path or path == root.path or _stands_at(root.path, known):
             return ""
-        return path if _bank_id_at(path) == self.bank_id else ""
+        return path if bank_id_at(path) == self.bank_id else ""
 
     def remember_place(self, root: Root) -> str:
         """Note where the bank stands now; its former path when it was moved, else ''. Raises CopiedBank."""
@@ -132,13 +132,14 @@ class Home:
             return ""
         original = self.is_copy(root)
         if original:
-            raise CopiedBank(f"{root.path} is a copy of the bank at {original}", path=root.path)
+            here = escape(root.path)
+            raise CopiedBank(f"{here} is a copy of the bank at {escape(original)}", path=root.path)
         info, known = os.fstat(root.fd), self.place()
-        now = {"path": root.path, "device": info.st_dev, "inode": info.st_ino}
+        now = {"path": escape(root.path), "device": info.st_dev, "inode": info.st_ino}
         if known == now:
             return ""
         files.replace(self.root, "place.json", dumps(now, indent=True))
-        former = str(known.get("path", ""))
+        former = unescape(str(known.get("path", "")))
         return former if former != root.path else ""
 
 
@@ -147,7 +148,8 @@ def _stands_at(path: str, known: dict[str, Any]) -> bool:
     return bool((info.st_dev, info.st_ino) == (known.get("device"), known.get("inode")))
 
 
-def _bank_id_at(path: str) -> str:
+def bank_id_at(path: str) -> str:
+    """The id in the bank.json of a directory, '' where none can be read."""
     try:
         root = Root(path)
     except OperationFailed:

@@ -49,6 +49,7 @@ class Renderer:
                     if bank is None:
                         bank = self._opened()
                         stack.callback(bank.abandon)
-                    bank.render()
+                    if not bank.render(rounds=1):  # after a pause: rendering takes time from those who write
+                        self._news.set()
                 except (MemorybankError, OSError, sqlite3.DatabaseError) as error:
                     self._progress.note(f"files wait to be rendered: {error}")

@@ -41,6 +41,9 @@ def when_interrupted(text: str) -> Iterator[None]:
         raise
 
 
+BEGUN = "begun"
+
+
 @dataclass(frozen=True)
 class Context:
     """The common options of one run; `Context()` suits library use: quiet, and nobody to ask."""
@@ -75,7 +78,8 @@ class Context:
     preview: Callable[[object], None] = nobody_to_see
     """Show what a report says before somebody is asked about it."""
     unlocked: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """What opened encrypted repositories in this run, by their ids, so that nobody is asked twice."""
+    """What opened encrypted repositories in this run, by their ids, so that nobody is asked twice; under `BEGUN`
+    the process that derives such a key, until somebody took its answer."""
 
     @property
     def options(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import os
 import re
 import time
 
+from memorybank_cli.base.chance import random_bytes
 from memorybank_cli.base.errors import UsageError
 
 LONGEST_ROLE = 64
@@ -18,6 +19,8 @@ LONGEST_MESSAGE_ID = 256
 """Characters that a message's own id may have; it never becomes part of a path."""
 ID_PATTERN = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}"
 _ID = re.compile(ID_PATTERN)
+_VERSION = 7 << 76 | 2 << 62  # and variant
+_CHANCE = 0xFFF << 64 | (1 << 62) - 1
 _ESCAPED = re.compile(rb"\\x([0-9a-fA-F]{2})|\\\\")
 
 
@@ -82,7 +85,6 @@ def escape_text(line: str) -> str:
 
 def uuid7() -> str:
     """A new RFC 9562 version 7 UUID: it sorts by the time it was made."""
-    value = (time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | (int.from_bytes(os.urandom(2)) & 0xFFF) << 64
-    value |= 0b10 << 62 | int.from_bytes(os.urandom(8)) >> 2
-    digits = f"{value:032x}"
+    chance = int.from_bytes(random_bytes()) & _CHANCE
+    digits = f"{(time.time_ns() // 1_000_000) << 80 | _VERSION | chance:032x}"
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

@@ -10,9 +10,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from memorybank_cli.base.context import Context, nobody_to_ask, nobody_to_see, nobody_to_tell
+from memorybank_cli.base.context import BEGUN, Context, nobody_to_ask, nobody_to_see, nobody_to_tell
 from memorybank_cli.base.errors import BankNotFound, MemorybankError, UsageError
 from memorybank_cli.base.records import QUIET, Progress
+from memorybank_cli.base.workers import Child
 from memorybank_cli.cli import terminal
 from memorybank_cli.cli.blocks import Style, Text
 from memorybank_cli.cli.call import Call
@@ -21,10 +22,15 @@ from memorybank_cli.operations import signature
 _PLAIN = frozenset((str, int, float, bool, type(None)))
 
 
-def execute(call: Call) -> int:
-    """Run the operation, show what it gives, return the exit code. Raises what the operation raises."""
+def execute(call: Call, begun: Child | None = None) -> int:
+    """Run the operation, show what it gives, return the exit code. Raises what the operation raises.
+
+    `begun` is the process that derives the key of a repository, see `operations.unlocking`.
+    """
     json = call.common["json"] or call.options.get("format_") == "json"
     context = make_context(call.common, json=json, keys=call.keys, words=partial(_to_be_typed, call=call))
+    if begun is not None:
+        context.unlocked[BEGUN] = begun
     view = _live_view(call, context)
     if view is not None:
         context = replace(context, progress=view.progress)

@@ -24,12 +24,7 @@ from memorybank_cli.operations.loss import sudden_loss
 from memorybank_cli.operations.options import Option, RepoOption
 from memorybank_cli.operations.proofs import damaged_packs
 from memorybank_cli.operations.rehearsal import rehearse
-from memorybank_cli.operations.repositories import (
-    Snapshots,
-    begin_unlocking,
-    repository_for_backup,
-    repository_path,
-)
+from memorybank_cli.operations.repositories import Snapshots, repository_for_backup, repository_path
 from memorybank_cli.operations.snapshot_rows import Source
 from memorybank_cli.snapshots.documents import Meta, next_number
 from memorybank_cli.snapshots.repository import Repository, stands_at
@@ -85,7 +80,6 @@ def make_snapshot(
         return rehearse(bank, repo, started)
     bank.check_writable()
     bank.render()
-    begin_unlocking(bank, repo, encrypt)
     looks, gone = Looks(), tuple(_gone(bank, repo))
     baseline.establish(bank, bank.context.progress, looks)
     goes_on = when_interrupted("the next backup goes on from here")

@@ -58,7 +58,7 @@ class Imported:
         tally = self.tally
         names = ("importer", "score", "kind", "from", "to")
         return {
-            "from": self.path,
+            "from": escape(self.path),
             "imported": tally.files + tally.messages,
             "files": tally.files,
             "bytes": tally.bytes,

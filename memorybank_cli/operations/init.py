@@ -47,8 +47,8 @@ class InitReport:
         """The contract's fields; `imported`, `repaired`, `inferred` and `unmatched` only where something was."""
         report: dict[str, Any] = {
             "bank_id": self.bank_id,
-            "path": self.path,
-            "created": list(self.created),
+            "path": escape(self.path),
+            "created": [escape(one) for one in self.created],
             "adopted": self.adopted,
             "findings": [one.as_dict() for one in self.findings],
         }

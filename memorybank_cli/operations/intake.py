@@ -18,6 +18,7 @@ from memorybank_cli.bank.schemas import Registry
 from memorybank_cli.base import clock, digests, walk
 from memorybank_cli.base.errors import MemorybankError, OperationFailed, Refused, from_os_error
 from memorybank_cli.base.exact_json import dumps
+from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Progress
 from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.migrations.choosing import Part
@@ -288,7 +289,7 @@ class Intake:
         if not (tally.files or tally.messages or self._created or self.target.refused):
             return []
         head = {
-            "source": self.source.root.path,
+            "source": escape(self.source.root.path),
             "importers": [part.importer.NAME for part in parts],
             "assumptions": list(tally.assumptions),
         }

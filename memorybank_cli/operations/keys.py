@@ -10,9 +10,9 @@ from memorybank_cli.base.errors import Refused, UsageError
 from memorybank_cli.base.names import escape
 from memorybank_cli.base.words import counted
 from memorybank_cli.operations import key_sources
-from memorybank_cli.operations.key_sources import Source
 from memorybank_cli.operations.options import Option, RepoOption
 from memorybank_cli.operations.repositories import open_repository, repository_path
+from memorybank_cli.operations.secret_reading import Source
 from memorybank_cli.snapshots import keys
 from memorybank_cli.snapshots.keys import Key, Unlocked
 from memorybank_cli.snapshots.repository import Repository, explained, keys_at

@@ -44,7 +44,7 @@ def open_bank(context: Context, must_exist: bool = True, path: str | None = None
         original = bank.home.is_copy(bank.root)
         if original:
             context.progress.note(
-                f"this bank is a copy of the one at {original}; memorybank init --new-id makes it its own"
+                f"this bank is a copy of the one at {escape(original)}; memorybank init --new-id makes it its own"
             )
     except BaseException:
         bank.abandon()

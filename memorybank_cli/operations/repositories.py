@@ -78,19 +78,6 @@ def _opened(bank: Bank, given: str | None, ask: bool = True) -> Repository:
         raise SnapshotNotFound(error.message, path=path, hint=error.hint) from None
 
 
-def begin_unlocking(bank: Bank, given: str | None, encrypt: bool | None = None) -> None:
-    """Have the key of a repository derived while something else is done; opening it, or making it, waits for that."""
-
-    def unlock() -> tuple[str, Unlocked | None]:
-        with open_repository(bank, given, ask=False) as repository:
-            return repository.repo_id, repository.key
-
-    if stands_at(repository_path(bank, given)):
-        key_sources.begin(bank, unlock)
-    elif encrypt is not False:
-        key_sources.begin_new(bank)
-
-
 def repository_for_backup(bank: Bank, given: str | None, encrypt: bool | None = None) -> Repository:
     """The repository that is meant, made where there is none: encrypted if `encrypt`, by default where a key is named.
 

@@ -23,6 +23,8 @@ class Operation(NamedTuple):
     """The first sentence of its docstring, without the full stop."""
     stream: bool = False
     """It yields lines instead of returning one report."""
+    opens: bool = False
+    """It opens a repository whatever comes, so the key of an encrypted one may be derived early."""
 
     @property
     def group(self) -> str:
@@ -58,8 +60,10 @@ _ROWS = (
     Operation("log", f"{_AT}journal:log", "bank", "Show the journal, or prove it", stream=True),
     Operation("manifest", f"{_AT}manifest:manifest", "bank", "Write the checksums of all files, or check them"),
     Operation("explain", f"{_AT}explain:explain", "none", "Say what a rule of the findings means and what to do"),
-    Operation("backup", f"{_AT}backup:backup", "bank", "Make a snapshot"),
-    Operation("rollback", f"{_AT}rollback:rollback", "bank", "Put the bank, or a part of it, back in place"),
+    Operation("backup", f"{_AT}backup:backup", "bank", "Make a snapshot", opens=True),
+    Operation(
+        "rollback", f"{_AT}rollback:rollback", "bank", "Put the bank, or a part of it, back in place", opens=True
+    ),
     Operation("migrate", f"{_AT}migrate:migrate", "none", "Import into the bank, or bring it up to date"),
     Operation("watch", f"{_AT}watch:watch", "bank", "Watch the bank and tell of each change", stream=True),
     Operation("health", f"{_AT}health:health", "bank", "Show the health of the bank as one number and one word"),
@@ -84,39 +88,44 @@ _ROWS = (
     Operation("schema show", f"{_AT}schema:show", "optional", "Show one schema"),
     Operation("schema check", f"{_AT}schema:check", "optional", "Check schemas, and how many files match them"),
     Operation("schema infer", f"{_AT}inferring:infer", "bank", "Learn a schema from the files of a section"),
-    Operation("snapshot list", f"{_AT}snapshots:list_", "bank", "List the snapshots"),
-    Operation("snapshot show", f"{_AT}snapshots:show", "bank", "Show one snapshot and what it holds"),
+    Operation("snapshot list", f"{_AT}snapshots:list_", "bank", "List the snapshots", opens=True),
+    Operation("snapshot show", f"{_AT}snapshots:show", "bank", "Show one snapshot and what it holds", opens=True),
     Operation(
         "snapshot diff",
         f"{_AT}comparing:diff",
         "bank",
         "Show what differs between snapshots, or a snapshot and now",
+        opens=True,
     ),
-    Operation("snapshot find", f"{_AT}searching:find", "bank", "Find files in snapshots by path, record or text"),
-    Operation("snapshot cat", f"{_AT}export:cat", "bank", "Write a file of a snapshot to stdout"),
-    Operation("snapshot verify", f"{_AT}verifying:verify", "bank", "Prove that snapshots can be restored"),
-    Operation("snapshot restore", f"{_AT}snapshots:restore", "bank", "Put a snapshot's content into a directory"),
-    Operation("snapshot key list", f"{_AT}keys:list_", "bank", "List the keys of an encrypted repository"),
-    Operation("snapshot key add", f"{_AT}keys:add", "bank", "Let one more key open the repository"),
-    Operation("snapshot key remove", f"{_AT}keys:remove", "bank", "Take a key away"),
     Operation(
-        "snapshot export",
-        f"{_AT}export:export",
-        "bank",
-        "Write a snapshot as an archive",
+        "snapshot find", f"{_AT}searching:find", "bank", "Find files in snapshots by path, record or text", opens=True
     ),
+    Operation("snapshot cat", f"{_AT}export:cat", "bank", "Write a file of a snapshot to stdout", opens=True),
+    Operation("snapshot verify", f"{_AT}verifying:verify", "bank", "Prove that snapshots can be restored", opens=True),
+    Operation(
+        "snapshot restore", f"{_AT}snapshots:restore", "bank", "Put a snapshot's content into a directory", opens=True
+    ),
+    Operation("snapshot key list", f"{_AT}keys:list_", "bank", "List the keys of an encrypted repository"),
+    Operation("snapshot key add", f"{_AT}keys:add", "bank", "Let one more key open the repository", opens=True),
+    Operation("snapshot key remove", f"{_AT}keys:remove", "bank", "Take a key away"),
+    Operation("snapshot export", f"{_AT}export:export", "bank", "Write a snapshot as an archive", opens=True),
     Operation(
         "snapshot drill",
         f"{_AT}drill:drill",
         "bank",
         "Prove by restoring that a snapshot is a whole, valid bank",
+        opens=True,
     ),
-    Operation("snapshot forget", f"{_AT}forgetting:forget", "bank", "Forget snapshots by a policy"),
-    Operation("snapshot prune", f"{_AT}pruning:prune", "bank", "Remove what no snapshot needs"),
+    Operation("snapshot forget", f"{_AT}forgetting:forget", "bank", "Forget snapshots by a policy", opens=True),
+    Operation("snapshot prune", f"{_AT}pruning:prune", "bank", "Remove what no snapshot needs", opens=True),
     Operation(
-        "snapshot undelete", f"{_AT}undeleting:undelete", "bank", "Bring forgotten snapshots back from the trash"
+        "snapshot undelete",
+        f"{_AT}undeleting:undelete",
+        "bank",
+        "Bring forgotten snapshots back from the trash",
+        opens=True,
     ),
-    Operation("snapshot pin", f"{_AT}pins:pin", "bank", "Pin a snapshot, so that it is never forgotten"),
+    Operation("snapshot pin", f"{_AT}pins:pin", "bank", "Pin a snapshot, so that it is never forgotten", opens=True),
     Operation("account create", f"{_AT}accounts:create", "bank", "Make an account"),
     Operation("account list", f"{_AT}accounts:list_", "bank", "List the accounts"),
     Operation("account show", f"{_AT}accounts:show", "bank", "Show one account"),

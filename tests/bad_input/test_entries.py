@@ -17,6 +17,7 @@ from memorybank_cli.operations.accounts import create_account
 from tests.bad_input import surveying
 from tests.bad_input.surveying import Commands, assert_decent
 from tests.conftest import Ran, Run, trade
+from tests.decoys import CONTENT, outside, passwd
 from tests.operations.banks import adopt, contents, opened, put
 from tests.operations.owners import as_root, give_away, public_place
 
@@ -29,11 +30,11 @@ def make_directory(path: Path) -> None:
 
 
 def make_link_out(path: Path) -> None:
-    path.symlink_to("/etc/passwd")
+    path.symlink_to(passwd(path))
 
 
 def make_link_to_directory(path: Path) -> None:
-    path.symlink_to("/etc")
+    path.symlink_to(outside(path))
 
 
 def make_loop(path: Path) -> None:
@@ -80,7 +81,7 @@ def test_what_is_no_file_is_found_and_never_followed(name: str, bank: Path, comm
     commands("validate", "trades/odd.json")
     commands.survey()
     assert contents(bank) == others
-    assert Path("/etc/passwd").read_bytes() not in contents(bank, private=True).values()
+    assert CONTENT not in contents(bank, private=True).values()
 
 
 @pytest.mark.parametrize("name", ODD)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from memorybank_cli.base.names import uuid7
+from memorybank_cli.base.names import escape, uuid7
 from tests.bad_input.surveying import Commands, assert_decent
 from tests.conftest import MakeBank, Run, trade
 from tests.operations.banks import adopt, contents, journal, put
@@ -431,3 +431,31 @@ def test_schemas_that_an_agent_brings_stop_nobody(name: str, schema: object, ban
     ):
         commands(*words, expect=(0, 1, 2, 10) if "--schema" in words else (0, 1))
     assert adopt(bank) is not None
+
+
+# Odd names of the bank's own directory
+
+READING = ["init", "status", "validate", "log", "health", "backup", "snapshot list", "alert list", "schedule show"]
+
+
+@pytest.mark.parametrize(
+    "name", [b"ba\xffnk", b"ba\nnk", b"ba\\x41nk"], ids=["not UTF-8", "a line feed", "a backslash"]
+)
+def test_a_bank_whose_path_is_odd(run: Run, tmp_path: Path, name: bytes) -> None:
+    """Told escaped, kept as it is: a copy of it is found to be one, a move of it too."""
+    place = tmp_path / os.fsdecode(name)
+    shown = escape(str(place))
+    assert run("init", place, "--account", "alpha", "--json").json["path"] == shown
+    put(place / "trades/one.json", trade(1))
+    for words in READING:
+        for how in ((), ("--json",)):
+            done = run(*words.split(), *how, cwd=place)
+            assert done.returncode in (0, 1), done.stderr
+    assert run("init", place / "copy", "--from", place, "--dry-run", "--json").returncode in (0, 13)
+    shutil.copytree(place, tmp_path / "copy")
+    refused = run("message", "add", "x", "--account", "alpha", "--role", "user", "--json", cwd=tmp_path / "copy")
+    assert refused.returncode == 13
+    assert shown in refused.error["message"]
+    shutil.rmtree(tmp_path / "copy")
+    place.rename(tmp_path / "moved")
+    assert run("backup", cwd=tmp_path / "moved").returncode == 0

@@ -13,6 +13,7 @@ import pytest
 
 from tests.bad_input.surveying import Commands
 from tests.conftest import trade
+from tests.decoys import outside, passwd
 from tests.operations.banks import adopt, contents, journal_file, put
 
 GARBAGE: dict[str, bytes] = {
@@ -35,7 +36,7 @@ def put_directory(path: Path) -> None:
 
 def put_link(path: Path) -> None:
     remove(path)
-    path.symlink_to("/etc/passwd")
+    path.symlink_to(passwd(path))
 
 
 def put_loop(path: Path) -> None:
@@ -325,9 +326,9 @@ def test_other_things_of_ours_that_became_something_else(what: str, name: str, g
 def test_scratch_of_a_process_that_died(grown: Path, commands: Commands) -> None:
     put(grown / ".memorybank/tmp/019-dead/0", b"half")
     put(grown / ".memorybank/tmp/loose", b"half")
-    (grown / ".memorybank/tmp/link").symlink_to("/etc")
+    (grown / ".memorybank/tmp/link").symlink_to(outside(grown))
     assert commands.findings() == {}
-    assert Path("/etc/passwd").exists()
+    assert passwd(grown).exists()
     assert_recovers(commands)
     assert list((grown / ".memorybank/tmp").iterdir()) == []
 

@@ -17,6 +17,7 @@ from memorybank_cli.bank.scan import Scan, Scanner
 from memorybank_cli.base.records import Progress
 from memorybank_cli.base.walk import Root
 from tests.conftest import MakeBank, trade
+from tests.decoys import outside
 from tests.operations.banks import adopt, contents, journal, opened, put
 from tests.operations.owners import OWNER, as_root, give_away, own_ids_again
 
@@ -434,7 +435,7 @@ def test_after_a_crash_of_the_machine_what_changed_last_is_read_again(make_bank:
 def test_things_that_are_no_files(make_bank: MakeBank) -> None:
     path = make_bank(1, padded=False)
     (path / "trades/link.json").symlink_to("trade_0.json")
-    (path / "state/away").symlink_to("/etc")
+    (path / "state/away").symlink_to(outside(path))
     os.mkfifo(path / "state/pipe.json")
     (path / "metrics/folder.json").mkdir()
     with socket.socket(socket.AF_UNIX) as server:

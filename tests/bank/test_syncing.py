@@ -68,6 +68,31 @@ def test_nothing_is_known_before_it_is_said(root: Root) -> None:
     made.close()
 
 
+def test_a_record_that_is_half_written_is_read_again(
+    one: Syncing, other: Syncing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one.appended(1, 0)
+    before = _record(one)
+    one.publish(Synced(1, 700, 0, False))
+    one.appended(1, 900)
+    after = _record(one)
+    half = len(after) - 6
+    torn = [after[:50] + before[50:], after[:half] + before[half:], after]
+    monkeypatch.setattr(os, "pread", lambda *_: torn.pop(0))
+    assert other.look() == (Synced(1, 700, 0, False), (1, 900))
+    assert torn == []
+
+
+def test_a_record_that_stays_damaged_says_nothing(one: Syncing, other: Syncing) -> None:
+    one.appended(1, 900)
+    os.pwrite(one._lock.fd, b"?", 40)
+    assert other.look() == (UNKNOWN, (1, 900))
+
+
+def _record(one: Syncing) -> bytes:
+    return os.pread(one._lock.fd, 1 << 10, 0)
+
+
 def test_one_sync_is_enough_for_what_was_appended_before(
     one: Syncing, other: Syncing, fd: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

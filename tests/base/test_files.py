@@ -20,6 +20,7 @@ from memorybank_cli.base import files, libc
 from memorybank_cli.base.errors import OperationFailed, UsageError, from_os_error
 from memorybank_cli.base.walk import Root
 from tests.broken_os import Fault, Stopped, broken, failing, full_after, interrupted, one_byte, stop
+from tests.decoys import outside
 
 OLD, NEW = b"old content", b"new content, which is longer"
 FAULTS: dict[str, Callable[[], dict[str, Fault]]] = {
@@ -214,7 +215,7 @@ def test_directories_are_made_with_their_parents(root: Root) -> None:
     files.replace(root, "file", b"")
     with pytest.raises(NotADirectoryError):
         files.make_dirs(root, "file/x")
-    (Path(root.path) / "away").symlink_to("/tmp")
+    (Path(root.path) / "away").symlink_to(outside(Path(root.path) / "away"))
     with pytest.raises(OSError, match=r"Errno"):
         files.make_dirs(root, "away/x")
 

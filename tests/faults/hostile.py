@@ -211,7 +211,7 @@ def _instead(name: str, make: Callable[[Path], object]) -> Case:
 
 
 def _link(path: Path) -> None:
-    path.symlink_to("/etc/passwd")
+    path.symlink_to(outside(path) / "keep")
 
 
 def _link_outside(path: Path) -> None:

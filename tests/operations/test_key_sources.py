@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -20,10 +19,11 @@ from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import MemorybankError, OperationFailed, Refused, UsageError, WrongKey
 from memorybank_cli.base.records import Progress
-from memorybank_cli.operations import key_sources
-from memorybank_cli.operations.key_sources import Source, named, new_secret, read
+from memorybank_cli.operations import secret_reading
+from memorybank_cli.operations.key_sources import named, new_secret
 from memorybank_cli.operations.opening import open_bank
-from memorybank_cli.operations.repositories import Snapshots, begin_unlocking, open_repository, repository_for_backup
+from memorybank_cli.operations.repositories import Snapshots, open_repository, repository_for_backup
+from memorybank_cli.operations.secret_reading import WAYS, Source, read
 from memorybank_cli.snapshots.keys import Secret
 from memorybank_cli.snapshots.repository import Repository
 from tests.conftest import MakeBank, Run
@@ -115,7 +115,7 @@ class TestWhichOne:
             named(open_(password_file="a", key_file="b"))
 
     def test_an_empty_option_is_not_no_key(self, open_: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in key_sources.NAMES:
+        for name in WAYS:
             with pytest.raises(UsageError, match="is empty"):
                 repository_for_backup(open_(**{name: ""}), str(tmp_path / "new"))
         assert not (tmp_path / "new").exists()
@@ -213,7 +213,7 @@ class TestCommands:
             read(open_().context, Source("password_command", value))
 
     def test_one_that_never_ends(self, open_: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(key_sources, "COMMAND_TIMEOUT", 0.2)
+        monkeypatch.setattr(secret_reading, "COMMAND_TIMEOUT", 0.2)
         with pytest.raises(OperationFailed, match="within"):
             read(open_().context, Source("password_command", command("import time; time.sleep(60)")))
 
@@ -490,91 +490,3 @@ class TestLooking:
     def test_without_look_it_is_an_error(self, open_: Open, repo: str) -> None:
         with pytest.raises(UsageError):
             Snapshots(open_(), repo)
-
-
-@pytest.fixture
-def derived(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows with every key that this process derives."""
-    real, runs = hashlib.scrypt, list[int]()
-
-    def scrypt(*given: Any, **options: Any) -> bytes:
-        runs.append(os.getpid())
-        return real(*given, **options)
-
-    monkeypatch.setattr("hashlib.scrypt", scrypt)
-    monkeypatch.setattr("memorybank_cli.base.workers._processors", lambda: 2)
-    return runs
-
-
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-@pytest.mark.parametrize("dies", [False, True])
-def test_the_key_of_a_new_repository_is_derived_once_and_meanwhile(
-    open_: Open, password_file: Path, tmp_path: Path, derived: list[int], dies: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bank, place, here = open_(password_file=str(password_file)), str(tmp_path / "new"), os.getpid()
-    real = hashlib.scrypt
-
-    def scrypt(*given: Any, **options: Any) -> bytes:
-        if dies and os.getpid() != here:
-            raise MemoryError
-        return real(*given, **options)
-
-    monkeypatch.setattr("hashlib.scrypt", scrypt)
-    begin_unlocking(bank, place)
-    assert not os.path.exists(place)
-    with repository_for_backup(bank, place) as made:
-        assert derived == ([here] if dies else [])
-    with repository_for_backup(open_(password_file=str(password_file)), place) as again:
-        assert made.key == again.key
-
-
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_what_was_begun_for_another_file_is_not_taken(open_: Open, password_file: Path, tmp_path: Path) -> None:
-    bank, place = open_(password_file=str(password_file)), str(tmp_path / "new")
-    begin_unlocking(bank, place)
-    other = Source("password_file", str(written(tmp_path / "other", b"another passphrase")))
-    assert new_secret(bank, other, place) == Secret("passphrase", b"another passphrase")
-
-
-def test_a_passphrase_that_is_missing_is_told_at_once(open_: Open, tmp_path: Path) -> None:
-    bank = open_(password_file=str(tmp_path / "nowhere"))
-    with pytest.raises(MemorybankError, match="nowhere"):
-        begin_unlocking(bank, str(tmp_path / "new"))
-
-
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_second_process_derives_the_key_meanwhile(
-    open_: Open, password_file: Path, repo: str, derived: list[int]
-) -> None:
-    derived.clear()
-    bank = open_(password_file=str(password_file))
-    begin_unlocking(bank, repo)
-    with repository_for_backup(bank, repo) as opened, repository_for_backup(bank, repo):
-        assert derived == []
-    with repository_for_backup(open_(password_file=str(password_file)), repo) as again:
-        assert derived == [os.getpid()]
-        assert opened.key == again.key
-
-
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_wrong_key_that_was_begun_with_is_told_like_any(
-    open_: Open, repo: str, tmp_path: Path, derived: list[int]
-) -> None:
-    bank = open_(password_file=str(written(tmp_path / "wrong", b"guess")))
-    derived.clear()
-    begin_unlocking(bank, repo)
-    with pytest.raises(WrongKey, match="does not open"):
-        repository_for_backup(bank, repo)
-    assert derived == [os.getpid()]
-
-
-@pytest.mark.usefixtures("derived")
-def test_nothing_is_begun_that_reads_a_stream_or_asks(open_: Open, repo: str) -> None:
-    for options in ({}, {"password_file": "-"}, {"password_command": "false"}):
-        bank = open_(**options)
-        begin_unlocking(bank, repo)
-        begin_unlocking(bank, f"{repo}-new")
-        assert bank.context.unlocked == {}
-    bank = open_(password_file=repo)
-    begin_unlocking(bank, f"{repo}-new", encrypt=False)
-    assert bank.context.unlocked == {}

@@ -13,6 +13,7 @@ from memorybank_cli.base.errors import NotFound, UsageError
 from memorybank_cli.base.names import escape
 from memorybank_cli.operations.paths import bank_path, bank_paths
 from tests.conftest import MakeBank, trade
+from tests.decoys import outside, passwd
 from tests.operations.banks import opened, put
 
 NAMES = (
@@ -90,8 +91,8 @@ def test_what_leads_out(make_bank: MakeBank, outside: str) -> None:
 
 def test_a_link_that_leads_out_stays_the_link(make_bank: MakeBank) -> None:
     path = make_bank(1)
-    (path / "trades/away.json").symlink_to("/etc/passwd")
-    (path / "state/etc").symlink_to("/etc")
+    (path / "trades/away.json").symlink_to(passwd(path))
+    (path / "state/etc").symlink_to(outside(path))
     with opened(path) as bank:
         assert bank_path(bank, "trades/away.json") == "trades/away.json"
         assert bank_path(bank, str(path / "trades/away.json")) == "trades/away.json"

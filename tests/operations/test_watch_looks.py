@@ -33,6 +33,7 @@ from memorybank_cli.operations.watch import watch
 from memorybank_cli.operations.watch_telling import Line
 from memorybank_cli.operations.watching import Watching
 from tests.conftest import MakeBank, trade
+from tests.decoys import passwd
 from tests.operations.banks import adopt, contents, journal, journal_file, opened, put
 from tests.operations.owners import OWNER, as_root, give_away, own_ids_again, public_place
 
@@ -168,7 +169,7 @@ def test_a_new_link_is_told(make_bank: MakeBank) -> None:
     path = make_bank(2, padded=False)
     with watched(path) as one:
         list(one.everything())
-        (path / "trades/link.json").symlink_to("/etc/passwd")
+        (path / "trades/link.json").symlink_to(passwd(path))
         assert found(list(one.some({"trades/link.json"}))) == {"trades/link.json": "MB305"}
 
 

@@ -10,6 +10,7 @@ from memorybank_cli.snapshots import documents, trash
 from memorybank_cli.snapshots.blobs import Blobs
 from memorybank_cli.snapshots.repository import Repository
 from memorybank_cli.snapshots.trash import Bin, bins, new_bin, throw, with_trash
+from tests.decoys import passwd
 from tests.snapshots.making import packs_of, read_back, save_files
 
 DAY = timedelta(days=1)
@@ -42,7 +43,7 @@ def test_strangers_in_the_trash_are_passed_over(repo: Repository) -> None:
     (place / "20261121T130000Z/packs/aa").mkdir(parents=True)
     (place / "20261121T130000Z/packs/aa/stranger").write_text("x")
     (place / "20261121T130000Z/packs/stranger").write_text("x")
-    (place / "20261121T130000Z/packs/aa" / ("a" * 64)).symlink_to("/etc/passwd")
+    (place / "20261121T130000Z/packs/aa" / ("a" * 64)).symlink_to(passwd(place))
     [found] = bins(repo)
     assert (found.snapshots, found.packs) == ({}, {})
 
