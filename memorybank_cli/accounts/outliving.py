@@ -19,8 +19,10 @@ from memorybank_cli.base import digests
 def outliving(bank: Bank, account: str, find: Find) -> History:
     """The history of a head that outlived lines of the journal. Raises AccountDamaged where there is none."""
     data = bank.root.content(account_file(account, "whole_history")) if bank.breaks() else None
+    if data is None:
+        raise replay.not_whole(account)
     record = record_of(bank, account)
-    if data is None or (record is not None and digests.of(data) == record.sha):
+    if record is not None and digests.of(data) == record.sha:
         raise replay.not_whole(account)
     history = heads.parsed(FileShelf(bank, account, find), data)
     if known_before(bank, history) is None or (record is not None and history.seq <= record.after):

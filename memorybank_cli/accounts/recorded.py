@@ -57,10 +57,13 @@ class Record(NamedTuple):
 def shown_by(bank: Bank, seq: int, account: str) -> int:
     """The line from which on the journal is to be laid over a head that line `seq` recorded."""
     core = _core(bank, seq)
+    return _shown(seq, core, _whole_core(bank, seq, core), account)
+
+
+def _shown(seq: int, core: dict[str, Any], whole: dict[str, Any], account: str) -> int:
     if core.get("op") == RENDERED:
         return int(core["upto"])
-    core = _whole_core(bank, seq, core)
-    shown = core.get("shown")
+    shown = whole.get("shown")
     after = shown.get(account) if isinstance(shown, dict) else None
     return after if type(after) is int and 0 <= after < seq else seq
 
@@ -76,11 +79,11 @@ def record_of(bank: Bank, account: str, upto: int | None = None) -> Record | Non
     if sha is None:
         return None
     core = _core(bank, seq)
-    after, rendered = shown_by(bank, seq, account), core.get("op") == RENDERED
-    core = _whole_core(bank, seq, core)
-    newest = core.get("newest_time")
+    whole, rendered = _whole_core(bank, seq, core), core.get("op") == RENDERED
+    after, proves = _shown(seq, core, whole, account), not rendered or "base" in whole
+    newest = whole.get("newest_time")
     newest = newest if isinstance(newest, str) else None
-    return Record(sha, seq, after, _base(core.get("base")), rendered, not rendered or "base" in core, newest)
+    return Record(sha, seq, after, _base(whole.get("base")), rendered, proves, newest)
 
 
 def recorded_at(bank: Bank, path: str, upto: int) -> tuple[str | None, int]:

@@ -229,7 +229,7 @@ class Journal:
             yield from packed.blocks(self.root, layout.packed_segment(first), offset)
             return
         try:
-            size = READ_BYTES
+            size = NEAR  # who wants one line asks for few
             while True:
                 piece = os.pread(fd, size if end is None else min(size, max(0, end - offset)), offset)
                 cut = piece.rfind(b"\n") + 1
@@ -238,7 +238,7 @@ class Journal:
                     cut = piece.rfind(b"\n") + 1
                 if cut:
                     yield piece[:cut]
-                    offset, size = offset + cut, READ_BYTES
+                    offset, size = offset + cut, min(2 * size, READ_BYTES)
                 elif len(piece) < size:
                     break
                 else:
