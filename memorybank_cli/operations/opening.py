@@ -72,6 +72,8 @@ def keep_rendered(bank: Bank) -> None:
         bank.nudge = nudge
         bank.before_close.callback(renderer.close)
         bank.before_close.callback(upkeep.close)
+        if bank.catalog.unrendered():  # somebody was killed: until files are rendered each reading goes to the journal
+            nudge()
 
 
 def _undo_step(bank: Bank, act: str, begun: list[Line]) -> None:

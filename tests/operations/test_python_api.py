@@ -184,6 +184,16 @@ def test_files_follow_while_the_bank_is_open(path: Path) -> None:
         assert eventually(lambda: b"seen at once" in (path / "account_alpha/short_term.json").read_bytes())
 
 
+def test_what_a_killed_process_left_is_rendered_by_the_next_that_opens(path: Path) -> None:
+    code = "import os, sys; from memorybank_cli import open_bank; from memorybank_cli.bank import renderer; "
+    code += "renderer.PAUSE = 60; bank = open_bank(sys.argv[1]); "
+    code += "bank.account('alpha').add(role='user', content='hello'); os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", code, path], check=False).returncode == 9
+    assert b"hello" not in (path / "account_alpha/short_term.json").read_bytes()
+    with open_bank(path):
+        assert eventually(lambda: b"hello" in (path / "account_alpha/short_term.json").read_bytes())
+
+
 def test_a_context_is_refreshed_beside_the_writers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sklearn")
     monkeypatch.setenv("MEMORYBANK_CONTEXT_MESSAGES", "50")
