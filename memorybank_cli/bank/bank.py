@@ -33,6 +33,7 @@ from memorybank_cli.bank.ledger import UNTOLD_LINES
 from memorybank_cli.bank.measures import Aggregates
 from memorybank_cli.bank.rendering import Rendering
 from memorybank_cli.bank.schemas import Registry
+from memorybank_cli.bank.together import Together
 from memorybank_cli.bank.writing import Appended
 from memorybank_cli.base import files
 from memorybank_cli.base.context import Context
@@ -106,6 +107,7 @@ class Bank(Appending):
         self.journal.actor = self.settings["actor"] or user_name()
         self.open_ledger(home, float(self.settings["lock_timeout"]))
         self._is_placed = False
+        self.together = Together(self)
         self.nudge: Callable[[], None] | None = None
         """Called after each commit, where a thread renders; it ends before the bank does."""
         self.another: Callable[[], Bank] | None = None

@@ -38,7 +38,7 @@ class Writer:
         journal.unsynced = self._poison
         self._is_settled = self._is_seen = False
         """Whether this process knew all of the journal at some end; and whether it was seen under this hold of the lock
-        that it still does, and nothing was written since."""
+        that it still does."""
         self._appended = NOWHERE
         self._failures = UNKNOWN.failures
         self.state = UNKNOWN
@@ -110,7 +110,7 @@ class Writer:
 
     def _wrote(self, end: Position) -> None:
         self.syncing.appended(end.segment, end.offset)
-        self._is_settled = True
+        self._is_settled = self._is_seen = True
 
     def appended(self, end: Position) -> Appended:
         """What `durable` needs to know of an append that came to `end`."""
@@ -124,6 +124,7 @@ class Writer:
 
     def look(self) -> Synced:
         """How far the journal is durable, now that the lock is held."""
+        self._is_seen = False
         self.state, self._appended = self.syncing.look_afresh()
         return self.state
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from memorybank_cli.accounts.applier import applier_of
+from memorybank_cli.accounts.history import Capacity
 from memorybank_cli.accounts.messages import Message, checked, parse
 from memorybank_cli.accounts.newest import in_windows, newest
 from memorybank_cli.accounts.replay import STORED
@@ -17,6 +18,7 @@ from memorybank_cli.bank import baseline
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Entry
+from memorybank_cli.bank.writing import Appended
 from memorybank_cli.base import clock
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import UsageError
@@ -94,12 +96,13 @@ def store(bank: Bank, account: str, messages: list[Message]) -> AddedMessages:
         record = message.record(key, now)
         fields = {"account": account, "kind": "message", "record": record["id"]}
         entries.append(Entry(STORED, fields, record, is_new=not message.id and not message.timestamp))
-    with bank.mutex:
+
+    def begin() -> tuple[tuple[list[Line], int, Capacity], Appended | None]:
         lines, what = bank.begin(entries)
         known = applier_of(bank).known(bank, account)
-        total, capacity = known.total, known.capacity
-    if what is not None:
-        bank.durable(what)
+        return (lines, known.total, known.capacity), what
+
+    lines, total, capacity = bank.together.run(begin)
     if bank.much_waits and bank.nudge is None:
         bank.render()  # what waits is read again by each who comes, so it must not grow
     ids, twice = _sorted_out(entries, lines)

@@ -128,7 +128,7 @@ def test_a_read_that_a_write_overtakes_is_done_again(make: Open, monkeypatch: py
 
     def overtaken(fd: int, size: int, offset: int) -> bytes:
         data = pread(fd, size, offset)
-        if size < journal_module.READ_BYTES or torn:
+        if size < journal_module.NEAR or torn:
             return data
         torn.append(fd)
         return data[:100] + bytes(300) + data[400:]  # the page before was looked at while it was room
