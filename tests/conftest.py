@@ -18,6 +18,7 @@ from hypothesis import settings
 from memorybank_cli.base.context import Context
 from memorybank_cli.operations.init import init
 from tests.decoys import assert_untouched
+from tests.processes import Server
 
 # A busy machine is no reason to fail.
 # New examples are searched for at the desk; a run that decides about a change is the same each time.
@@ -104,8 +105,16 @@ def touches_nothing_outside(tmp_path: Path) -> Iterator[None]:
     assert_untouched(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """What forks processes of memorybank."""
+    one = Server()
+    yield one
+    one.close()
+
+
 @pytest.fixture
-def run() -> Run:
+def run(server: Server) -> Run:
     """Run `python -m memorybank_cli ARGUMENTS`, with nobody to ask."""
 
     def call(
@@ -116,10 +125,14 @@ def run() -> Run:
         prefix: Sequence[str] = (),
         user: int | None = None,
     ) -> Ran:
+        environment = {**os.environ, **(env or {})}
+        if not prefix and user is None and server.serves(environment):
+            words = [os.fsdecode(word) for word in arguments]
+            return Ran(*server.run(words, environment, os.fspath(cwd or "."), stdin, 120))
         done = subprocess.run(
             [*prefix, sys.executable, "-m", "memorybank_cli", *arguments],
             cwd=cwd,
-            env={**os.environ, **(env or {})},
+            env=environment,
             input=stdin,
             capture_output=True,
             check=False,

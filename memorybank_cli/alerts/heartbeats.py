@@ -90,9 +90,8 @@ def overdue(root: Root, now: datetime | None = None) -> list[Finding]:
             found.append(Finding("MB560", message, path, "set the clock right, and run it once more"))
         elif one.next_due is not None and moment > clock.parse(one.next_due) + GRACE:
             message = f"{job} was due at {one.next_due}; it last ran at {one.at}"
-            found.append(
-                Finding("MB560", message, path, "memorybank schedule show; look whether cron or its timer runs")
-            )
+            hint = "memorybank maintain missed makes up for it, or names the run that hangs; memorybank schedule show"
+            found.append(Finding("MB560", message, path, f"{hint}; look whether cron or its timer runs"))
         elif not one.ok:
             words = f": {one.detail}" if one.detail else ""
             found.append(Finding("MB561", f"the last run of {job} failed{words}", path, "run it by hand to see why"))

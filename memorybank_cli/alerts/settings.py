@@ -140,8 +140,8 @@ def signature(bank: Bank) -> tuple[Any, ...]:
     return mine, theirs, bank.home.trusted().get(CONFIG)
 
 
-def inert(bank: Bank) -> list[tuple[str, str]]:
-    """Keys of the bank's config that have no effect, each with the reason."""
+def inert(bank: Bank) -> list[tuple[str, str, bool]]:
+    """Keys of the bank's config that have no effect, each with the reason, and whether trust would change it."""
     data, value = _read_bank(bank)
     if not isinstance(value, dict):
         return []
@@ -152,6 +152,7 @@ def inert(bank: Bank) -> list[tuple[str, str]]:
             "it leads alerts elsewhere, so it holds once the file is trusted"
             if name in _SHARED
             else "it is not taken from there",
+            name in _SHARED,
         )
         for name in value
         if name != "description" and (name not in _SHARED or not holds)

@@ -1,10 +1,12 @@
-"""How the channels stand, as findings: who fails, what waits and nobody delivers, what alerts.json has wrong."""
+"""How alerting stands, as findings: which channels fail, what waits, what alerts.json has wrong, what is not kept."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Collection, Mapping
+from contextlib import closing
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -12,8 +14,8 @@ from memorybank_cli.alerts import waiting
 from memorybank_cli.alerts.breaker import OPENS_AT, Breaker
 from memorybank_cli.alerts.channels import table
 from memorybank_cli.bank import layout
-from memorybank_cli.base.database import open_read_only
-from memorybank_cli.base.names import escape, escape_text
+from memorybank_cli.base.database import is_busy, open_read_only
+from memorybank_cli.base.names import escape, escape_text, quoted
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.walk import Root
 
@@ -33,24 +35,44 @@ def findings(root: Root, own: _Own) -> list[Finding]:
     """What is wrong with alerts.json and its channels, by that file and by `findings.sqlite`; nothing is written."""
     info = root.stat("")
     channels, wrong = table.built(own.channels, root, own=info is not None and info.st_uid == os.geteuid())
-    return [*own.findings, *(unfit(name, why) for name, why in wrong.items()), *_kept(root, channels)]
+    unusable = [unfit(name, why) for name, why in wrong.items()]
+    return [*put_aside(root), *own.findings, *unusable, *_kept(root, channels)]
+
+
+def put_aside(root: Root) -> list[Finding]:
+    """MB551: what was known of alerts was damaged, as long as a damaged file lies in quarantine."""
+    names = sorted(entry.name for entry in root.listing(layout.QUARANTINE) if entry.name.startswith("findings-"))
+    if not names:
+        return []
+    where = f"{layout.QUARANTINE}/{escape(names[0])}"
+    message = f"findings.sqlite was damaged and begun anew; what was there is {where}"
+    hint = f"memorybank alert list shows what stands; rm {quoted(escape(root.absolute(where)))} when you have seen this"
+    return [Finding("MB551", message, "", hint, "/lost", level="warning")]
 
 
 def _kept(root: Root, names: Collection[str]) -> list[Finding]:
-    """What the database says of channels by these names; nothing where there is none."""
-    if root.stat(layout.FINDINGS) is None:
+    """What the database says of channels by these names, or that it is none; nothing where there is no file."""
+    info = root.stat(layout.FINDINGS)
+    if info is None:
         return []
+    place = root.absolute(layout.FINDINGS)
+    if not stat.S_ISREG(info.st_mode):
+        return [not_kept("findings.sqlite is no regular file", f"remove what stands at {quoted(escape(place))}")]
+    if not os.access(place, os.R_OK | os.W_OK):
+        return [not_kept("findings.sqlite may not be written", "correct the owner and the mode of .memorybank")]
     try:
-        db = open_read_only(root, layout.FINDINGS, patience=1.0)
-    except (OSError, sqlite3.Error):
-        return []
-    try:
-        db.row_factory = sqlite3.Row
-        return of(db, {name: one for name, one in waiting.breakers(db).items() if name in names})
-    except sqlite3.Error:
-        return []  # another rule tells of a database that cannot be read
-    finally:
-        db.close()
+        with closing(open_read_only(root, layout.FINDINGS, patience=1.0)) as db:
+            db.row_factory = sqlite3.Row
+            return of(db, {name: one for name, one in waiting.breakers(db).items() if name in names})
+    except (OSError, sqlite3.Error) as error:
+        if is_busy(error):
+            return []
+        return [not_kept(escape_text(f"findings.sqlite cannot be read: {error}"), "see to the disk")]
+
+
+def not_kept(why: str, hint: str) -> Finding:
+    """Alerts stand nowhere but in the memory of the process that raised them."""
+    return Finding("MB551", f"alerts are kept in memory only: {why}", "", hint, "/memory")
 
 
 def of(db: sqlite3.Connection, breakers: Mapping[str, Breaker]) -> list[Finding]:

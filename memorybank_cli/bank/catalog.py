@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from memorybank_cli.bank import columns, layout
+from memorybank_cli.bank import columns, layout, places
 from memorybank_cli.bank.chain import CHECKPOINT, GAP, START, Break, Position, Reading
 from memorybank_cli.bank.following import STORED
 from memorybank_cli.bank.framing import Line
@@ -52,8 +52,6 @@ _KNOWN = (
 _FORGET = "DELETE FROM dirs WHERE 1"
 ROOM = 256 << 10
 """Bytes that must be free for a catalog on the disk."""
-AT_ONCE = 500
-"""Names in one question to SQLite."""
 REBOOT_DOUBT_NS = 120 * clock.SECOND_NS
 FILE_OPS = frozenset(
     {
@@ -77,6 +75,14 @@ class Catalog:
         self.root = root
         self.in_memory = False
         self.db = self._connect()
+
+    @classmethod
+    def scratch(cls, root: Root) -> Catalog:
+        """An empty one in memory, beside the one on the disk."""
+        made = cls.__new__(cls)
+        made.root, made.in_memory = root, True
+        made.db = database.connect(database.MEMORY, _SCHEMA)
+        return made
 
     def _connect(self) -> sqlite3.Connection:
         names = sorted(
@@ -241,28 +247,11 @@ class Catalog:
         found = self.db.execute("SELECT * FROM files WHERE dir=? AND name=?", _split(path)).fetchone()
         return Row(None, None) if found is None else columns.row(found)
 
-    def rows(self, directory: str, names: Sequence[str] | None = None) -> dict[str, Row]:
-        """The rows of the files right in a directory, by name: of all of them, or of some."""
-        found: Iterable[Any]
-        if names is None:
-            found = self.db.execute("SELECT * FROM files WHERE dir=?", (directory,))
-        else:
-            found = self._asked("SELECT * FROM files WHERE dir=? AND name IN (SELECT * FROM some)", names, directory)
-        return {row[1]: columns.row(row) for row in found}
-
-    def were_directories(self, directory: str, names: Sequence[str]) -> set[str]:
-        """Those names right in a directory below which there are, or should be, files; perhaps one more."""
-        start = f"{directory}/" if directory else ""
-        # '0' is the character after '/'
-        query = "SELECT * FROM some WHERE EXISTS (SELECT 1 FROM files WHERE dir>=?||name AND dir<?||name||'0')"
-        return {row[0] for row in self._asked(query, names, start, start)}
-
-    def _asked(self, query: str, names: Sequence[str], *values: str) -> Iterator[Any]:
-        """The answers to a question about some names."""
-        for first in range(0, len(names), AT_ONCE):
-            some = names[first : first + AT_ONCE]
-            marks = ",".join(["(?)"] * len(some))
-            yield from self.db.execute(f"WITH some(name) AS (VALUES {marks}) {query}", (*some, *values))
+    def rows(self, directory: str) -> dict[str, Row]:
+        """The rows of the files right in a directory, by name."""
+        return {
+            found[1]: columns.row(found) for found in self.db.execute("SELECT * FROM files WHERE dir=?", (directory,))
+        }
 
     def sound(self, directory: str) -> dict[str, Known]:
         """In short what is known of each file right in a directory, by name."""
@@ -297,17 +286,7 @@ class Catalog:
 
     def directories(self, below: str = "") -> set[str]:
         """Every directory that holds or should hold files: all of them, or one and those below it."""
-        # From one directory to the next by the primary key; DISTINCT would read every row.
-        query = (
-            "WITH RECURSIVE found(dir) AS (SELECT min(dir) FROM files WHERE dir>=?1 AND dir<?2 UNION ALL"
-            " SELECT (SELECT min(dir) FROM files WHERE dir>found.dir AND dir<?2) FROM found"
-            " WHERE found.dir IS NOT NULL) SELECT dir FROM found WHERE dir IS NOT NULL"
-        )
-        if not below:
-            return {row[0] for row in self.db.execute(query, ("", "\U0010ffff"))}
-        # '0' is the character after '/': the range holds every directory below.
-        itself = self.db.execute("SELECT dir FROM files WHERE dir=? LIMIT 1", (below,))
-        return {row[0] for row in (*itself, *self.db.execute(query, (f"{below}/", f"{below}0")))}
+        return places.directories(self.db, below)
 
     def remember(self, directory: str, seen: Iterable[tuple[str, Seen]], vanished: Iterable[str] = ()) -> None:
         """Keep what was seen in a directory; call it within `writing`."""

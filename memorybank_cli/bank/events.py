@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 
 from memorybank_cli.bank import layout
 from memorybank_cli.base import clock, database, files
@@ -152,7 +153,26 @@ class EventStore:
                 self._put_aside()
                 return self._of_file()
             self.in_memory = True  # a full disk, or one that cannot be written any more
+            return self._copied()
+
+    def _copied(self) -> sqlite3.Connection:
+        """In memory what the file holds, as far as that can be read: what was told is not told again by each process.
+
+        Without what waits to be delivered, which each would deliver: nobody could say that it was.
+        """
+        memory, info = _connected(database.MEMORY), self.root.stat(layout.FINDINGS)
+        if info is None or not stat.S_ISREG(info.st_mode):
+            return memory
+        try:
+            # `immutable`: there is no room for the files that SQLite makes beside one that it only reads.
+            with closing(database.open_read_only(self.root, layout.FINDINGS, "mode=ro&immutable=1")) as disk:
+                if database.version(disk) == len(MIGRATIONS):
+                    disk.backup(memory)
+                    memory.execute("DELETE FROM deliveries")
+        except sqlite3.Error:
+            memory.close()
             return _connected(database.MEMORY)
+        return memory
 
     def _of_file(self) -> sqlite3.Connection:
         files.make_database(self.root, layout.FINDINGS)

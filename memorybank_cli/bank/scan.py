@@ -15,7 +15,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from memorybank_cli.bank import ahead, facts, layout, sifting
+from memorybank_cli.bank import ahead, facts, layout, places, sifting
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.examine import Changing, Examiner
 from memorybank_cli.bank.judge import ROT, Pending, Rules, judge
@@ -130,7 +130,8 @@ class Scanner:
         """Look at files of one directory; the paths at which none stands come back, and those that were directories."""
         left, gone, seen = list[str](), list[str](), list[tuple[str, Seen]]()
         names = [path.rpartition("/")[2] for path in paths]
-        rows, inner = self.catalog.rows(directory, names), self.catalog.were_directories(directory, names)
+        db = self.catalog.db
+        rows, inner = places.rows(db, directory, names), places.were_directories(db, directory, names)
         try:
             with self.bank.root.directory(directory) as fd:
                 listing = Listing(directory, fd, [], [], [], [])
@@ -188,8 +189,6 @@ class Scanner:
     def _rolling(self) -> list[str]:
         total = self.catalog.meta("files", 0)
         return self.catalog.oldest_looks(max(8, total // ROLLING_SHARE)) if total else []
-
-    # Directories
 
     def _directory(self, listing: Listing) -> None:
         self._others(listing)

@@ -156,7 +156,7 @@ RULES: dict[str, Rule] = {
         "error",
         "Catalog and journal disagree, or the table of ids and an account's messages.",
         "Both are derived and can be made again; but while the table of ids is wrong a message may be stored twice.",
-        "memorybank repair makes the catalog again from the journal, memorybank account check the table of ids.",
+        "memorybank validate --full makes the catalog again from the journal, memorybank account check the table of ids.",
     ),
     "MB123": Rule(
         "journal-unproved",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from memorybank_cli.base import clock
 from memorybank_cli.base.records import Finding, at_least
-from memorybank_cli.health.score import UNKNOWN, Word, rank, word
+from memorybank_cli.health.score import NOT_KNOWN, UNKNOWN, Word, rank, word
 
 COMPONENTS = (
     "trades",
@@ -125,7 +125,7 @@ def _alert(finding: Finding) -> dict[str, str]:
     message = (
         f"{finding.rule} {finding.path}: {finding.message}" if finding.path else f"{finding.rule} {finding.message}"
     )
-    if finding.rule == UNKNOWN and STALE not in message:
+    if finding.rule in NOT_KNOWN and STALE not in message:
         message = f"{message} ({STALE} {finding.detected_at})"
     return {
         "timestamp": finding.detected_at,

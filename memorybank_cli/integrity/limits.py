@@ -46,11 +46,18 @@ def findings(load: Load, slow: float) -> list[Finding]:
     else:
         why = "; ".join(f"{name}: {reason}" for name, reason in load.refused.items()) or "the file system is remote"
         message = f"watched by {load.backend}, so changes are told later ({why})"
-        found.append(Finding("MB524", message, "", "run watch on the machine that has the disk, if that matters"))
+        found.append(Finding("MB524", message, "", _polled_hint(load)))
     if slow and load.seconds > slow:
         message = f"judging one batch of changes took {load.seconds:.0f} s; what changed meanwhile was told that late"
         found.append(Finding("MB523", message, "", "give it more of the machine, or split large files and folders"))
     return found
+
+
+def _polled_hint(load: Load) -> str:
+    most = limit("max_user_instances")
+    if "inotify" in load.refused and most is not None:  # it is there, and this user has used it up
+        return f"sudo sysctl fs.inotify.max_user_instances={2 * most}, and start watch again, if that matters"
+    return "run watch on the machine that has the disk, if that matters"
 
 
 def _watches(load: Load) -> list[Finding]:

@@ -75,11 +75,20 @@ class Masses:
         """Whether the mass change that goes on stands for a finding."""
         return self.mass is not None and finding.rule in COVERED and finding.path in self.mass.paths
 
-    def settle(self, now: float) -> None:
-        """Let it be over when nothing is wrong any more and nothing was added for a while."""
-        if self.mass is not None and not self.wrong and now - self._last >= min(QUIET, 10 * self._seconds):
+    def settle(self, now: float, stands: Callable[[str], bool]) -> None:
+        """Let it be over when nothing is wrong any more, and all of it is undone or nothing was added for a while.
+
+        `stands` says whether a file is recorded: one that was removed is back then.
+        """
+        if self.mass is None or self.wrong:
+            return
+        if now - self._last >= min(QUIET, 10 * self._seconds) or self._is_undone(self.mass, stands):
             self.mass = None
             self._window.clear()
+
+    @staticmethod
+    def _is_undone(mass: Mass, stands: Callable[[str], bool]) -> bool:
+        return all(what != "changed" and (what != "removed" or stands(path)) for path, what in mass.paths.items())
 
     def finding(self) -> Finding | None:
         """MB117, while it lasts."""

@@ -22,7 +22,8 @@ from memorybank_cli.base.records import Finding, Severity, at_least
 from memorybank_cli.base.rules import RULES
 from memorybank_cli.base.words import counted
 from memorybank_cli.operations import alert_journal
-from memorybank_cli.operations.alerts import Family, Path, Rule, Section, conditions, mute_of, opened
+from memorybank_cli.operations.alert_keeping import opened
+from memorybank_cli.operations.alerts import Family, Path, Rule, Section, conditions, mute_of
 from memorybank_cli.operations.alerts import Severity as SeverityOption
 from memorybank_cli.operations.options import Option
 
@@ -109,7 +110,7 @@ def silence(
     """Silence alerts for a while, or list the silences.
 
     Every condition that is given must hold. Silenced alerts stay in `memorybank alert list`; they are told when the
-    silence ends and they still fire. Alerts of the family security are silenced only where a rule is named.
+    silence ends and they still fire. Alerts of the family security are silenced only where their very rule is named.
 
     Exit codes:
         0   done

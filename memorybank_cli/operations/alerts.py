@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -15,15 +12,17 @@ from memorybank_cli.alerts.ledger import Ledger
 from memorybank_cli.alerts.matching import Matcher, matcher
 from memorybank_cli.alerts.silences import Silence, Silences
 from memorybank_cli.alerts.values import Alert
-from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.events import EventStore
 from memorybank_cli.base import clock
-from memorybank_cli.base.database import is_busy, is_damaged
-from memorybank_cli.base.errors import Locked, OperationFailed, UsageError
+from memorybank_cli.base.errors import UsageError
 from memorybank_cli.base.names import escape_text
+from memorybank_cli.base.rules import FAMILIES as RULE_FAMILIES
+from memorybank_cli.base.rules import RULES
+from memorybank_cli.base.suggestions import did_you_mean
 from memorybank_cli.base.words import counted
-from memorybank_cli.operations.alert_journal import acknowledged, recall
+from memorybank_cli.operations.alert_journal import acknowledged
+from memorybank_cli.operations.alert_keeping import opened, why_not_kept
 from memorybank_cli.operations.options import Option
 
 STALE = timedelta(minutes=15)
@@ -178,7 +177,7 @@ def list_(
         muted = muting(firing, silences)
         chosen = [*(ledger.resolved() if all_ else ()), *ledger.pending(), *firing]
         looks: dict[str, str] = {name: at for name, at in ledger.looks().items() if name in ("watch", "health")}
-        failure = _failure(store)
+        failure = why_not_kept(store)
         return AlertList(
             tuple(Listed(one, muted(one) if one.state == "firing" else "") for one in chosen if wanted.fits(one)),
             ledger.counts(),
@@ -199,16 +198,6 @@ def _is_stale(ledger: Ledger, looks: dict[str, str]) -> bool:
         return True
     by_the_wall = datetime.now(UTC) - clock.parse(max(looks.values()))
     return passed > STALE.total_seconds() or not -AHEAD <= by_the_wall <= STALE
-
-
-def _failure(store: EventStore) -> str:
-    try:
-        if not store.in_memory:  # where there is no bank to write, nobody looked either
-            store.check_writable()
-    except sqlite3.DatabaseError as error:
-        what = "another process keeps findings.sqlite to itself" if is_busy(error) else f"findings.sqlite: {error}"
-        return escape_text(what)
-    return ""
 
 
 def show(bank: Bank, fingerprint: Annotated[str, "of the alert, or the beginning of it"]) -> AlertDetail:
@@ -274,37 +263,6 @@ def ack(
         return AckReport(tuple(ledger.acknowledge(one.fingerprint, bank.journal.actor, why) for one in chosen))
 
 
-@contextmanager
-def opened(bank: Bank) -> Iterator[EventStore]:
-    """The bank's `findings.sqlite`. Raises OperationFailed where it is there and cannot be used, Locked."""
-    where = bank.root.absolute(layout.FINDINGS)
-    try:
-        with _opened(bank, where) as store:
-            recall(bank, store)
-            yield store
-    except sqlite3.DatabaseError as error:
-        if is_busy(error):
-            raise Locked(f"another process keeps {where} to itself", hint="wait for it, and try again") from None
-        if is_damaged(error):
-            hint = "memorybank health puts it into quarantine and begins a new one"
-            raise OperationFailed(f"{where} is damaged: {error}", hint=hint) from None
-        raise OperationFailed(f"{where} cannot be written: {error}", hint="check the disk, and its owner") from None
-
-
-@contextmanager
-def _opened(bank: Bank, where: str) -> Iterator[EventStore]:
-    store = EventStore(bank.root)
-    try:
-        if store.in_memory and bank.root.stat(layout.FINDINGS) is not None:
-            raise OperationFailed(
-                f"{where} cannot be opened for writing, which reading it needs too",
-                hint="check the disk, and the owner and mode of .memorybank",
-            )
-        yield store
-    finally:
-        store.close()
-
-
 def mute_of(store: EventStore) -> Muted:
     """Why alerts are not told now."""
     return muting(Ledger(store).firing(), Silences(store).active())
@@ -317,6 +275,12 @@ def conditions(
     section: tuple[str, ...],
     path: tuple[str, ...],
 ) -> Matcher:
-    """The matcher that options of a command mean. Raises UsageError."""
+    """The matcher that options of a command mean. Raises UsageError, also for a rule that is none: it is misspelt."""
     found = {"rule": rule, "family": family, "severity": severity, "section": section, "path": path}
-    return matcher({name: list(value) if isinstance(value, tuple) else value for name, value in found.items() if value})
+    made = matcher({name: list(value) if isinstance(value, tuple) else value for name, value in found.items() if value})
+    for one in made.rules:
+        if not any(known.startswith(one) for known in (*RULES, *RULE_FAMILIES)):
+            raise UsageError(
+                f"there is no rule '{one}'", hint=did_you_mean(one, RULES, "memorybank explain lists them")
+            )
+    return made

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -61,16 +60,19 @@ def examine(bank: Bank, *, writing: bool = True) -> Examined:
     around = run_all((one for one in surroundings.PROBES if writing or not one.writes), bank, findings)
     known = {one.fingerprint for one in findings}
     findings += [one for one in findings_of(around) if one.fingerprint not in known]
-    return Examined(scan, findings, [files_result, *data, *around], clock.now())
+    every = float(bank.settings["reconcile_seconds"])
+    looked = [one._replace(probe=one.probe._replace(cadence=every)) for one in (files_result, *data)]
+    return Examined(scan, findings, [*looked, *around], clock.now())
 
 
 FILES = Probe("files", "data", "storage", HEALTH, lambda _bank, _known: Reading({}))
 """The look at every file, as a row of the table: it is no probe, because it is what all of them stand on."""
 
 
-def write_status(bank: Bank, findings: Iterable[Finding], counts: Counts, checked_at: str) -> dict[str, Any]:
-    """The status document; it is kept in status.json too, where the bank can be written."""
-    document = status_document(findings, counts, checked_at)
+def write_status(bank: Bank, found: Examined) -> dict[str, Any]:
+    """The status document of a look; it is kept in status.json too, where the bank can be written."""
+    seen = Counts(found.scan.by_section, found.scan.mtimes, found.saved.time)
+    document = status_document(found.findings, seen, found.checked_at)
     try:
         put_status(bank, document)
     except OSError as error:

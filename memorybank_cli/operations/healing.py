@@ -56,6 +56,8 @@ class Healer:
     def __init__(self, bank: Bank, store: Callable[[], EventStore], what: str) -> None:
         self.bank, self.store, self.what = bank, store, what
         self._known: set[str] = set()
+        self._db: sqlite3.Connection | None = None
+        """The database in which those are known."""
         self._patience: dict[str, _Patience] = {}
         self._given_up: set[str] = set()
         """Fingerprints of what cannot be cured without loss: until they are gone it is not tried again."""
@@ -83,8 +85,11 @@ class Healer:
     def looked(self, findings: Iterable[Finding], fingerprints: set[str]) -> None:
         """These are all there are; an open event whose fingerprint is not among them has ended."""
         store = self.store()
-        if (store.in_memory or not store.is_current) and store.return_to_disk():
-            self._known.clear()  # what that file does not have yet is put into it
+        if store.in_memory:
+            store.return_to_disk()
+        if store.db is not self._db:  # what another file does not have yet is put into it
+            self._db = store.db
+            self._known.clear()
         self.detected(findings)
         begun = self._stored(corruption.open_fingerprints) or ()
         self._known.update(begun)

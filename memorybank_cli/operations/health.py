@@ -1,31 +1,29 @@
-"""Health and status: every probe's findings as one number, one word, and the documents of the specs."""
+"""Health: every probe's findings as one number and one word, for people and for other programs."""
 
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.base import clock, files
+from memorybank_cli.base import files
 from memorybank_cli.base.errors import UsageError
 from memorybank_cli.base.names import escape
-from memorybank_cli.base.records import Finding, at_least
+from memorybank_cli.base.records import Finding
 from memorybank_cli.base.words import counted
 from memorybank_cli.health import exposition
-from memorybank_cli.health.history import History, history
 from memorybank_cli.health.probing import Result
 from memorybank_cli.health.score import UNKNOWN, Score, Word, score, word
-from memorybank_cli.health.status import Counts, components, counts
-from memorybank_cli.operations.examining import Examined, examine, write_status
+from memorybank_cli.health.status import components
+from memorybank_cli.operations.examining import examine, write_status
+from memorybank_cli.operations.health_history import HistoryReport, history_report
 from memorybank_cli.operations.memory_health import FAILING, Part, as_dicts
 from memorybank_cli.operations.options import Option
-from memorybank_cli.operations.proofs import last_drill
 from memorybank_cli.operations.sampling import sample_once
 from memorybank_cli.operations.schedule_state import sampled
 
-_TONES: dict[Word, str] = {"healthy": "good", "degraded": "warning", "unknown": "warning", "error": "bad"}
+TONES: dict[Word, str] = {"healthy": "good", "degraded": "warning", "unknown": "warning", "error": "bad"}
 READABLE = 0o644
 """The mode of a textfile: another user's exporter reads it, and it says nothing of what agents wrote."""
 READABLE_DIRECTORY = 0o755
@@ -76,7 +74,7 @@ class HealthReport:
     @property
     def tone(self) -> str:
         """How the closing line is meant."""
-        return _TONES[self.score.word]
+        return TONES[self.score.word]
 
     def exit_code(self) -> int:
         """1 for errors and what is unknown; Nagios' own codes with `--format nagios`."""
@@ -135,88 +133,6 @@ def _as_dict(one: Result) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class HistoryReport:
-    """What became of the samples."""
-
-    history: History
-    span: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """From when to when, seconds of a step, and by name the values of each step, null where nobody looked."""
-        found = self.history
-        return {
-            "from": clock.from_ns(found.since * clock.SECOND_NS),
-            "to": clock.from_ns(found.until * clock.SECOND_NS),
-            "step_seconds": found.step,
-            "last_sample": None if found.newest is None else clock.from_ns(found.newest * clock.SECOND_NS),
-            "series": [{**one._asdict(), "values": list(one.values)} for one in found.series],
-        }
-
-    def summary(self) -> str:
-        """How old the last sample is."""
-        if self.history.newest is None:
-            return f"No samples of the last {self.span}. Next: memorybank watch, or memorybank health from cron"
-        return f"The last sample is of {clock.from_ns(self.history.newest * clock.SECOND_NS)[:19]}Z"
-
-
-@dataclass(frozen=True)
-class StatusReport:
-    """The status document of spec 000 and what stands behind it."""
-
-    document: dict[str, Any]
-    changes: tuple[dict[str, str], ...]
-    head: dict[str, Any]
-    score: int
-    errors: int
-    sections: dict[str, int]
-    path: str
-    bank_id: str
-    last_drill: dict[str, Any]
-    """Of the last restore drill `time`, `ok`, `snapshot`, `seconds` and `last_good`; {} where none was made."""
-    snapshots_unknown: str = ""
-    """Why the snapshots could not be looked at, '' where they were."""
-    snapshots_elsewhere: str = ""
-    """The repository of the last snapshot where the one that commands use by default has none."""
-    counts: tuple[dict[str, Any], ...] = ()
-    """How many findings there are of each `level` and `rule`; the document's alerts are the first of them only."""
-    word: Word = "healthy"
-
-    def as_dict(self) -> dict[str, Any]:
-        """The contract's fields, and the bank's id, place, files by section, last drill, and health in one word."""
-        return {
-            **self.document,
-            "changes": list(self.changes),
-            "head": self.head,
-            "score": self.score,
-            "health": self.word,
-            "errors": self.errors,
-            "sections": self.sections,
-            "path": self.path,
-            "bank_id": self.bank_id,
-            "last_drill": self.last_drill,
-            "snapshots_unknown": self.snapshots_unknown,
-            "snapshots_elsewhere": self.snapshots_elsewhere,
-            "counts": list(self.counts),
-        }
-
-    @property
-    def tone(self) -> str:
-        """How the closing line is meant."""
-        return _TONES[self.word]
-
-    def summary(self) -> str:
-        """One line, and the next step."""
-        document = self.document["memory_bank_status"]
-        waiting = f", {counted(len(self.changes), 'change')} not recorded yet" if self.changes else ""
-        saved = self.snapshots_unknown or document["integrity_checks"]["state"]["last_snapshot"]
-        unsaved = self.changes or not saved
-        quiet = all(one["level"] == "info" for one in document["alerts"])
-        next_step = "backup" if unsaved and not self.errors else "log" if quiet else "validate"
-        errors = counted(self.errors, "error")
-        return f"{self.word} ({self.score} of 100), {errors}{waiting}. Next: memorybank {next_step}"
-
-
 def health(
     bank: Bank,
     *,
@@ -251,14 +167,13 @@ def health(
     """
     if history is not None:
         if format_ not in ("text", "json") or explain or textfile is not None or record or scheduled:
-            raise UsageError(
-                "--history shows what was, without a look at what is", hint="only --sample and --json go with it"
-            )
-        return _history(bank, history, sample)
+            hint = "only --sample and --json go with it"
+            raise UsageError("--history shows what was, without a look at what is", hint=hint)
+        return history_report(bank, history, sample)
     if sample:
         raise UsageError("--sample says of what --history is shown", hint="--history 24h --sample score")
     found = examine(bank)
-    _write(bank, found)
+    write_status(bank, found)
     report = HealthReport(
         score(found.findings),
         tuple(components(found.findings, found.checked_at)),
@@ -280,61 +195,9 @@ def health(
     return report
 
 
-def _history(bank: Bank, span: str, names: tuple[str, ...]) -> HistoryReport:
-    seconds = clock.span(span).total_seconds()
-    if not seconds:
-        raise UsageError("--history of no time shows nothing", hint="give a span such as 1h, 24h or 90d")
-    found = history(bank.root, seconds, time.time(), names)
-    for name in names if found.newest is not None else ():
-        if name not in {one.name for one in found.series}:
-            raise _no_sample(bank, name, span, seconds)
-    return HistoryReport(found, span)
-
-
-def _no_sample(bank: Bank, name: str, span: str, seconds: float) -> UsageError:
-    from memorybank_cli.base.suggestions import did_you_mean
-
-    known = [one.name for one in history(bank.root, seconds, time.time()).series]
-    hint = did_you_mean(name, known, f"memorybank health --history {span} shows all")
-    return UsageError(f"there is no sample '{escape(name)}' in the last {span}", hint=hint)
-
-
 def _put_textfile(path: str, text: str) -> None:
     root = files.make_root(os.path.dirname(os.path.abspath(path)), READABLE_DIRECTORY)
     try:
         files.replace(root, escape(os.path.basename(path)), text.encode(), READABLE, durable=False)
     finally:
         root.close()
-
-
-def status(bank: Bank) -> StatusReport:
-    """Show how the bank is, and what changed.
-
-    Exit codes:
-        0  done, whatever is found
-
-    Examples:
-        memorybank status --json
-    """
-    found = examine(bank, writing=False)
-    document, saved, end, now = _write(bank, found), found.saved, bank.end, score(found.findings)
-    return StatusReport(
-        document,
-        tuple({"path": one.path, "change": one.pending} for one in found.scan.changes),
-        {"seq": end.seq, "hash": end.hash},
-        now.value,
-        sum(at_least([one], "error") for one in found.findings),
-        dict(sorted(found.scan.by_section.items())),
-        escape(bank.root.path),
-        bank.bank_id,
-        last_drill(bank),
-        "" if saved.elsewhere else saved.trouble,
-        saved.elsewhere,
-        tuple(counts(found.findings)),
-        now.word,
-    )
-
-
-def _write(bank: Bank, found: Examined) -> dict[str, Any]:
-    seen = Counts(found.scan.by_section, found.scan.mtimes, found.saved.time)
-    return write_status(bank, found.findings, seen, found.checked_at)

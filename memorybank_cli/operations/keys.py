@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.base.context import nobody_to_tell
 from memorybank_cli.base.errors import Refused, UsageError
 from memorybank_cli.base.names import escape
 from memorybank_cli.base.words import counted
@@ -121,6 +122,9 @@ def add(
         raise UsageError("stdin cannot hold both passphrases", hint="give one of them by a file")
     with open_repository(bank, repo) as repository:
         key = _key(repository)
+        if source is None and bank.context.ask_secret is nobody_to_tell:
+            hint = "give --new-password-file FILE or --new-key-file FILE"
+            raise UsageError("there is nobody to ask for the new passphrase", hint=hint)
         secret = key_sources.new_secret(bank, source, repository.path)
         with explained("cannot add the key"):
             made = keys.add(repository.backend, repository.repo_id, key.master, secret, name)

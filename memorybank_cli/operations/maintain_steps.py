@@ -146,12 +146,15 @@ def verify(bank: Bank, turn: Turn) -> Outcome:
 
 
 def rehash(bank: Bank, turn: Turn) -> Outcome:
-    """Read every file that was not read since this began; also that is gone on with."""
+    """Read every file that was not read since this began; also that is gone on with. The journal judges them."""
     del turn
+    from memorybank_cli.bank.recount import recount
+
+    differing = recount(bank)
     notes, progress = Notebook(bank), bank.context.progress
     mark = int(rehash_since(notes).timestamp() * clock.SECOND_NS)
     scan = Scanner(bank, progress).run()  # also what was never looked at, all of it where the catalog is lost
-    found, read, after = {one.fingerprint: one for one in scan.findings}, scan.read, ("", "")
+    found, read, after = {one.fingerprint: one for one in (*differing, *scan.findings)}, scan.read, ("", "")
     progress.start("reading every file", scan.checked)
     while rows := bank.catalog.looks_before(mark, after, _AT_ONCE):
         scan = Scanner(bank, progress).run_on("/".join(filter(None, row)) for row in rows)

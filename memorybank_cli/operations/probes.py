@@ -14,6 +14,7 @@ from typing import Any
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.layout import CONFIG_LIMIT
+from memorybank_cli.bank.recount import recount
 from memorybank_cli.bank.scan import Scan, Scanner
 from memorybank_cli.bank.settled import as_row
 from memorybank_cli.bank.tally import foreign
@@ -21,7 +22,7 @@ from memorybank_cli.base import clock, digests
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
 from memorybank_cli.base.names import escape, quoted
 from memorybank_cli.base.records import QUIET, Finding, Progress
-from memorybank_cli.base.settings import flatten
+from memorybank_cli.base.settings import BY_NAME, flatten
 from memorybank_cli.base.walk import may
 from memorybank_cli.health.probing import HEALTH, Look, Probe, Reading
 
@@ -29,6 +30,7 @@ Judge = Callable[[Bank], Iterable[Finding]]
 LOOK = "look"
 """The name in the catalog of what the last look at the whole bank came to."""
 ALERTS = "config/alerts_config.json"
+_TRUST = "memorybank config trust, if you wrote it; else remove it"
 
 
 def journal(bank: Bank) -> Iterable[Finding]:
@@ -58,16 +60,19 @@ def settings(bank: Bank) -> Iterable[Finding]:
     for name in flatten(value):
         if name in inert:
             message = f"'{name}' is not taken from the bank's own config"
-            yield Finding(
-                "MB401",
-                message,
-                layout.CONFIG,
-                "memorybank config trust, if you wrote it; else remove it",
-                f"/{name}",
-            )
+            yield Finding("MB401", message, layout.CONFIG, _instead(name), f"/{name}")
     for name in bank.registry.ignored:
         message = f"the schema '{name}' is memorybank's own and cannot be replaced"
         yield Finding("MB401", message, f"{layout.CONFIG_SCHEMAS}/{name}.schema.json", "remove it")
+
+
+def _instead(name: str) -> str:
+    """What to do with a setting without effect in the bank's config: trust holds for those only that loosen a rule."""
+    if name not in BY_NAME:
+        return "remove it; memorybank config show lists the settings"
+    if BY_NAME[name].scope == "user":
+        return f"remove it; memorybank config set {name} VALUE --scope user sets your own"
+    return _TRUST
 
 
 def alert_settings(bank: Bank) -> Iterable[Finding]:
@@ -76,9 +81,9 @@ def alert_settings(bank: Bank) -> Iterable[Finding]:
         return
     from memorybank_cli.alerts.settings import inert
 
-    for name, why in inert(bank):
+    for name, why, may_be_trusted in inert(bank):
         message = f"'{escape(name)[:80]}' has no effect: {why}"
-        yield Finding("MB401", message, ALERTS, "memorybank config trust, if you wrote it; else remove it", f"/{name}")
+        yield Finding("MB401", message, ALERTS, _TRUST if may_be_trusted else "remove it", f"/{name}")
 
 
 def permissions(bank: Bank) -> Iterable[Finding]:
@@ -202,8 +207,9 @@ def look(
     """The look over the bank, and the findings of every probe with it."""
     some = [path for path in paths if path]
     if not some:
+        differing = recount(bank) if full else []
         scan = scanned(bank, progress, full)
-        return scan, [*scan.findings, *all_probes(bank)]
+        return scan, [*differing, *scan.findings, *all_probes(bank)]
     progress.start("checking", bank.catalog.meta("files"))
     scan = Scanner(bank, progress).run_on(some)
     progress.finish()

@@ -53,7 +53,7 @@ GROUPS: dict[str, str] = {
 _AT = "memorybank_cli.operations."
 _ROWS = (
     Operation("init", f"{_AT}init:init", "none", "Make a bank, or complete one"),
-    Operation("status", f"{_AT}health:status", "bank", "Show how the bank is, and what changed"),
+    Operation("status", f"{_AT}status:status", "bank", "Show how the bank is, and what changed"),
     Operation("validate", f"{_AT}check:validate", "optional", "Check every file and say what is wrong"),
     Operation("accept", f"{_AT}accept:accept", "bank", "Record changes made outside memorybank as wanted"),
     Operation("repair", f"{_AT}repair:repair", "bank", "Cure damaged files without loss"),

@@ -16,8 +16,8 @@ GRACE = 30.0
 """Seconds after the limit until work that tells nothing (it waits for a program, or a slow disk) is interrupted."""
 
 
-class TimeUp(Exception):
-    """The work has used up its time. It is ended as by Ctrl-C: what it did so far stays done."""
+class TimeUp(BaseException):
+    """The work has used up its time. It is ended as by Ctrl-C, past whoever bears an Exception; what it did is done."""
 
 
 class Boxed(Progress):

@@ -99,8 +99,9 @@ def lacking(bank: Bank, path: str, repository: Repository | None) -> dict[str, s
         elif line.op in (MADE, UNDELETED):
             place = str(line.core.get("repository"))
             which = str(line.core.get("repo_id", place))  # lines of older programs only say where it was
-            names = [line.core["snapshot"]] if line.op == MADE else line.core.get("snapshots", ())
-            expected.update((name, (which, line.core["ts"])) for name in names)
+            made = [line.core["snapshot"]] if "snapshot" in line.core else []
+            names = made if line.op == MADE else line.core.get("snapshots", ())
+            expected.update((str(name), (which, str(line.core["ts"]))) for name in names)
             places[which] = os.path.realpath(place)
     here = {which for which, place in places.items() if place == os.path.realpath(path)}
     here |= set() if repository is None else {repository.repo_id}

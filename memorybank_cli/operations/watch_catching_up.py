@@ -21,7 +21,7 @@ def caught_up(bank: Bank, own: Watching) -> Iterator[Line]:
     if requests.is_watched(bank.root) and _ask(bank, own):
         by = "running"
     elif not own.stopping:
-        yield from own.run(once=True)
+        yield from own.run(once=True, around=False)
     if not own.stopping:
         yield line("synced", by=by, seconds=round(time.monotonic() - started, 3))
 

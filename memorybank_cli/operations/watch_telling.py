@@ -187,11 +187,8 @@ class Teller:
         """The findings without those that the mass change stands for; what was told stays told."""
         covered = [one for name, one in found.items() if name not in self.open and self._masses.covers(one)]
         wrong = {one.path for one in covered}
-        if seen.is_whole:
-            self._masses.wrong = wrong
-        elif self._masses.wrong:
-            self._masses.wrong = {path for path in self._masses.wrong if not seen.covers(path)} | wrong
-        self._masses.settle(now)
+        self._masses.wrong = {path for path in self._masses.wrong if not seen.covers(path)} | wrong
+        self._masses.settle(now, lambda path: self.bank.catalog.row(path).expected is not None)
         gone = {one.fingerprint for one in covered}
         return {name: one for name, one in found.items() if name not in gone}
 

@@ -16,6 +16,7 @@ from memorybank_cli.bank.events import EventStore
 from memorybank_cli.base import clock
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.records import Finding
+from memorybank_cli.health.probing import findings_of, run_all
 from memorybank_cli.integrity.watcher import Batch, Watcher
 from memorybank_cli.operations.companions import Company
 from memorybank_cli.operations.finding import is_bank
@@ -28,6 +29,9 @@ from memorybank_cli.operations.watch_telling import Line, Seen, Teller, line
 
 BREATH = 1.0
 """Seconds at most between two moments at which requests and the lead are looked for."""
+
+PATIENCE = 2.0
+"""Seconds to wait for another process that keeps the event store: nothing is watched meanwhile."""
 
 
 class Watching:
@@ -62,7 +66,9 @@ class Watching:
     def store(self) -> EventStore:
         """The event store, opened when it is first needed."""
         if self._store is None:
-            self._store = EventStore(self.bank.root)
+            self._store = EventStore(self.bank.root, patience=PATIENCE)
+        elif not self._store.is_current:  # somebody removed the file
+            self._store.return_to_disk()
         return self._store
 
     def stop(self, reason: str) -> None:
@@ -72,12 +78,13 @@ class Watching:
 
     # The loop
 
-    def run(self, once: bool) -> Iterator[Line]:
-        """The lines, until somebody stops it. Raises BankNotFound."""
+    def run(self, once: bool, around: bool = True) -> Iterator[Line]:
+        """The lines, until somebody stops it, or of one look, with what is `around` the data. Raises BankNotFound."""
         try:
             if once:
                 self.watcher.arm()
                 yield from self.failing.unless_gone(self.everything())
+                yield from self._around() if around else ()
                 yield self._ready()
             else:
                 yield from self._begin()
@@ -98,6 +105,16 @@ class Watching:
         if self._store is not None:
             self._store.close()
             self._store = None
+
+    def _around(self) -> Iterator[Line]:
+        """What stands around the data, looked at once, and the health that follows from both."""
+        from memorybank_cli.operations.surroundings import PROBES  # who watches for long has them from a companion
+
+        known = list(self.teller.open.values())
+        found = findings_of(run_all(PROBES, self.bank, known))
+        for one in found:
+            yield line("finding", path=one.path, finding=one.as_dict())
+        yield from self.teller.health(found)
 
     def _begin(self) -> Iterator[Line]:
         """Up to the first look that succeeds."""

@@ -114,7 +114,7 @@ def test_a_file_that_others_may_read_is_used_and_told(make_bank: MakeBank, write
     with opened(make_bank()) as bank:
         policy = settings.read(bank)
         assert set(policy.channels) == {"ops"}
-        assert [one.hint for one in policy.findings] == [f"chmod 600 '{path}'"]
+        assert [one.hint for one in policy.findings] == [f"chmod 600 {path}"]
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["directory", "fifo"])
@@ -145,13 +145,13 @@ def test_the_banks_own_routes_hold_once_they_are_trusted(make_bank: MakeBank) ->
     put(path / settings.CONFIG, BANKS)
     with opened(path) as bank:
         assert settings.read(bank).routing.routes == ()
-        assert [name for name, _ in settings.inert(bank)] == ["routes", "repeat_interval", "messages", "channels"]
+        assert [name for name, *_ in settings.inert(bank)] == ["routes", "repeat_interval", "messages", "channels"]
         policy = trusted(bank)
         assert [one.channels for one in policy.routing.routes] == [()]
         assert policy.routing.timing == {"repeat_interval": 604_800.0}
         assert policy.messages == 2
         assert policy.channels == {}
-        [(name, why)] = settings.inert(bank)
+        [(name, why, _)] = settings.inert(bank)
         assert (name, why) == ("channels", "it is not taken from there")
     put(path / settings.CONFIG, {**BANKS, "description": "changed since"})
     with opened(path) as bank:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -78,21 +80,46 @@ def test_messages_that_nobody_delivers(root: Root) -> None:
     assert "nobody delivers them" in one.message
 
 
-def test_a_database_that_cannot_be_read_is_for_another_rule(root: Root) -> None:
+def test_a_database_that_cannot_be_read_is_told(root: Root) -> None:
     keep(root, {"desk": down()}, {})
     for path in Path(root.path, ".memorybank").glob("findings.sqlite*"):
         path.write_bytes(b"no database, this is" * 500)
-    assert standing.findings(root, OWN) == []
+    [one] = standing.findings(root, OWN)
+    assert (one.rule, one.severity) == ("MB551", "error")
+    assert one.message == "alerts are kept in memory only: findings.sqlite cannot be read: file is not a database"
 
 
-def test_what_is_no_file_says_nothing(root: Root) -> None:
-    Path(root.path, ".memorybank/findings.sqlite").mkdir(parents=True)
-    assert standing.findings(root, OWN) == []
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/nowhere")])
+def test_what_is_no_file_is_told(root: Root, make: Callable[[Path], None]) -> None:
+    path = Path(root.path, ".memorybank/findings.sqlite")
+    path.parent.mkdir()
+    make(path)
+    [one] = standing.findings(root, OWN)
+    assert one.message == "alerts are kept in memory only: findings.sqlite is no regular file"
+    assert one.hint == f"remove what stands at '{path}'"
 
 
-def test_one_that_knows_of_no_channels_yet(root: Root) -> None:
+def test_one_without_tables_is_told(root: Root) -> None:
     with closing(EventStore(root)) as store:
         store.db.execute("DROP TABLE channels")
+    [one] = standing.findings(root, OWN)
+    assert "no such table: channels" in one.message
+
+
+def test_one_that_may_not_be_written_is_told(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    EventStore(root).close()
+    monkeypatch.setattr(os, "access", lambda _path, mode: not mode & os.W_OK)  # root may write everywhere
+    [one] = standing.findings(root, OWN)
+    assert one.message == "alerts are kept in memory only: findings.sqlite may not be written"
+
+
+def test_one_that_is_busy_is_none_that_fails(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    EventStore(root).close()
+
+    def busy(*_given: object, **_named: object) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(standing, "open_read_only", busy)
     assert standing.findings(root, OWN) == []
 
 

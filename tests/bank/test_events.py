@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -184,3 +185,67 @@ def test_there_is_no_way_back_while_nothing_can_be_written(root: Root, monkeypat
             assert (store.in_memory, count(store)) == (True, 0)
             other.execute("ROLLBACK")
         assert store.return_to_disk()
+
+
+def is_current(store: EventStore) -> bool:
+    return store.is_current
+
+
+def test_it_knows_whether_the_path_is_still_its_file(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = Path(root.path) / layout.FINDINGS
+    with closing(EventStore(root)) as store:
+        assert is_current(store)
+        file.rename(f"{file}-away")
+        assert not is_current(store)
+        EventStore(root).close()
+        assert not is_current(store), "another one stands there"
+
+        def fail(_self: Root, _path: str) -> None:
+            raise OSError(errno.EIO, "input/output error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Root, "stat", fail)
+            assert is_current(store), "nothing can be looked at"
+        store.leave_disk()
+        assert is_current(store)
+
+
+def test_of_two_who_find_it_damaged_the_second_leaves_the_new_one_alone(root: Root) -> None:
+    with closing(EventStore(root)) as one, closing(EventStore(root)) as other:
+        one.leave_disk(damaged=True)
+        assert one.return_to_disk()
+        with one.writing() as db:
+            db.execute(NEW, ("trades", 1, "[1]"))
+        other.leave_disk(damaged=True)
+        assert (other.lost, one.is_current) == ("", True)
+        assert other.return_to_disk()
+        assert len(other.db.execute("SELECT * FROM ownership").fetchall()) == 1
+
+
+def test_one_without_its_tables_is_damaged(root: Root) -> None:
+    with closing(EventStore(root)) as store:
+        store.db.execute("DROP TABLE alert_told")
+    with closing(EventStore(root)) as store:
+        assert (root.stat(store.lost) is not None, store.in_memory) == (True, False)
+        assert store.db.execute("SELECT * FROM alert_told").fetchall() == []
+
+
+def test_where_the_file_cannot_be_written_memory_holds_what_is_in_it(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(EventStore(root)) as store, store.writing() as db:
+        db.execute(NEW, ("trades", 1, "[1]"))
+        db.execute("INSERT INTO deliveries (id, channel, body, created_at) VALUES ('1', 'desk', '', '')")
+
+    def full(*_given: object) -> sqlite3.Connection:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(EventStore, "_of_file", full)
+    with closing(EventStore(root)) as store:
+        assert store.in_memory
+        assert [row["dir"] for row in store.db.execute("SELECT * FROM ownership")] == ["trades"]
+        assert store.db.execute("SELECT * FROM deliveries").fetchall() == [], "each process would deliver it"
+    file = Path(root.path) / layout.FINDINGS
+    file.write_bytes(file.read_bytes()[:5_000])
+    with closing(EventStore(root)) as store:
+        assert (store.in_memory, store.db.execute("SELECT * FROM ownership").fetchall()) == (True, [])

@@ -50,6 +50,11 @@ def test_healthy_after_a_look() -> None:
     assert (only_ready.backend, only_ready.watches) == ("inotify", 7)
 
 
+def test_what_was_not_all_looked_at_is_not_told_as_fine() -> None:
+    model = told(looked(), line("health", score=75, status="unknown"))
+    assert model.standing(NOW) == ("unknown", 75, "not everything was looked at, looked 0 s ago")
+
+
 def test_what_is_stale_is_unknown_and_never_green() -> None:
     model = told(*HEALTHY)
     assert model.standing(NOW + 90).word == "healthy"

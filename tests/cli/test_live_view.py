@@ -280,7 +280,8 @@ def test_roll_back_shows_what_would_change_and_asks(make_bank: MakeBank, monkeyp
         person.until("FINDINGS none")
 
     lived(path, monkeypatch, act)
-    assert [core["op"] for core in journal(path)][-2:] == ["restore.begin", "restore.end"]
+    restored = [core["op"] for core in journal(path) if core["op"].startswith("restore.")]
+    assert restored == ["restore.begin", "restore.end"]  # samples may be recorded at any time
 
 
 def test_accept_asks_and_is_journaled(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -238,7 +238,7 @@ def _remove(path: Path) -> None:
 
 
 @cache
-def _warm() -> None:
+def warm() -> None:
     """Import what commands import when they need it: those that run here then find it there."""
     heavy = ("cryptography.hazmat.primitives.ciphers.aead", "jsonschema_rs", "zstandard", "email.utils", "getpass")
     ours = (found.name for found in walk_packages(memorybank_cli.__path__, "memorybank_cli."))
@@ -249,7 +249,7 @@ def _warm() -> None:
 @contextmanager
 def prepared(story: Story, trades: int = TRADES) -> Iterator[Prepared]:
     """A lab in which the story can begin, in memory."""
-    _warm()
+    warm()
     with tempfile.TemporaryDirectory(dir=memory()) as place:
         lab = Lab(Path(place) / "lab", trades)
         lab.build()

@@ -61,4 +61,4 @@ def test_writers_share_syncs() -> None:
 
 
 def test_one_file_that_rots_loses_no_message() -> None:
-    list(rot.campaign(600, ROTTEN, thorough=30))
+    list(rot.campaign(1_000, ROTTEN, thorough=50))

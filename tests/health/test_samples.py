@@ -254,6 +254,18 @@ def test_whatever_bytes_are_damaged_samples_go_on(root: Root) -> None:
         assert (kept.count(False) <= 1, rings.in_memory) == (True, False)
 
 
+def test_a_place_that_cannot_be_looked_at_costs_nothing(
+    rings: Samples, root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(type(root), "stat", refuse)
+    monkeypatch.setattr(files, "make_database", refuse)
+    assert rings.put({"score": 1}, NOON)
+    assert rings.in_memory
+
+
 @as_root
 def test_a_bank_that_cannot_be_written() -> None:
     with public_place() as place, own_ids_again():

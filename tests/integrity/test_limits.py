@@ -12,7 +12,7 @@ QUIET = Load("inotify", {}, 10, frozenset(), 0, 0.0)
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    numbers = {"max_user_watches": 100, "max_queued_events": 1_000}
+    numbers = {"max_user_watches": 100, "max_queued_events": 1_000, "max_user_instances": 128}
     monkeypatch.setattr(limits, "limit", numbers.get)
 
 
@@ -47,7 +47,10 @@ def test_lag() -> None:
 def test_polling_says_why() -> None:
     polled = QUIET._replace(backend="polling", queued=5_000)
     assert "the file system is remote" in rules(polled)["MB524"]
-    assert "inotify: no room" in rules(polled._replace(refused={"inotify": "no room"}))["MB524"]
+    refused = polled._replace(refused={"inotify": "no room"})
+    assert "inotify: no room" in rules(refused)["MB524"]
+    assert "max_user_instances=256," in limits.findings(refused, 10.0)[0].hint
+    assert "machine that has the disk" in limits.findings(polled, 10.0)[0].hint
 
 
 def test_where_the_system_has_no_such_limits(monkeypatch: pytest.MonkeyPatch) -> None:

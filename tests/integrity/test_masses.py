@@ -69,16 +69,34 @@ def test_only_what_comes_within_the_time_counts_and_the_first_moment_is_told() -
     assert "121 recorded files" in (masses.finding() or found).message
 
 
+def nowhere(_path: str) -> bool:
+    return False
+
+
 def test_it_is_over_when_nothing_is_wrong_any_more_and_it_was_quiet() -> None:
     masses = Masses(100, 0.2, 60)
-    masses.note(gone(150), lambda: 200, 0.0, SINCE)
+    masses.note(((f"trades/{number}.json", "changed") for number in range(150)), lambda: 200, 0.0, SINCE)
     masses.wrong = {"trades/1.json"}
-    masses.settle(QUIET + 1)
+    masses.settle(QUIET + 1, nowhere)
     assert masses.finding() is not None
     masses.wrong = set()
-    masses.settle(QUIET - 1)
+    masses.settle(QUIET - 1, nowhere)
     assert masses.finding() is not None
-    masses.settle(QUIET + 1)
+    masses.settle(QUIET + 1, nowhere)
+    assert masses.finding() is None
+
+
+def test_it_is_over_at_once_when_all_of_it_is_undone() -> None:
+    masses = Masses(100, 0.2, 60)
+    removed = [(f"state/{number}.json", "removed") for number in range(50)]
+    masses.note([*gone(100), *removed], lambda: 200, 0.0, SINCE)
+    masses.wrong = {"trades/1.json"}
+    masses.settle(1.0, lambda _path: True)
+    assert masses.finding() is not None
+    masses.wrong = set()
+    masses.settle(1.0, lambda path: path != "state/7.json")
+    assert masses.finding() is not None
+    masses.settle(1.0, lambda path: path.startswith("state/"))
     assert masses.finding() is None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -266,3 +267,39 @@ def test_the_file_system_of_a_mount_table() -> None:
     assert file_system(table, os.makedev(0, 55)) == "nfs4"
     assert file_system(table, os.makedev(0, 56)) == "fuse.sshfs"
     assert file_system(table, os.makedev(1, 1)) == ""
+
+
+def test_a_tree_that_cannot_be_looked_at_is_lost_until_it_can(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network file system that does not answer for a while."""
+    root = Root(tree)
+    watched = Watched(Polling(root, interval=0.0))
+    real = Root.walk
+
+    def refuse(*_: object, **__: object) -> object:
+        raise OSError(116, "Stale file handle")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Root, "walk", refuse)
+        watched.until(LOST)
+    assert Root.walk is real
+    (tree / "inner" / "new.json").write_text("x")
+    watched.until("inner/new.json")
+    assert (watched.source.unwatched(), watched.source.queued()) == (frozenset(), 0)
+    watched.close()
+    root.close()
+
+
+def test_watchdog_tells_neither_limits_nor_queues_and_may_be_missing(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Root(tree)
+    source = SOURCES["watchdog"](root, frozenset())
+    source.arm()
+    assert (source.watched(), source.unwatched(), source.queued()) == (1, frozenset(), 0)
+    source.close()
+    monkeypatch.setitem(sys.modules, "watchdog.observers", None)
+    missing = SOURCES["watchdog"](root, frozenset())
+    with pytest.raises(OSError, match="watchdog package"):
+        missing.arm()
+    missing.close()
+    root.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -72,6 +73,20 @@ def test_without_leases_a_file_that_changed_lately_counts_as_written(
     root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(fcntl, "F_SETLEASE", raising=False)
+    assert is_written(root, "a.json")
+    os.utime(tmp_path / "a.json", (1_700_000_000, 1_700_000_000))
+    assert not is_written(root, "a.json")
+
+
+def test_where_a_lease_is_refused_a_file_that_changed_lately_counts_as_written(
+    root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another owner's, or a file system without leases."""
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
     assert is_written(root, "a.json")
     os.utime(tmp_path / "a.json", (1_700_000_000, 1_700_000_000))
     assert not is_written(root, "a.json")

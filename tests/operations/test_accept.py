@@ -95,7 +95,7 @@ def test_a_damaged_file_is_refused(run: Run, make_bank: MakeBank) -> None:
     before = len(journal(path))
     done = run("accept", "trades/trade_0.json", "--bank", path, "--json")
     assert (done.returncode, done.error["code"]) == (13, "refused")
-    assert done.error["hint"] == "memorybank repair trades/trade_0.json"
+    assert done.error["hint"] == f"memorybank repair --bank {path} trades/trade_0.json"
     with pytest.raises(Refused):
         accepted(path, "trades/recent_trades.json")
     assert len(journal(path)) == before

@@ -135,7 +135,7 @@ def test_one_damaged_account_does_not_hide_the_others(run: Run, make_bank: MakeB
     assert "failing bad: its history cannot be had whole; memorybank repair\n" in people
     shown = run("account", "show", "bad", "--bank", path, "--json")
     assert (shown.returncode, shown.error["code"]) == (3, "account_damaged")
-    assert shown.error["hint"] == "memorybank repair account_bad/whole_history.json"
+    assert shown.error["hint"] == f"memorybank repair --bank {path} account_bad/whole_history.json"
 
 
 # The sizes of the windows

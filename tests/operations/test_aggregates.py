@@ -65,7 +65,7 @@ def test_a_rehearsal_shows_old_and_new(path: Path, run: Run) -> None:
     done = run("repair", "--aggregates", "--dry-run", "--bank", path)
     assert done.returncode == 0
     assert "metrics/own.json  /total_trades  155    5" in done.stdout
-    assert done.stdout.endswith("1 would be repaired; next: memorybank repair --aggregates\n")
+    assert done.stdout.endswith(f"1 would be repaired; next: memorybank repair --bank {path} --aggregates\n")
     [one] = run("repair", "--aggregates", "--dry-run", "--bank", path, "--json").json["repaired"]
     assert (one["rule"], one["pointer"], one["old"], one["new"], one["kept"]) == ("MB207", "/total_trades", 155, 5, "")
     assert (path / "metrics/own.json").read_bytes() == data

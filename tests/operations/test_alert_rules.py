@@ -175,5 +175,7 @@ def test_the_commands(path: Path, run: Run) -> None:
     assert "\x1b" not in done.stdout
     for wrong in (["--rule", "MB101"], ["--family", "x"], ["--severity", "bad"]):
         assert run("alert", "silence", *wrong, "--bank", path).returncode == 2
+    done = run("alert", "silence", "--rule", "MB999", "--until", "2h", "--reason", "misspelt", "--bank", path)
+    assert (done.returncode, "there is no rule 'MB999'" in done.stderr) == (2, True)
     name = run("alert", "silence", "--bank", path, "--json").json["silences"][0]["id"]
     assert run("alert", "silence", "--end", name, "--bank", path).stdout == f"Silence {name} has ended\n"

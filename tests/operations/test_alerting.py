@@ -16,8 +16,9 @@ import pytest
 
 from memorybank_cli.alerts.ledger import Ledger
 from memorybank_cli.bank.events import EventStore
+from memorybank_cli.bank.journal import Entry
 from memorybank_cli.base.locks import Lock
-from memorybank_cli.base.records import Finding
+from memorybank_cli.base.records import Finding, Progress
 from memorybank_cli.integrity.requests import LOCK, prepare
 from memorybank_cli.operations.alert_rules import silence
 from memorybank_cli.operations.alerting import Alerting, Line, feed, raise_alerts
@@ -291,8 +292,8 @@ def test_when_there_is_room_again_what_was_told_meanwhile_is_kept(path: Path) ->
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is tried again with each run."""
-    monkeypatch.setattr("memorybank_cli.operations.alerting.RETURNS_EVERY", 0.0)
-    monkeypatch.setattr("memorybank_cli.operations.alerting.COST", 0)
+    monkeypatch.setattr("memorybank_cli.operations.alert_keeping.RETURNS_EVERY", 0.0)
+    monkeypatch.setattr("memorybank_cli.operations.alert_keeping.COST", 0)
 
 
 @pytest.mark.usefixtures("at_once")
@@ -379,7 +380,7 @@ def test_what_is_acknowledged_while_it_cannot_write_stays_so(path: Path) -> None
         one.looked([damage(), damage("trades/b.json")])
         one.run()
         one.store.leave_disk()
-        one._left("no room")
+        one.keeping._left("no room")
         with opened(path) as bank:
             ack(bank, damage().fingerprint, reason="seen to")
         one.looked([damage(), damage("trades/b.json")])
@@ -402,17 +403,24 @@ def test_a_file_that_somebody_removes_is_made_anew_with_what_was_in_it(path: Pat
             silence(bank, rule=("MB5",), until="1h", reason="known")
         one.looked([damage()])
         later(one, 1_000)
-        remove(path)
-        one.told([damage("trades/b.json")], [])
+        one.store.db.execute("UPDATE alert_clock SET ticks = ticks + 100000")
+        one.store.db.execute("UPDATE alert_silences SET ends_tick = ends_tick + 100000")
         one.run()
-        assert (one.failure, one.store.in_memory) == ("", False)
+        remove(path)
+        with opened(path) as bank:
+            assert list_(bank).silences, "the journal knows it"
+        one.told([damage("trades/b.json")], [])
+        assert told(one.run()) == [("data error trades", 2, 0)]
+        assert (one.keeping.failure, one.store.in_memory) == ("", False)
         with opened(path) as bank:
             listed = list_(bank)
         assert {each.alert.path for each in listed.alerts} == {"trades/a.json", "trades/b.json"}
         assert [each.reason for each in listed.silences] == ["known"]
         assert listed.looks["watch"]
         # What was timed by the clock of the old file is not in the future by that of the new one.
-        assert told(later(one, 301)) == [("data error trades", 2, 0)]
+        one.told([], [damage("trades/b.json")])
+        one.run()
+        assert told(later(one, 301)) == [("data error trades", 1, 1)]
 
 
 def test_a_watch_that_gives_no_sign_tells_nobody(path: Path) -> None:
@@ -498,3 +506,45 @@ def test_a_watch_tells_what_it_found_before_it_ends(make_bank: MakeBank, run: Ru
     assert watch.returncode == 0, errors
     assert ("data error trades", 1) in [(notice["group"], notice["firing"]) for notice in logged(path)]
     assert run("alert", "list", "--bank", path, "--json").json["looks"]["watch"]
+
+
+def test_what_somebody_else_put_aside_as_damaged_is_not_taken_along(path: Path) -> None:
+    with alerting(path) as one:
+        one.looked([damage()])
+        one.store.db.execute("UPDATE alerts SET severity = 'odd'")
+        raise_alerts_elsewhere(path, [damage("trades/b.json")])
+        one.run()
+        assert (one.keeping.failure, one.store.in_memory) == ("", False)
+        assert {alert.path for alert in one.ledger.firing() if alert.rule == "MB101"} == {"trades/b.json"}
+        assert not list((path / ".memorybank/quarantine").glob("*"))[1:], "one file was damaged"
+
+
+def raise_alerts_elsewhere(path: Path, findings: list[Finding]) -> None:
+    """As another process does, which knows nothing of a watch."""
+    with opened(path) as bank:
+        raise_alerts(bank, findings)
+
+
+def test_a_journal_that_is_damaged_hinders_no_silence(path: Path) -> None:
+    notes = []
+
+    class Notes(Progress):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    segment = max((path / ".memorybank/journal").glob("*.jsonl"))
+    segment.write_bytes(bytes(1_000))
+    with opened(path, progress=Notes()) as bank:
+        made = silence(bank, rule=("MB1",), until="1h", reason="repaired on Monday").changed
+    assert made is not None
+    assert made.active
+    assert any("this was not recorded in the journal" in one for one in notes)
+
+
+def test_a_line_of_another_version_is_no_silence(path: Path) -> None:
+    with opened(path) as bank:
+        bank.commit(
+            [Entry("silence.begun", {"silence": "x", "match": {"moon": "full"}, "until": "9999", "reason": "y"})]
+        )
+        bank.commit([Entry("silence.begun", {"silence": "x"}), Entry("other", {"text": "silence."})])
+        assert silence(bank).silences == ()

@@ -10,10 +10,11 @@ import pytest
 
 from memorybank_cli.base.errors import Locked, NotFound, OperationFailed, UsageError
 from memorybank_cli.base.records import Finding
+from memorybank_cli.operations.alert_keeping import opened as opened_store
 from memorybank_cli.operations.alert_rules import silence
 from memorybank_cli.operations.alerting import feed, raise_alerts
 from memorybank_cli.operations.alerts import AlertList, ack, list_, show
-from memorybank_cli.operations.alerts import opened as opened_store
+from memorybank_cli.operations.probes import alert_settings
 from tests.alerts.feeding import damage, open_to_others, pass_time, slow
 from tests.conftest import MakeBank, Run
 from tests.operations.banks import opened, rules
@@ -155,9 +156,9 @@ def test_the_commands(path: Path, run: Run) -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].split(" ", 1)[1] == "error MB101 trades/\\x1b[31m.json: not JSON"
-    assert lines[2] == "    memorybank repair trades/\\x1b[31m.json"
+    assert lines[2] == f"    memorybank repair --bank {path} trades/\\x1b[31m.json"
     assert lines[3].split(" ", 1)[1] == "warning MB303 trades: may be read by others"
-    assert lines[-1] == "2 alerts fire. Next: memorybank alert show FINGERPRINT"
+    assert lines[-1] == f"2 alerts fire. Next: memorybank alert show --bank {path} FINGERPRINT"
     found = run("alert", "list", "--bank", path, "--json").json
     assert [one["rule"] for one in found["alerts"]] == [one["rule"] for one in found["alerts"] if not one["muted"]]
     name = next(one["fingerprint"] for one in found["alerts"] if one["rule"] == "MB303")
@@ -184,6 +185,9 @@ def test_what_the_banks_config_may_not_say_is_found(path: Path) -> None:
     (path / "config").mkdir(exist_ok=True)
     (path / "config/alerts_config.json").write_text('{"channels": {}, "routes": []}')
     assert rules(path, "MB4") == {"config/alerts_config.json": "MB401"}
+    with opened(path) as bank:
+        hints = {one.pointer: one.hint for one in alert_settings(bank)}
+    assert (hints["/channels"], "config trust" in hints["/routes"]) == ("remove it", True)
 
 
 def test_time_passes_for_what_is_listed_too(path: Path) -> None:
@@ -225,7 +229,7 @@ def test_a_damaged_file_is_said_and_the_next_health_begins_a_new_one(path: Path,
     failed = run("alert", "list", "--bank", path)
     assert failed.returncode == 3
     assert "findings.sqlite is damaged" in failed.stderr
-    assert "memorybank health puts it into quarantine" in failed.stderr
+    assert "puts it into quarantine and begins a new one" in failed.stderr
     fed(path, damage(), tell=True)
     report = listed(path)
     assert {"MB101", "MB551"} == {one.alert.rule for one in report.alerts}
@@ -241,6 +245,10 @@ def test_a_file_that_somebody_keeps_to_himself_is_said(path: Path, monkeypatch: 
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(Locked, match=r"another process keeps .*findings.sqlite to itself"):
             ack(bank, damage().fingerprint, reason="x")
+        assert list_(bank).summary() == (
+            "Unknown: another process keeps findings.sqlite to itself, so nothing new is kept (1 alert fires before)."
+            " Next: memorybank health"
+        )
 
 
 def test_what_people_decide_is_in_the_journal(path: Path, run: Run) -> None:
@@ -258,8 +266,8 @@ def test_what_people_decide_is_in_the_journal(path: Path, run: Run) -> None:
     assert (begun["until"], begun["reason"]) == (made["changed"]["ends_at"], "x")
     assert (ended["op"], ended["silence"]) == ("silence.ended", name)
     words = run("log", "--bank", path).stdout
-    assert "alert.acknowledged MB101 trades/a.json MB303 trades" in words
-    assert f"silence.begun {name}" in words
+    assert r"alert.acknowledged (seen\x1bto) MB101 trades/a.json MB303 trades" in words
+    assert f"silence.begun (x) {name}" in words
 
 
 def test_a_damaged_journal_hinders_nobody_who_acknowledges(path: Path, run: Run) -> None:

@@ -71,7 +71,7 @@ def test_for_people(run: Run, make_bank: MakeBank) -> None:
     done = run("validate", "--bank", path)
     assert done.returncode == 1
     assert f"error MB102 {PADDED}: valid JSON ends at byte" in done.stdout
-    assert "1 change pending: 1 error, 0 warnings. Next: memorybank repair --dry-run" in done.stdout
+    assert f"1 change pending: 1 error, 0 warnings. Next: memorybank repair --bank {path} --dry-run" in done.stdout
     good = make_bank(0, padded=False, name="good")
     done = run("validate", "--bank", good, "--only", "MB1")
     assert (done.returncode, done.stdout.strip().endswith(": all good")) == (0, True)

@@ -14,12 +14,12 @@ from memorybank_cli.base.errors import NotFound, Refused, UsageError, WrongKey
 from memorybank_cli.operations import keys
 from memorybank_cli.operations.backup import backup
 from memorybank_cli.operations.examining import examine
-from memorybank_cli.operations.health import status
 from memorybank_cli.operations.journal import prove
 from memorybank_cli.operations.manifest import Manifest, manifest
 from memorybank_cli.operations.opening import open_bank
 from memorybank_cli.operations.repair import repair
 from memorybank_cli.operations.repositories import open_repository
+from memorybank_cli.operations.status import status
 from tests.conftest import MakeBank, Run
 from tests.operations.banks import opened, put, repaired
 
@@ -156,6 +156,9 @@ def test_what_is_refused(path: Path, files: dict[str, str], make_bank: MakeBank)
     with opened(path, key_file=files["raw"]) as bank:
         with pytest.raises(UsageError, match="password-file and key-file"):
             keys.add(bank, new_password_file="a", new_key_file="b")  # noqa: S106
+        with pytest.raises(UsageError) as caught:
+            keys.add(bank)
+        assert caught.value.hint == "give --new-password-file FILE or --new-key-file FILE"
         with pytest.raises(NotFound):
             keys.remove(bank, "none", yes=True)
         keys.add(bank, name="hand", new_password_file=files["password"])

@@ -12,11 +12,12 @@ import pytest
 
 from memorybank_cli.operations.backup import backup
 from memorybank_cli.operations.examining import examine
-from memorybank_cli.operations.health import HealthReport, health, status
+from memorybank_cli.operations.health import HealthReport, health
 from memorybank_cli.operations.journal import prove
 from memorybank_cli.operations.last_saved import Saved, last_saved
 from memorybank_cli.operations.repair import repair
 from memorybank_cli.operations.repositories import Snapshots
+from memorybank_cli.operations.status import status
 from tests.conftest import MakeBank
 from tests.operations.banks import backed_up, opened
 

@@ -120,7 +120,8 @@ def test_damage_is_trouble_and_stops_nothing(make_bank: MakeBank, run: Run) -> N
     quiet = run("maintain", "daily", "--bank", bank, "--quiet")
     assert quiet.returncode == 1
     assert quiet.stdout == ""
-    assert quiet.stderr.startswith("daily validate trouble: 8 files, 1 error, 0 warnings; memorybank validate\n")
+    said = f"daily validate trouble: 8 files, 1 error, 0 warnings; memorybank validate --bank {bank}\n"
+    assert quiet.stderr.startswith(said)
 
 
 def test_a_step_that_fails_does_not_stop_the_others(bank: Path, tmp_path: Path) -> None:

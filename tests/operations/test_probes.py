@@ -79,6 +79,9 @@ def test_settings_without_effect(make_bank: MakeBank) -> None:
     assert {(one.rule, one.path, one.severity) for one in rows.values()} == {
         ("MB401", "config/memorybank.json", "warning")
     }
+    assert "config set repository VALUE --scope user" in rows["/repository"].hint
+    assert "config trust" in rows["/limits.trades_mib"].hint
+    assert rows["/unknown.a"].hint.startswith("remove it")
 
 
 @pytest.mark.parametrize("data", [b"{", b"[]", b'"text"'])

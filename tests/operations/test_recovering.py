@@ -192,7 +192,7 @@ def test_a_command_says_what_it_recovered(long: Path, run: Run) -> None:
 def watched(path: Path, run: Run, *options: str) -> list[dict[str, Any]]:
     done = run("watch", "--once", "--json", "--bank", path, *options)
     assert done.returncode == 0
-    return [one for one in done.lines if one["type"] in ("finding", "recovered", "resolved")]
+    return [one for one in done.lines if one["type"] in ("finding", "recovered", "resolved") and one["path"]]
 
 
 def test_the_watcher_recovers(long: Path, run: Run) -> None:

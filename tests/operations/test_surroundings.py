@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from memorybank_cli import open_bank
 from memorybank_cli.alerts.heartbeats import beat
+from memorybank_cli.bank.events import EventStore
 from memorybank_cli.health.exposition import HELP
 from memorybank_cli.health.probing import Reading
 from memorybank_cli.health.status import COMPONENTS
@@ -31,6 +33,16 @@ def test_every_probe_tells_of_a_component() -> None:
     table = (*probes.PROBES, *surroundings.PROBES)
     assert {one.component for one in table} <= set(COMPONENTS)
     assert len({one.name for one in table}) == len(table)
+
+
+def test_damage_of_what_was_known_of_alerts_is_told_until_somebody_saw_it(path: Path) -> None:
+    (path / ".memorybank/findings.sqlite").write_bytes(b"no database" * 100)
+    with opened(path) as bank:
+        EventStore(bank.root).close()  # as `health` from cron does at its end
+        [one] = surroundings.monitoring(bank).findings
+        assert (one.rule, one.severity) == ("MB551", "warning")
+        subprocess.run(["sh", "-c", one.hint.partition("; ")[2].partition(" when")[0]], check=True)
+        assert surroundings.monitoring(bank).findings == ()
 
 
 def test_numbers_of_the_last_look(path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -48,6 +49,12 @@ def test_what_is_told_is_passed_on(seconds: float) -> None:
     assert heard.all == [("work", 3), 2, "note", "finish"]
     assert signal.getsignal(signal.SIGALRM) is former
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_it_ends_work_that_bears_every_exception() -> None:
+    """As a channel of alerts does, and a probe: what goes wrong in one is told as its failure."""
+    with pytest.raises(TimeUp), time_box(QUIET, 1e-9) as progress, suppress(Exception):
+        progress.advance()
 
 
 def test_it_ends_where_the_work_tells_of_itself_and_cleaning_up_goes_on() -> None:

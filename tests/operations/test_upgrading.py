@@ -19,13 +19,13 @@ from memorybank_cli.base.errors import FormatMismatch, OperationFailed, Refused,
 from memorybank_cli.migrations.steps import STEPS, Step, chosen, newest
 from memorybank_cli.operations.backup import backup
 from memorybank_cli.operations.check import validate
-from memorybank_cli.operations.health import status
 from memorybank_cli.operations.journal import log, prove
 from memorybank_cli.operations.migrate import MigrateReport, bring_up_to_date, migrate
 from memorybank_cli.operations.opening import open_bank
 from memorybank_cli.operations.repair import repair
 from memorybank_cli.operations.snapshots import list_ as snapshots
 from memorybank_cli.operations.snapshots import restore
+from memorybank_cli.operations.status import status
 from memorybank_cli.operations.upgrading import Applied
 from tests.broken_os import killed, put_back
 from tests.conftest import MakeBank, Run

@@ -227,10 +227,11 @@ def test_once(run: Run, make_bank: MakeBank) -> None:
     put(path / "trades/new.json", trade(9))
     done = run("watch", "--once", "--json", "--bank", path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert kinds(done.lines) == ["finding", "changed", "adopted", "ready", "stopped"]
+    assert kinds(done.lines) == ["finding", "changed", "adopted", "finding", "health", "ready", "stopped"]
+    assert (done.lines[4]["finding"]["rule"], done.lines[5]["status"]) == ("MB501", "error")
     assert done.lines[-1]["reason"] == "done"
     assert done.lines[-2]["findings"] == 1
-    assert kinds(once(path)) == ["finding", "ready", "stopped"]
+    assert kinds(once(path)) == ["finding", "finding", "health", "ready", "stopped"]
     recorded = [core for core in journal(path) if core["op"] == "file.adopted"]
     assert recorded[-1]["files"][0][0] == "trades/new.json"
 
@@ -241,7 +242,8 @@ def test_reporting_only(run: Run, make_bank: MakeBank) -> None:
     lines = journal(path)
     for _ in range(2):
         done = run("watch", "--once", "--no-adopt", "--json", "--bank", path)
-        assert kinds(done.lines) == ["changed", "ready", "stopped"]
+        assert kinds(done.lines) == ["changed", "finding", "health", "ready", "stopped"]
+        assert done.lines[-3]["status"] == "degraded"
     assert journal(path) == lines
 
 
@@ -252,7 +254,7 @@ def test_a_bank_without_a_baseline_gets_one(make_bank: MakeBank) -> None:
     first, *rest = once(path)
     assert first["type"] == "adopted"
     assert "trades/trade_0.json" in first["paths"]
-    assert kinds(rest) == ["ready", "stopped"]
+    assert [kind for kind in kinds(rest) if kind != "finding"] == ["health", "ready", "stopped"]
     assert rules(path, "MB") == {}
 
 
@@ -465,7 +467,7 @@ def test_a_full_disk_does_not_end_the_watch(make_bank: MakeBank) -> None:
     notes = Notes()
     with broken(write=full_after(0)):
         lines = once(path, progress=notes)
-    assert kinds(lines) == ["changed", "ready", "stopped"]
+    assert [kind for kind in kinds(lines) if kind != "finding"] == ["changed", "health", "ready", "stopped"]
     assert notes.notes == ["nothing is adopted: the disk is full"]
     assert "adopted" in kinds(once(path))
 

@@ -134,7 +134,8 @@ class Model:
         if why or self.looked_at is None:
             return Standing(UNKNOWN, None, why)
         number = len(self.findings)
-        found = counted(number, "finding") if number else "no findings"
+        nothing = "not everything was looked at" if self.word == UNKNOWN else "no findings"
+        found = counted(number, "finding") if number else nothing
         return Standing(self.word, self.score, f"{found}, looked {span(now - self.looked_at)} ago")
 
     def rows(self, now: float) -> list[Section]:

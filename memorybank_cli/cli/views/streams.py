@@ -48,8 +48,10 @@ def event(line: dict[str, Any]) -> str:
 
 
 def _what(line: Mapping[str, Any]) -> str:
-    """What happened; of a rollback to what, and which one was undone."""
+    """What happened; of a rollback to what, and which one was undone; why an alert is not told, or not any more."""
     op, reason = str(line.get("op", "")), line.get("reason")
+    if op in ("silence.begun", "alert.acknowledged"):
+        return f"{op} ({reason})"
     if not op.startswith("restore.") or not reason:
         return op
     to = f" to line {line['line']}" if line.get("line") else " to snapshot" if line.get("snapshot") else ""
