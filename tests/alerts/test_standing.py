@@ -89,7 +89,7 @@ def test_a_database_that_cannot_be_read_is_told(root: Root) -> None:
     assert one.message == "alerts are kept in memory only: findings.sqlite cannot be read: file is not a database"
 
 
-@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/nowhere")])
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
 def test_what_is_no_file_is_told(root: Root, make: Callable[[Path], None]) -> None:
     path = Path(root.path, ".memorybank/findings.sqlite")
     path.parent.mkdir()

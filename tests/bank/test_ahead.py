@@ -118,11 +118,20 @@ def test_a_very_large_directory_is_left_to_the_walk(path: Path, monkeypatch: pyt
         assert ahead._found(bank.root, DAYS[0]) is None
 
 
-def test_a_walk_that_is_given_up_leaves_no_process(path: Path) -> None:
+def test_a_walk_that_is_given_up_leaves_no_process(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forked, fork = list[int](), os.fork
+
+    def noted() -> int:
+        forked.append(fork())
+        return forked[-1]
+
+    monkeypatch.setattr(os, "fork", noted)
     with opened(path) as bank:
         looking = ahead.walk(bank, [], known(bank))
         first: Listing = next(iter(looking))
         assert first.path == ""
         looking.close()  # type: ignore[attr-defined]
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert forked
+    for child in forked:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(child, os.WNOHANG)

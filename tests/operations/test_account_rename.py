@@ -52,7 +52,10 @@ def test_the_command(run: Run, path: Path) -> None:
     assert (done.returncode, done.json) == (0, told)
     assert run("account", "show", "a", "--bank", path).returncode == 10
     assert "restore.end (rename)" in run("log", "--account", "new", "--bank", path).stdout
-    assert "to undo: memorybank account rename a new" in run("account", "rename", "new", "a", "--bank", path).stdout
+    assert (
+        f"to undo: memorybank account rename --bank {path} a new"
+        in run("account", "rename", "new", "a", "--bank", path).stdout
+    )
     assert held(path, "a") == named(5)
 
 

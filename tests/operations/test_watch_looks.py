@@ -397,7 +397,7 @@ def test_what_is_written_while_everything_is_looked_at_is_left_to_a_later_batch(
 @pytest.mark.parametrize("mode", [0o000, 0o600])
 def test_a_directory_that_cannot_be_read_any_more_is_a_finding_and_no_end(make_bank: MakeBank, mode: int) -> None:
     with public_place() as place, own_ids_again():
-        path = make_bank(3, padded=False).rename(place / "bank")
+        path = Path(shutil.move(make_bank(3, padded=False), place / "bank"))
         with watched(path) as one:
             list(one.everything())
             give_away(path)
