@@ -6,11 +6,11 @@ back; moments for people are RFC 3339.
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from memorybank_cli.base.names import quoted
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.words import counted
 
@@ -101,7 +101,7 @@ class Masses:
         top = tops.pop() if len(tops) == 1 else ""
         examples = ", ".join(sorted(paths)[:NAMED])
         message = f"{counted(len(paths), 'recorded file')} of {known:,} within a short time: {how}; {examples} …"
-        within = f" --path {shlex.quote(top)}" if top else ""
+        within = f" --path {quoted(top)}" if top else ""
         return Finding(
             RULE, message, top, f"stop what does it, then memorybank rollback --at {since}{within} --dry-run"
         )

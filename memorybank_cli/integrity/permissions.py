@@ -7,7 +7,6 @@ those that were first seen there. New links and special files are found by every
 from __future__ import annotations
 
 import os
-import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -17,7 +16,7 @@ from typing import NamedTuple
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.events import EventStore
 from memorybank_cli.base.exact_json import dumps, loads
-from memorybank_cli.base.names import unescape
+from memorybank_cli.base.names import quoted, unescape
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.walk import Listing
 from memorybank_cli.base.words import counted
@@ -100,7 +99,7 @@ class Permissions:
         if not more:
             return None
         message = f"the mode was {recorded:04o} and is {seen:04o}"
-        hint = f"chmod {recorded:o} {_quoted(self.bank, path)}, or memorybank accept {shlex.quote(path)}"
+        hint = f"chmod {recorded:o} {_quoted(self.bank, path)}, or memorybank accept {quoted(path)}"
         return Finding(MODE, message, path, hint)
 
     def _owners(self, listing: Listing) -> Iterator[Finding]:
@@ -151,7 +150,7 @@ class Permissions:
         return Finding(OWNER, f"belongs to {user(uid)}, the bank to {user(self.bank.owner)}", path, hint)
 
     def _group(self, path: str, gid: int) -> Finding:
-        hint = f"chgrp it back, or memorybank accept {shlex.quote(path)}"
+        hint = f"chgrp it back, or memorybank accept {quoted(path)}"
         return Finding(GROUP, f"belongs to the group {group(gid)} now, which no file here had before", path, hint)
 
     def _keep(self) -> None:
@@ -207,7 +206,7 @@ def _gathered(path: str, found: list[Finding]) -> list[Finding]:
             continue
         first = alike[0]
         message = f"{counted(len(alike), 'file')} in here; of {first.path}: {first.message}"
-        where = shlex.quote(path) if path else "."
+        where = quoted(path) if path else "."
         kept.append(
             Finding(rule, message, path, f"{first.hint.split(',')[0]} and the others, or memorybank accept {where}")
         )
@@ -215,7 +214,7 @@ def _gathered(path: str, found: list[Finding]) -> list[Finding]:
 
 
 def _quoted(bank: Bank, path: str) -> str:
-    return shlex.quote(bank.root.absolute(path))
+    return quoted(bank.root.absolute(path))
 
 
 def _joined(directory: str, name: str) -> str:

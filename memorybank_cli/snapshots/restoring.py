@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 from collections.abc import Callable, Collection, Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 
 from memorybank_cli.base import files, locks, workers
 from memorybank_cli.base.errors import MemorybankError, NotFound, OperationFailed, Refused, from_os_error
-from memorybank_cli.base.names import escape, unescape
+from memorybank_cli.base.names import escape, quoted, unescape
 from memorybank_cli.base.records import QUIET, Finding, Progress
 from memorybank_cli.base.rules import RULES
 from memorybank_cli.base.walk import Root
@@ -151,7 +150,7 @@ class _Chosen:
         if missing:
             raise NotFound(
                 f"snapshot {document.id} has no '{escape(missing[0])}'",
-                hint=f"memorybank snapshot find {shlex.quote(missing[0].rpartition('/')[2])} --snapshot {document.id}",
+                hint=f"memorybank snapshot find {quoted(missing[0].rpartition('/')[2])} --snapshot {document.id}",
                 path=missing[0],
             )
 
