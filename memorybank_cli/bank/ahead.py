@@ -13,6 +13,7 @@ from typing import Any
 
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.turns import Turns
 from memorybank_cli.base import workers
 from memorybank_cli.base.walk import Entry, Found, Listing, Root, entries
 
@@ -22,17 +23,17 @@ LARGEST = 20_000
 """A directory of more entries is left to the walk: it would stand in memory twice."""
 
 
-def walk(bank: Bank, inner: list[str], known: set[str], alone: bool = False) -> Iterator[Listing]:
-    """`Bank.walk` over all of it; where there are many files a second process helps with the `known` directories.
+def walk(bank: Bank, inner: list[str], known: set[str], turns: Turns) -> Iterator[Listing]:
+    """`Bank.walk` over all of it, by `turns`; where there are many files another process helps with the `known` ones.
 
-    Unless it goes `alone`, which takes longer and costs less.
+    The first look of many is to be over soon, and the others are to cost little: they go alone.
     """
     shape = layout.shaping(bank.settings["exclude"], inner)
-    if alone or bank.catalog.meta("files", 0) < WORTH_IT or not workers.are_two():
-        yield from bank.root.walk("", shape)
+    if turns.looks > 1 or bank.catalog.meta("files", 0) < WORTH_IT or not workers.are_two():
+        yield from bank.root.walk("", shape, turns.listed(lambda _path, _fd: None))
         return
     with closing(_Listed(bank.root, sorted(known - {""}, key=lambda path: path.split("/")))) as listed:
-        yield from bank.root.walk("", shape, listed)
+        yield from bank.root.walk("", shape, turns.listed(listed))
 
 
 class _Listed:
@@ -46,7 +47,7 @@ class _Listed:
         self._groups = groups
         self._ahead = workers.Ahead(len(groups), lambda number: [_found(root, path) for path in groups[number]])
 
-    def __call__(self, path: str) -> Found | None:
+    def __call__(self, path: str, _fd: int) -> Found | None:
         number = self._numbers.get(path)
         if number is None:
             return None

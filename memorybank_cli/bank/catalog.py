@@ -23,6 +23,7 @@ from memorybank_cli.base.database import is_busy, transaction
 from memorybank_cli.base.exact_json import dumps
 from memorybank_cli.base.walk import Root
 
+_MODE_APART = "sha=s_sha AND mode<>s_mode&4095"
 _SCHEMA = (
     """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -36,6 +37,7 @@ CREATE TABLE IF NOT EXISTS dirs (
   dir TEXT PRIMARY KEY, signature TEXT, counts TEXT, findings TEXT, facts TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS unrendered (account TEXT PRIMARY KEY, since INTEGER, last INTEGER) WITHOUT ROWID;
 """,
+    f"CREATE INDEX IF NOT EXISTS modes_apart ON files (dir,name) WHERE {_MODE_APART};",
 )
 _PROBES = (
     "SELECT name,value FROM meta LIMIT 0",
@@ -320,14 +322,9 @@ class Catalog:
 
     def modes_apart(self) -> Iterator[tuple[str, int, int]]:
         """Path and modes, recorded and seen, of files that hold what was recorded and have other permissions."""
-        query = "SELECT dir,name,mode,s_mode&4095 FROM files WHERE sha=s_sha AND mode<>s_mode&4095 ORDER BY 1,2"
+        query = f"SELECT dir,name,mode,s_mode&4095 FROM files WHERE {_MODE_APART} ORDER BY 1,2"  # noqa: S608 - ours
         for directory, name, mode, seen in self.db.execute(query):
             yield _joined(directory, name), mode, seen
-
-    def oldest_looks(self, count: int) -> list[str]:
-        """Paths of the files whose content was hashed longest ago."""
-        query = "SELECT dir,name FROM files WHERE s_sha IS NOT NULL AND sha IS NOT NULL ORDER BY s_hashed LIMIT ?"
-        return [f"{row[0]}/{row[1]}" if row[0] else row[1] for row in self.db.execute(query, (count,))]
 
     def looks_before(self, moment: int, after: tuple[str, str], count: int) -> list[tuple[str, str]]:
         """Directory and name of files hashed before a moment in nanoseconds: the first that follow `after`."""

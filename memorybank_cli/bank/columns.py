@@ -39,6 +39,13 @@ def position(found: Any) -> Position:
     return Position(*found)
 
 
+def place(found: Any) -> tuple[str, str]:
+    """The directory and the name of a file."""
+    if not isinstance(found, list) or [type(part) for part in found] != [str, str]:
+        raise _foreign()
+    return found[0], found[1]
+
+
 def account(found: Any) -> str:
     """An account's id."""
     if not isinstance(found, str) or not is_id(found):

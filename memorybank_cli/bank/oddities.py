@@ -6,7 +6,7 @@ import stat
 
 from memorybank_cli.base.names import quoted
 from memorybank_cli.base.records import Finding
-from memorybank_cli.base.walk import Entry
+from memorybank_cli.base.walk import Entry, Listing
 
 
 def inner_bank(path: str) -> Finding:
@@ -15,7 +15,17 @@ def inner_bank(path: str) -> Finding:
     return Finding("MB112", message, path, f"memorybank status --bank {quoted(path)}")
 
 
-def no_file(path: str, entry: Entry) -> Finding:
+def beside_files(listing: Listing) -> list[Finding]:
+    """MB112, MB305, MB307: what stands in a directory and is no file, and directories that look like one."""
+    prefix = f"{listing.path}/" if listing.path else ""
+    named = [one.name for one in listing.directories if one.name.endswith(".json")]
+    return [
+        *(Finding("MB112", "a directory named like a JSON file", prefix + name) for name in named),
+        *(_no_file(prefix + entry.name, entry) for entry in listing.others),
+    ]
+
+
+def _no_file(path: str, entry: Entry) -> Finding:
     """MB307 or MB305: a directory that cannot be gone into, a link, a pipe, a socket, a device."""
     if stat.S_ISDIR(entry.mode):
         what = "the directory cannot be read, or is nested too deep"

@@ -15,16 +15,17 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from memorybank_cli.bank import ahead, facts, layout, places, sifting
+from memorybank_cli.bank import ahead, facts, layout, places, rolling, sifting
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.examine import Changing, Examiner
 from memorybank_cli.bank.judge import ROT, Pending, Rules, judge
 from memorybank_cli.bank.layout import Place
-from memorybank_cli.bank.oddities import inner_bank, no_file
+from memorybank_cli.bank.oddities import beside_files, inner_bank
 from memorybank_cli.bank.rows import SETTLED_NS, Content, Expected, Known, Row, Seen
 from memorybank_cli.bank.settled import Counts, Look, Settled, Sifted, read, signature, stats
 from memorybank_cli.bank.sifting import same
 from memorybank_cli.bank.tally import Tally
+from memorybank_cli.bank.turns import Turns
 from memorybank_cli.base import clock
 from memorybank_cli.base.errors import from_os_error
 from memorybank_cli.base.names import unescape
@@ -32,7 +33,6 @@ from memorybank_cli.base.records import QUIET, Finding, Progress
 from memorybank_cli.base.walk import Entry, Listing, entry_at, may
 
 KEPT_AT_ONCE = 10_000  # files whose looks wait in memory, at some 700 bytes each
-ROLLING_SHARE = 500  # one file in so many is read again in each run, the longest unread first
 
 _SIZE, _MTIME, _RECORDS = map(attrgetter, ("size", "mtime", "records"))
 
@@ -70,9 +70,9 @@ class Scanner:
     """One look over a bank."""
 
     def __init__(
-        self, bank: Bank, progress: Progress = QUIET, look: Look = lambda *_: None, alone: bool = False
+        self, bank: Bank, progress: Progress = QUIET, look: Look = lambda *_: None, turns: Turns | None = None
     ) -> None:
-        self.look, self.alone = look, alone
+        self.look, self.turns = look, turns or Turns()
         self.bank, self.catalog, self.progress = bank, bank.catalog, progress
         self.scan, self.facts = Scan(), Tally()
         self._use(frozenset(self.catalog.meta("claimed", [])))
@@ -91,17 +91,19 @@ class Scanner:
         self._check_version()
         self.full = full
         self.unchanged = self.catalog.unchanged()
-        self.fresh = set(self._rolling())
+        rolled = rolling.in_turn(self.catalog)
+        self.fresh = set(rolled.values())
         self._rolled = {path.rpartition("/")[0] for path in self.fresh}
         known, visited = self.catalog.directories(), set()
         inner: list[str] = []
-        for listing in ahead.walk(self.bank, inner, known, self.alone):
+        self.turns.begin(self.catalog.meta("files", 0), self.rules.limits, self._may_be_passed)
+        for listing in ahead.walk(self.bank, inner, known, self.turns):
             visited.add(listing.path)
             self._directory(listing)
         for directory in sorted(known - visited):
             self._gone(directory)
         self.scan.findings += [inner_bank(path) for path in inner]
-        self._keep(files=self.scan.checked, facts=self.facts.value())
+        self._keep(files=self.scan.checked, facts=self.facts.value(), rolled=rolling.reached(rolled))
         return self.scan
 
     def run_on(self, paths: Iterable[str]) -> Scan:
@@ -186,12 +188,14 @@ class Scanner:
             self.catalog.set_meta("claimed", sorted(claimed))
             self.catalog.set_meta("version", self.version)
 
-    def _rolling(self) -> list[str]:
-        total = self.catalog.meta("files", 0)
-        return self.catalog.oldest_looks(max(8, total // ROLLING_SHARE)) if total else []
+    def _may_be_passed(self, directory: str) -> bool:
+        return not self.full and directory in self.unchanged and directory not in self._rolled
 
     def _directory(self, listing: Listing) -> None:
         self._others(listing)
+        if listing.path in self.turns.passed:
+            self._repeat(read(listing.path, self.unchanged[listing.path][1:]))
+            return
         looked = stats(listing)
         sign = signature(looked, self.rules.limits)
         last = self.unchanged.get(listing.path)
@@ -374,14 +378,9 @@ class Scanner:
         scan.mtimes[section] = max(scan.mtimes.get(section, 0), mtime)
 
     def _others(self, listing: Listing) -> None:
+        self.scan.findings += beside_files(listing)
         prefix = f"{listing.path}/" if listing.path else ""
-        for entry in listing.directories:
-            if entry.name.endswith(".json"):
-                self.scan.findings.append(Finding("MB112", "a directory named like a JSON file", prefix + entry.name))
-        for entry in listing.others:
-            self.scan.findings.append(no_file(prefix + entry.name, entry))
-            if stat.S_ISDIR(entry.mode):
-                self._unreadable_directories.append(prefix + entry.name)
+        self._unreadable_directories += [prefix + one.name for one in listing.others if stat.S_ISDIR(one.mode)]
 
 
 def _goes_into(entry: Entry, fd: int) -> bool:

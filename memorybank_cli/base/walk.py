@@ -57,6 +57,9 @@ class Listing(NamedTuple):
 Found = tuple[list[Entry], list[Entry], list[Entry], list[str]]
 """What is in a directory: regular files, directories and everything else, each sorted, and its dot names."""
 
+Known = Callable[[str, int], Found | None]
+"""May know what is in a directory, by its path and a descriptor."""
+
 
 class Root:
     """A directory below which everything is reached by descriptors."""
@@ -190,7 +193,7 @@ class Root:
         self,
         path: str = "",
         shape: Callable[[Listing], Listing | None] | None = None,
-        found: Callable[[str], Found | None] = lambda _path: None,
+        found: Known = lambda _path, _fd: None,
     ) -> Iterator[Listing]:
         """Every directory below `path`, parents first, names sorted, without dot names.
 
@@ -205,7 +208,7 @@ class Root:
             here = waiting.pop()
             try:
                 with self.directory(here) as fd:
-                    listing = _listed(here, fd, found(here) or entries(fd), shape)
+                    listing = _listed(here, fd, found(here, fd) or entries(fd), shape)
                     if listing is None:
                         continue
                     yield listing

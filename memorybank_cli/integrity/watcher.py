@@ -118,10 +118,6 @@ class Watcher:
         for path in paths:
             self._settling.changed(path, now)
 
-    def pace(self, seconds: float) -> None:
-        """Have everything reconciled in so many seconds from now on, rather than when it is usual."""
-        self._full_at = time.monotonic() + seconds
-
     def pump(self) -> None:
         """Take in what is queued without reporting it: between the files of long work, so that no queue overflows."""
         if self._take_in(0):

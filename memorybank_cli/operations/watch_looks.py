@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterable
 
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.events import EventStore
 from memorybank_cli.bank.scan import Scan, Scanner
+from memorybank_cli.bank.turns import Turns
 from memorybank_cli.base.database import is_damaged
 from memorybank_cli.base.errors import Locked
 from memorybank_cli.base.records import Finding
@@ -19,10 +19,6 @@ from memorybank_cli.integrity.watcher import Pumping, Watcher
 from memorybank_cli.operations.probes import all_probes
 from memorybank_cli.operations.watch_telling import Seen
 
-SHARE = 0.003
-"""Of a core that looks at everything may take."""
-MOST_USUAL = 2.5
-"""Times reconcile_seconds until the next look at the latest: after three times what is known counts as stale."""
 DAMAGE = "MB10"
 MOST_SINGLY = 1_000
 """More files of one batch are left to the next look at everything, as far as permissions go."""
@@ -35,25 +31,23 @@ class Looks:
         self.bank, self.watcher, self.store = bank, watcher, store
         self._permissions: Permissions | None = None
         self.slowest = 0.0
-        self.cost = 0.0
-        """Seconds of the processor that the last look at everything took."""
+        self._turns = Turns()
         self._doubted = frozenset[str]()
         """Files that were damaged when they were looked at first."""
         self._pumping = Pumping(watcher)
 
-    def whole(self, keep: bool, failures: Iterable[Finding] = ()) -> Seen:
+    def whole(self, keep: bool, failures: Iterable[Finding] = (), by_turns: bool = False) -> Seen:
         """Look at everything; nothing is said of files that are written before or while they are looked at.
 
-        With `keep` what was first seen of permissions is remembered.
+        With `keep` what was first seen of permissions is remembered; `by_turns` it costs less in a large bank, as long
+        as no event can have been missed.
         """
-        began = _used()
         unsettled, permissions = self.pumped(), self._allowed(keep)
-        # The first look is to be over soon, the others are to cost little.
-        scan = Scanner(self.bank, self._pumping, permissions.hear, alone=bool(self.cost)).run()
+        if not (by_turns and self.watcher.backend == "inotify" and not self.watcher.unwatched()):
+            self._turns.forget()
+        scan = Scanner(self.bank, self._pumping, permissions.hear, self._turns).run()
         beside = [*all_probes(self.bank), *permissions.findings(), *self._strain(), *failures]
         unsettled |= self.pumped()
-        self.cost = _used() - began
-        self._pace()
         return Seen(scan, [*scan.findings, *beside], unsettled=unsettled, beside=beside)
 
     def pumped(self) -> frozenset[str]:
@@ -116,14 +110,3 @@ class Looks:
             watcher.backend, watcher.refused(), watcher.watched(), watcher.unwatched(), watcher.queued(), slowest
         )
         return limits.findings(load, float(self.bank.settings["watch.lag_seconds"]))
-
-    def _pace(self) -> None:
-        """Look at everything less often where that costs much, as long as no event can be missed."""
-        usual = float(self.bank.settings["reconcile_seconds"])
-        if self.watcher.backend == "inotify" and not self.watcher.unwatched():
-            self.watcher.pace(min(max(usual, self.cost / SHARE), usual * MOST_USUAL))
-
-
-def _used() -> float:
-    """Seconds of the processor up to now, those of children that ended too."""
-    return sum(os.times()[:4])

@@ -213,15 +213,16 @@ class Watching:
             yield from self.failing.gone()
         self.bank.refresh()
         some = batch.paths | batch.directories
-        yield from self._timed(self.everything() if batch.full else self.some(some, batch.complete))
+        everything = self.everything(by_turns=batch.gap is None)
+        yield from self._timed(everything if batch.full else self.some(some, batch.complete))
 
     def _timed(self, lines: Iterator[Line]) -> Iterator[Line]:
         started = time.monotonic()
         yield from lines
         self.looks.slowest = max(self.looks.slowest, time.monotonic() - started)
 
-    def everything(self) -> Iterator[Line]:
-        """Look at the whole bank."""
+    def everything(self, by_turns: bool = False) -> Iterator[Line]:
+        """Look at the whole bank, in a large one `by_turns`; whoever asks has every file looked at."""
         started = time.monotonic()
         self.failing.again_at, self.recorded = math.inf, self.bank.end.seq
         # What is being written now is judged when it has settled; who asks is answered then.
@@ -229,7 +230,8 @@ class Watching:
         asked = self.lead.asked() if self.leads else []
         if self.adopts:
             yield from self.acting.begin()
-        seen = self.looks.whole(self.adopts, self.company.failures() if self.company is not None else ())
+        failures = self.company.failures() if self.company is not None else []
+        seen = self.looks.whole(self.adopts, failures, by_turns and not asked)
         yield from self.failing.over()
         yield from self._follow(seen)
         if self.leads:

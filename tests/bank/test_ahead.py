@@ -14,6 +14,7 @@ import pytest
 
 from memorybank_cli.bank import ahead
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.turns import Turns
 from memorybank_cli.base import walk, workers
 from memorybank_cli.base.walk import Entry, Found, Listing
 from tests.conftest import MakeBank, trade
@@ -34,6 +35,12 @@ def path(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> Path:
         (path / day / ".hidden").touch()
     adopt(path)
     return path
+
+
+def begun() -> Turns:
+    turns = Turns()
+    turns.begin(0, {}, lambda _: False)
+    return turns
 
 
 def seen(listings: Any) -> list[tuple[Any, ...]]:
@@ -66,7 +73,7 @@ def test_the_same_is_seen(path: Path, child: Any, monkeypatch: pytest.MonkeyPatc
     put(path / "trades/new/t.json", trade(100))
     shutil.rmtree(path / DAYS[5])
     with opened(path) as bank:
-        found = list(ahead.walk(bank, inner, known(bank)))
+        found = list(ahead.walk(bank, inner, known(bank), begun()))
         assert seen(found) == seen(bank.walk())
     assert all(isinstance(entry, Entry) for one in found for entry in [*one.files, *one.directories, *one.others])
     assert inner == [DAYS[3]]
@@ -77,14 +84,14 @@ def test_few_files_or_one_processor_need_no_second_process(path: Path, monkeypat
     with opened(path) as bank:
         with monkeypatch.context() as patch:
             patch.setattr(workers, "are_two", lambda: False)
-            assert seen(ahead.walk(bank, [], known(bank))) == seen(bank.walk())
+            assert seen(ahead.walk(bank, [], known(bank), begun())) == seen(bank.walk())
         monkeypatch.setattr(ahead, "WORTH_IT", 1_000)
-        assert seen(ahead.walk(bank, [], known(bank))) == seen(bank.walk())
+        assert seen(ahead.walk(bank, [], known(bank), begun())) == seen(bank.walk())
 
 
 def listed(bank: Bank, paths: list[str]) -> list[Found | None]:
     with closing(ahead._Listed(bank.root, paths)) as found:
-        return [found(path) for path in paths]
+        return [found(path, -1) for path in paths]
 
 
 def entries(bank: Bank, path: str) -> Found:
@@ -127,7 +134,7 @@ def test_a_walk_that_is_given_up_leaves_no_process(path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(os, "fork", noted)
     with opened(path) as bank:
-        looking = ahead.walk(bank, [], known(bank))
+        looking = ahead.walk(bank, [], known(bank), begun())
         first: Listing = next(iter(looking))
         assert first.path == ""
         looking.close()  # type: ignore[attr-defined]

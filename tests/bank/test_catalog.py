@@ -178,12 +178,11 @@ def test_looks_are_kept_beside_expectations_and_go_with_them(catalog: Catalog) -
     assert catalog.row("d/a") == Row(Expected(SHA, 5, 0o600, 1, (), "trade"), SEEN)
     assert catalog.row("d/new") == Row(None, SEEN._replace(content=(), hashed=9_000))
     assert catalog.unchanged() == {"d": ("signature", "[1]", "", "")}
-    assert catalog.oldest_looks(5) == ["d/a"]
+    assert catalog.looks_before(10_000, ("", ""), 5) == [("", "top"), ("d", "a"), ("d", "new")]
     apply(catalog, line(2, "file.adopted", files=[row("d/a"), row("top"), row("other")]), end(2))
     assert catalog.row("d/a").seen == SEEN
     assert catalog.unchanged() == {}
-    assert catalog.oldest_looks(1) == ["top"]
-    assert catalog.oldest_looks(5) == ["top", "d/a"]
+    assert catalog.looks_before(10_000, ("", "top"), 1) == [("d", "a")]
     with catalog.writing():
         catalog.remember("d", [], ["a", "new"])
     assert catalog.row("d/a").expected is not None

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from memorybank_cli.bank import layout
+from memorybank_cli.bank import layout, turns
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.scan import Scanner
 from memorybank_cli.base import clock
@@ -658,17 +658,33 @@ def test_a_store_that_cannot_be_read_is_put_aside(make_bank: MakeBank, monkeypat
         assert not one.store().in_memory
 
 
-def test_a_look_that_costs_much_comes_less_often(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
-    paces: list[float] = []
-    with watched(make_bank(2, padded=False)) as one:
+def test_a_large_bank_is_gone_into_by_turns_unless_something_may_have_been_missed(
+    make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "AT_ONCE", 1)
+    path = make_bank(2, padded=False)
+    for place in (path / "trades", *(path / "trades").rglob("*/")):
+        os.utime(place, (1, 1))
+    monkeypatch.setattr(turns, "_TICK_NS", -(10**12))  # their ctime is that of just now
+    monkeypatch.setattr(turns.Turns, "_is_its_turn", lambda *_: False)
+    reconcile = Batch(frozenset(), frozenset(), full=True, gap=None)
+
+    def passed(batch: Batch) -> bool:
+        list(one._batch(batch))
+        return bool(one.looks._turns.passed)
+
+    with watched(path) as one:
         one.watcher.arm()
-        monkeypatch.setattr(one.watcher, "pace", paces.append)
-        for cost in (0.001, 0.3, 60.0):
-            one.looks.cost = cost
-            one.looks._pace()
-        monkeypatch.setattr(one.watcher, "unwatched", lambda: frozenset({"trades"}))
-        one.looks._pace()
-    assert paces == [60.0, pytest.approx(100.0), 150.0]
+        list(one.everything())
+        assert passed(reconcile)
+        assert not passed(reconcile._replace(gap=("2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z")))
+        assert passed(reconcile)
+        one.leads = one.lead.take()
+        requests.ask(one.bank.root)
+        assert not passed(reconcile)
+        with monkeypatch.context() as patch:
+            patch.setattr(one.watcher, "unwatched", lambda: frozenset({"trades"}))
+            assert not passed(reconcile)
 
 
 def test_the_banks_documents_are_kept_up_to_date(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
