@@ -11,6 +11,8 @@ from memorybank_cli.base.records import Finding
 
 Pending = Literal["", "new", "changed", "removed", "found"]
 ROT = "MB115"
+DAMAGE = ("MB101", "MB102", "MB103", "MB104", "MB105", "MB106", "MB107", "MB108", "MB111", ROT)
+"""What says that a file is not what somebody wrote."""
 MISFIT, OLDER = "MB201", "MB209"
 _MIB = 1 << 20
 # `{}` and a line break: a placeholder says nothing yet about the shape that will be kept there.

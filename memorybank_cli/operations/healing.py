@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.events import EventStore
 from memorybank_cli.bank.journal import Entry
-from memorybank_cli.bank.judge import ROT
+from memorybank_cli.bank.judge import DAMAGE, ROT
 from memorybank_cli.bank.replacing import Replacement, replace_files
 from memorybank_cli.base.database import is_damaged
 from memorybank_cli.base.errors import JournalDamaged, Locked, from_os_error
@@ -29,9 +29,10 @@ from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.integrity import corruption
 from memorybank_cli.integrity.corruption import CorruptionEvent, Ending
 from memorybank_cli.integrity.writers import is_written
-from memorybank_cli.operations.cures import Cure
 from memorybank_cli.operations.recovering import mend
-from memorybank_cli.operations.repair import DAMAGE
+
+if TYPE_CHECKING:
+    from memorybank_cli.operations.cures import Cure  # what it takes to cure is imported when there is damage
 
 T = TypeVar("T")
 DETECTED, ENDED = "corruption.detected", "corruption.ended"

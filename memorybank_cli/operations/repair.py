@@ -12,7 +12,7 @@ from memorybank_cli.bank import baseline, layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.chain import START, Break, Reading
 from memorybank_cli.bank.examine import Examiner
-from memorybank_cli.bank.judge import recorded_rules
+from memorybank_cli.bank.judge import DAMAGE, recorded_rules
 from memorybank_cli.bank.replacing import Replacement, replace_files
 from memorybank_cli.bank.rows import Expected
 from memorybank_cli.bank.scan import Scan, Scanner, judging_rules
@@ -28,7 +28,6 @@ from memorybank_cli.operations.probes import histories
 from memorybank_cli.operations.reinitialising import begin_anew, instead
 from memorybank_cli.operations.repositories import Snapshots
 
-DAMAGE = ("MB101", "MB102", "MB103", "MB104", "MB105", "MB106", "MB107", "MB108", "MB111", "MB115")
 MOST_NAMED = 10
 """More paths than this are not repeated in the closing line."""
 JOURNAL_DAMAGE = ("MB120", "MB121")
