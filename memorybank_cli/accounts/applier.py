@@ -8,12 +8,12 @@ from typing import Any
 from memorybank_cli.accounts.history import History
 from memorybank_cli.accounts.identities import Identities
 from memorybank_cli.accounts.lateness import flagged
-from memorybank_cli.accounts.recorded import RENDERED, record_of
+from memorybank_cli.accounts.recorded import record_of
 from memorybank_cli.accounts.replay import CREATED, STORED, follow
 from memorybank_cli.accounts.segments import index_text, parse_index
 from memorybank_cli.accounts.sources import current, rendering, renderings
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.following import MESSAGE, Told
+from memorybank_cli.bank.following import MESSAGE, RENDERED, Told
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.layout import account_of, place

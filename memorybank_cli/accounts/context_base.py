@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from memorybank_cli.accounts import contexts, replay
 from memorybank_cli.accounts.contexts import NEVER, Laid, State
-from memorybank_cli.accounts.recorded import RENDERED, recorded_at
+from memorybank_cli.accounts.recorded import recorded_at
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.following import RENDERED
 from memorybank_cli.bank.layout import account_file
 from memorybank_cli.bank.rows import Expected
 from memorybank_cli.base import digests

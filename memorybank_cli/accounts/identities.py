@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 
-from memorybank_cli.accounts.recorded import ARCHIVED, RENDERED
+from memorybank_cli.accounts.recorded import ARCHIVED
 from memorybank_cli.accounts.replay import CREATED, STORED
 from memorybank_cli.accounts.sources import read_history
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.chain import GAP
-from memorybank_cli.bank.following import Told
+from memorybank_cli.bank.following import RENDERED, Told
 from memorybank_cli.bank.forgetting import END as FORGOTTEN
 from memorybank_cli.bank.forgetting import REASON
 from memorybank_cli.bank.framing import Line

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from memorybank_cli.accounts.history import Capacity, capacity_of
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.catalog import FILE_OPS
+from memorybank_cli.bank.following import RENDERED
 from memorybank_cli.bank.layout import account_file
 from memorybank_cli.base.exact_json import dumps
 
-RENDERED = "files.rendered"
 ARCHIVED = "archive"
 """The reason of acts that give sealed segments another form; no message comes or goes."""
 

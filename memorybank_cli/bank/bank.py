@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from memorybank_cli.bank import layout, rendering, versions
 from memorybank_cli.bank.appending import Appending
 from memorybank_cli.bank.chain import CHECKPOINT
-from memorybank_cli.bank.following import Told
+from memorybank_cli.bank.following import RENDERED, Told
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.home import Home, user_name
 from memorybank_cli.bank.identity import (
@@ -213,9 +213,11 @@ class Bank(Appending):
             self.durable(self.append_stream(group))
 
     def hear(self, told: list[Told]) -> None:
-        """Let the appliers hear of lines."""
+        """Let the appliers hear of lines; what another process renders need not be rendered here."""
         for applier in self.appliers:
             applier.heard(self, told)
+        if any(one.op == RENDERED for one in told):
+            self._rendered_at, self._unrendered = told[-1].seq, 0
 
     def committed(self) -> None:
         """Have it rendered soon, where that is not left to `close`."""
@@ -272,6 +274,16 @@ class Bank(Appending):
 
     # Files
 
+    def relieve(self) -> None:
+        """Render where much waits for it, and nobody else is at it."""
+        if not self.much_waits:
+            return
+        try:
+            with self.rendering():
+                self._render_rounds(ROUNDS)
+        except Locked:
+            self._rendered_at, self._unrendered = self._end.seq, 0
+
     def render(self, rounds: int = ROUNDS) -> bool:
         """Write the files of accounts that the journal knows more of; the next opener does it if it cannot be now.
 
@@ -284,15 +296,18 @@ class Bank(Appending):
             if self._is_rendered():
                 return True
             with self.rendering():
-                for _ in range(rounds):
-                    told = self._render_all()
-                    self.refresh()
-                    self._rendered_at, self._unrendered = self.end.seq, 0
-                    if not told or self._is_rendered():
-                        return True
-            return False
+                return self._render_rounds(rounds)
         except Locked:
             return True  # the holder renders what it finds
+
+    def _render_rounds(self, rounds: int) -> bool:
+        for _ in range(rounds):
+            told = self._render_all()
+            self.refresh()
+            self._rendered_at, self._unrendered = self.end.seq, 0
+            if not told or self._is_rendered():
+                return True
+        return False
 
     def _is_rendered(self) -> bool:
         return not self.catalog.unrendered() or bool(self.breaks()) or self.format != self.writes
@@ -334,7 +349,7 @@ class Bank(Appending):
         if fields:
             fields |= {"account": account, "upto": upto, **({"kept": kept} if kept else {})}
             with self.appending(PATIENCE):
-                self.append([Entry("files.rendered", fields)])  # not synced
+                self.append([Entry(RENDERED, fields)])  # not synced
         return bool(fields)
 
     def _put(self, one: Rendering, kept: dict[str, str]) -> list[list[Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from memorybank_cli.bank import columns, layout, places
 from memorybank_cli.bank.chain import CHECKPOINT, GAP, START, Break, Position, Reading
-from memorybank_cli.bank.following import STORED
+from memorybank_cli.bank.following import RENDERED, STORED
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.journal import Journal
 from memorybank_cli.bank.rows import SETTLED_NS, Expected, FileRow, Known, Row, Seen
@@ -65,7 +65,7 @@ FILE_OPS = frozenset(
         "file.accepted",
         "restore.end",
         "migrate.end",
-        "files.rendered",
+        RENDERED,
     }
 )
 
@@ -220,7 +220,7 @@ class Catalog:
         self.db.executemany("DELETE FROM dirs WHERE dir=?", touched)
 
     def _apply_account(self, line: Line, account: str) -> None:
-        if line.op == "files.rendered":
+        if line.op == RENDERED:
             upto = line.core["upto"]
             self.db.execute("DELETE FROM unrendered WHERE account=? AND last<=?", (account, upto))
             self.db.execute("UPDATE unrendered SET since=max(since,?) WHERE account=?", (upto + 1, account))

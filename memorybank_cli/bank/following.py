@@ -15,7 +15,7 @@ from memorybank_cli.bank.chain import Position
 from memorybank_cli.bank.framing import Line, link, unframe
 from memorybank_cli.base.exact_json import loads
 
-STORED, MESSAGE = "record.stored", "message"
+STORED, RENDERED, MESSAGE = "record.stored", "files.rendered", "message"
 _TIME = b'"timestamp":"'
 MOST_BYTES = 4 << 20
 _LIGHT = re.compile(

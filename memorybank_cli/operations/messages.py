@@ -103,8 +103,8 @@ def store(bank: Bank, account: str, messages: list[Message]) -> AddedMessages:
         return (lines, known.total, known.capacity), what
 
     lines, total, capacity = bank.together.run(begin)
-    if bank.much_waits and bank.nudge is None:
-        bank.render()  # what waits is read again by each who comes, so it must not grow
+    if bank.nudge is None:
+        bank.relieve()  # what waits is read again by each who comes, so it must not grow
     ids, twice = _sorted_out(entries, lines)
     before = total - len(ids) + len(twice)
     moved = capacity.moved(before, total)
