@@ -210,9 +210,11 @@ class Ledger:
     def _tell_catalog(self) -> bool:
         """Whether the catalog could learn all that it lacks from the lines that were appended here."""
         lines, self._untold = self._untold, None
-        if not lines or self._catalog.position().seq != lines[0].seq - 1:
+        if not lines:
             return False
-        with self._catalog.writing():
+        with self._catalog.writing():  # others share it: once they have told it more, it must not go back
+            if self._catalog.position().seq != lines[0].seq - 1:
+                return False
             self._catalog.apply([*lines, Reading(self._end, (), None)])
         self._behind, self._untold = False, []
         return True

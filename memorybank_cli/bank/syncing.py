@@ -21,7 +21,7 @@ from memorybank_cli.base import clock, files
 from memorybank_cli.base.locks import Lock
 from memorybank_cli.base.walk import Root
 
-_SYNCED = struct.Struct("<36sQQQ?")
+_SYNCED = struct.Struct("<36sQQQ?QQ")
 _APPENDED = struct.Struct("<36sQQ")
 _CHECK = struct.Struct("<I")
 _APPENDED_AT = 128
@@ -41,6 +41,16 @@ class Synced(NamedTuple):
     """How many syncs failed; who appended before the last of them, and was not synced, has to be told."""
     poisoned: bool
     """Whether the last sync failed and nobody cured the segment yet."""
+    kept_segment: int = 0
+    kept_offset: int = 0
+    """How far the journal was durable when a sync last failed: so much is kept, what came after it is void.
+
+    With 0 nobody knows how far: `sync.lock` was removed, or is damaged. Then all of it is kept.
+    """
+
+    def failed(self) -> Synced:
+        """What holds once a sync failed."""
+        return Synced(self.segment, self.offset, self.failures + 1, True, self.segment, self.offset)
 
     def covers(self, segment: int, offset: int) -> bool:
         """Whether a line that ends there is durable."""
@@ -122,7 +132,7 @@ class Syncing:
                     return None
                 if appended[0] == segment:  # what others appended before is made durable by the same sync
                     offset = max(offset, appended[1])
-                wanted = Synced(segment, offset, failures, False)
+                wanted = Synced(segment, offset, failures, False, state.kept_segment, state.kept_offset)
                 self._sync(fd, wanted)
                 if not held:
                     return wanted
@@ -158,23 +168,26 @@ class Syncing:
         return True
 
     def _is_done(self, state: Synced, segment: int, offset: int, failures: int) -> bool:
-        if state.covers(segment, offset) and state.failures == failures:
-            return True
-        if state.failures > failures and not (state.poisoned and state.covers(segment, offset)):
-            raise Unsynced(self.root.absolute(layout.segment_file(segment)))
-        return state.poisoned and state.covers(segment, offset)
+        """Whether a line that ends there is durable. Raises Unsynced where it is void."""
+        if state.failures <= failures:
+            return state.covers(segment, offset) and state.failures == failures
+        if state.failures == failures + 1 and (state.kept_segment, state.kept_offset) >= (segment, offset):
+            return True  # it was synced before the sync that failed
+        raise Unsynced(self.root.absolute(layout.segment_file(segment)))
 
     def _sync(self, fd: int, wanted: Synced) -> None:
         begun = time.monotonic()
         try:
             files.sync_data(fd)
         except OSError:
-            state = self.state()
-            if state == UNKNOWN:
-                raise
-            self.publish(state._replace(failures=wanted.failures + 1, poisoned=True))
+            self.poison(wanted.failures)
             raise
         self._takes += (time.monotonic() - begun - self._takes) / 4
+
+    def poison(self, failures: int) -> None:
+        """A sync failed: a later one of the same file that works would say nothing."""
+        state = self.state()
+        self.publish((UNKNOWN._replace(failures=failures) if state == UNKNOWN else state).failed())
 
     def _opens(self) -> bool:
         try:

@@ -130,18 +130,20 @@ class Writer:
 
     def _poison(self) -> None:
         """A sync failed while the bank's lock is held: the next fdatasync of the same descriptor would say nothing."""
-        if self.state != UNKNOWN:
-            state = self.syncing.state()
-            known = self.state if state == UNKNOWN else state
-            self.syncing.publish(known._replace(failures=known.failures + 1, poisoned=True))
+        if self.syncing.shares:
+            self.syncing.poison(max(self.state.failures, self._failures))
 
     def cure(self) -> None:
         """After a sync that failed: what was synced before, in a fresh file in the segment's place; the rest is void.
 
-        Nobody knows what of the old file is on the disk, and a sync that works later does not say. Raises OSError:
-        writing stops then.
+        Nobody knows what of the old file is on the disk, and a sync that works later does not say. Where nobody knows
+        either how far it was synced, all of it is kept. Raises OSError: writing stops then.
         """
-        for first in reversed(self.journal.segments()):
+        segments = self.journal.segments()
+        if not self.state.segment and segments:
+            whole = self.root.read(layout.segment_file(segments[-1])).rstrip(b"\0")
+            self.state = self.state._replace(segment=segments[-1], offset=len(whole))
+        for first in reversed(segments):
             if first > self.state.segment:  # begun before anybody knew
                 files.remove(self.root, layout.segment_file(first))
         path, offset = layout.segment_file(self.state.segment), self.state.offset

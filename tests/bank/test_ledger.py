@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,29 @@ def test_the_catalog_waits_until_somebody_reads_it(make: Make) -> None:
     other.refresh()
     assert [path for path, _ in other.catalog.all_expected()] == ["a", "b", "c"]
     assert [path for path, _ in one.catalog.all_expected()] == ["a", "b", "c"]
+
+
+def test_the_catalog_never_goes_back(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who holds the lock goes on from where it says the journal is, and would write over what is there."""
+    one, other = make(), make()
+    say(one, "x")
+    seen, tell = one.end, one._catalog.writing
+
+    @contextmanager
+    def after_the_other() -> Iterator[None]:
+        say(other, "y")
+        other.refresh()
+        with tell():
+            yield
+            assert one._catalog.position().seq > seen.seq
+
+    with monkeypatch.context() as patch:
+        patch.setattr(one._catalog, "writing", after_the_other)
+        assert not one._tell_catalog()
+    one.refresh()
+    assert one.end == other.end
+    say(one, "z")
+    assert ops(other) == ["x", "y", "z"]
 
 
 def test_the_catalog_does_not_wait_for_ever(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

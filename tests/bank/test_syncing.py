@@ -120,7 +120,7 @@ def test_after_a_failed_sync_everybody_who_waits_is_told(one: Syncing, other: Sy
     one.durable(fd, 1, 100, 0, 1.0)
     with broken(fdatasync=failing(errno.EIO)), pytest.raises(OSError, match="Errno"):
         one.durable(fd, 1, 200, 0, 1.0)
-    assert other.state() == Synced(1, 100, 1, True)
+    assert other.state() == Synced(1, 100, 1, True, 1, 100)
     with pytest.raises(Unsynced, match="did not take what was written"):
         other.durable(fd, 1, 300, 0, 1.0)
     other.durable(fd, 1, 100, 0, 1.0)  # that was synced before

@@ -315,3 +315,45 @@ def test_a_killed_repair_is_followed(path: Path, make: Open, first: First) -> No
     again = make()
     assert again.breaks() == []
     assert is_whole(again)
+
+
+def test_a_line_that_was_synced_before_a_sync_failed_is_acknowledged(make: Open) -> None:
+    bank, other, third = make(), make(), make()
+    for one in (bank, other, third):
+        commit(one, "one")
+    what = appended(bank, "synced by another")
+    commit(other, "acknowledged")
+    with broken(fdatasync=failing(5)), pytest.raises(OSError, match="Errno 5"):
+        commit(third, "void")
+    bank.durable(what)
+    assert ops(make()) == ["one", "one", "one", "synced by another", "acknowledged"]
+
+
+@pytest.mark.parametrize("fails_again", [False, True])
+def test_a_line_that_was_cut_is_refused_although_others_went_on_beyond_its_place(make: Open, fails_again: bool) -> None:
+    bank, other = make(), make()
+    for one in (bank, other):
+        commit(one, "one")
+    what = appended(bank, "cut")
+    with broken(fdatasync=failing(5)), pytest.raises(OSError, match="Errno 5"):
+        commit(other, "void")
+    commit(other, *names(5))
+    if fails_again:  # and is not cured yet
+        void = appended(other, "void, too")
+        with broken(fdatasync=failing(5)), pytest.raises(OSError, match="Errno 5"):
+            other.writer.durable(void, 1.0)
+    with pytest.raises(Unsynced):
+        bank.durable(what)
+    assert ops(make()) == ["one", "one", *names(5)]
+
+
+def test_after_a_sync_that_failed_where_nothing_is_known_others_go_on_in_a_fresh_file(path: Path, make: Open) -> None:
+    bank = make()
+    commit(bank, "one")
+    what = appended(bank, "two")
+    before = segment(path).stat().st_ino
+    (path / layout.SYNC_LOCK).unlink()
+    fails(bank, what)  # the system has told of it, and calls the pages clean from now on
+    commit(make(), "acknowledged")
+    assert segment(path).stat().st_ino != before
+    assert ops(make()) == ["one", "two", "acknowledged"]
