@@ -189,6 +189,24 @@ class Root:
             return []
         return sorted(files + directories + others)
 
+    def has_files(self, path: str) -> bool:
+        """Whether a regular file stands below a directory, as `walk` would find it; at the first one it is told."""
+        waiting = [path]
+        while waiting:
+            here = waiting.pop()
+            try:
+                with self.directory(here) as fd, os.scandir(fd) as found:
+                    for item in found:
+                        if item.name[0] == ".":
+                            continue
+                        if item.is_file(follow_symlinks=False):
+                            return True
+                        if item.is_dir(follow_symlinks=False) and here.count("/") < DEEPEST:
+                            waiting.append(f"{here}/{escape(item.name)}" if here else escape(item.name))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+        return False
+
     def walk(
         self,
         path: str = "",

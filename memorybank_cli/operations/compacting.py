@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from functools import partial
 from threading import Event, Thread
+from typing import TYPE_CHECKING
 
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base.errors import MemorybankError
+
+if TYPE_CHECKING:
+    from memorybank_cli.bank.compaction import MayGo
 
 BESIDE = 2  # segments that are compacted for each that was begun, until the journal is within its budget
 
@@ -19,11 +22,15 @@ def compact_overdue(bank: Bank, most: int, goes_on: Callable[[], bool] = lambda:
     What goes wrong is only said: the next time is another try.
     """
     from memorybank_cli.bank.compaction import overdue
-    from memorybank_cli.operations.account_compact import dispensable
+
+    def may_go() -> MayGo:
+        from memorybank_cli.operations.account_compact import dispensable
+
+        return dispensable(bank)
 
     try:
         bank.refresh()
-        overdue(bank, partial(dispensable, bank), most, goes_on)
+        overdue(bank, may_go, most, goes_on)
     except (MemorybankError, OSError, sqlite3.DatabaseError) as error:
         bank.context.progress.note(f"the journal could not be compacted: {error}")
 

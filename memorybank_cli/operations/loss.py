@@ -276,6 +276,6 @@ def _has_files(bank: Bank, directory: str) -> bool:
     if not bank.root.is_dir(directory):
         return False
     try:
-        return any(listing.files for listing in bank.root.walk(directory))
+        return bank.root.has_files(directory)
     except PermissionError:
         return True  # what cannot be seen is not called gone

@@ -294,3 +294,21 @@ def test_a_file_comes_in_pieces(root: Root, tmp_path: Path) -> None:
     os.close(fd)
     assert b"".join(pieces) == data
     assert max(map(len, pieces)) == READ_SIZE
+
+
+def test_whether_there_are_files_is_told_at_the_first_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Root(tmp_path)
+    assert not root.has_files("")
+    assert not root.has_files("not/there")
+    (tmp_path / "a/b\n/.hidden").mkdir(parents=True)
+    (tmp_path / "a/.dot.json").touch()
+    (tmp_path / "a/link.json").symlink_to("nowhere")
+    (tmp_path / "a/b\n/.hidden/x.json").touch()
+    assert not root.has_files("")
+    (tmp_path / "a/b\n/x.json").touch()
+    assert root.has_files("")
+    assert root.has_files("a")
+    assert not root.has_files("a/link.json")
+    monkeypatch.setattr(walk, "DEEPEST", 0)
+    assert not root.has_files("a")
+    root.close()
