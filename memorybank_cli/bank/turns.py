@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 from zlib import crc32
 
+from memorybank_cli.bank import layout
 from memorybank_cli.base import clock
 from memorybank_cli.base.walk import Found, Known, entries
 
@@ -26,7 +27,7 @@ _TICK_NS = 10 * clock.SECOND_NS
 class _Kept(NamedTuple):
     stat: tuple[int, ...]
     beside: Found
-    """What stands in it beside files."""
+    """What stands in it beside files, and what says that it is a bank of its own."""
 
 
 class Turns:
@@ -67,7 +68,8 @@ class Turns:
                 return kept.beside
             there = found(path, fd) or entries(fd)
             if max(stat[:2]) < self._unmoved:
-                self._kept[path] = _Kept(stat, ([], *there[1:]))
+                own = [one for one in there[0] if one.name == layout.BANK]
+                self._kept[path] = _Kept(stat, (own, *there[1:]))
             return there
 
         return listed

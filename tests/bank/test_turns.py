@@ -102,6 +102,20 @@ def test_what_is_made_removed_or_renamed_in_a_directory_is_found_by_the_next_loo
         assert told(scan) == told(look(bank))
 
 
+def test_a_directory_that_became_a_bank_is_left_to_itself(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Turns, "_is_its_turn", lambda *_: False)
+    by = Turns()
+    with opened(path) as bank:
+        for _ in range(3):
+            look(bank, by)
+        assert "trades/2026" in by.passed  # it holds directories only
+        put(path / "trades/2026/bank.json", {})
+        for _ in range(3):
+            scan = look(bank, by)
+            assert [one.path for one in scan.findings if one.rule == "MB112"] == ["trades/2026"]
+            assert by.passed.isdisjoint(DAYS)
+
+
 def test_somebody_elses_look_at_a_file_counts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Turns, "_is_its_turn", lambda *_: False)
     by, file = Turns(), f"{DAYS[7]}/t7-0.json"
