@@ -10,6 +10,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from memorybank_cli.bank import columns, layout, places
@@ -52,6 +53,7 @@ _KNOWN = (
     " AND rules='[]' AND s_facts='' AND s_kind<>'' AND s_hashed-s_mtime>=?,s_kind,s_id FROM files WHERE dir=?"
 )
 _FORGET = "DELETE FROM dirs WHERE 1"
+_known = partial(tuple.__new__, Known)  # `Known(*row)` takes twice as long
 ROOM = 256 << 10
 """Bytes that must be free for a catalog on the disk."""
 REBOOT_DOUBT_NS = 120 * clock.SECOND_NS
@@ -258,7 +260,7 @@ class Catalog:
     def sound(self, directory: str) -> dict[str, Known]:
         """In short what is known of each file right in a directory, by name."""
         found = self.db.execute(_KNOWN, (SETTLED_NS, directory))
-        return {row[0]: Known(*row) for row in found}
+        return {row[0]: _known(row) for row in found}
 
     def all_expected(self, below: str = "") -> Iterator[tuple[str, Expected]]:
         """Every file that should be there, with its path, sorted by directory and name."""

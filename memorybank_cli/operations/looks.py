@@ -145,9 +145,10 @@ def sort_out(listing: Listing, known: dict[str, Known], without: Collection[str]
     """Sort the files of a listing by what is known of them; those `without` are left out."""
     batch: list[FileItem] = []
     others: list[Entry] = []
+    left_out = {*without, *layout.secrets([one[0] for one in listing.files])}
     for entry in listing.files:
         name, size, mtime_ns, _, _, mode, *_ = entry
-        if name in without or layout.is_secret(name):
+        if name in left_out:
             continue
         seen = known.get(name)
         if seen is None or not seen.sound or size > FILE_BLOB_SIZE or entry[:5] != seen[:5]:
