@@ -210,9 +210,11 @@ class Ledger:
     def _tell_catalog(self) -> bool:
         """Whether the catalog could learn all that it lacks from the lines that were appended here."""
         lines, self._untold = self._untold, None
-        if not lines or self._catalog.position().seq != lines[0].seq - 1:
+        if not lines:
             return False
-        with self._catalog.writing():
+        with self._catalog.writing():  # others share it: once they have told it more, it must not go back
+            if self._catalog.position().seq != lines[0].seq - 1:
+                return False
             self._catalog.apply([*lines, Reading(self._end, (), None)])
         self._behind, self._untold = False, []
         return True
@@ -233,6 +235,18 @@ class Ledger:
         with self.mutex:
             self._start_over("the catalog was damaged")
             self._settle()
+
+    def leave_memory(self) -> None:
+        """Keep the catalog on the disk again, once there is room for it: for processes that live long."""
+        with self.mutex:
+            try:
+                back = self._catalog.return_to_disk()
+            except sqlite3.DatabaseError as error:
+                if not is_busy(error):
+                    raise
+                return  # the next time, then
+            if back:
+                self.refresh()
 
     def explain(self, error: Exception) -> None:
         """Raise what a failure of the catalog in the middle of an operation means; return for any other error."""
