@@ -7,6 +7,7 @@ trades are nothing beside a million messages. What somebody asked for does not c
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -276,6 +277,7 @@ def _has_files(bank: Bank, directory: str) -> bool:
     if not bank.root.is_dir(directory):
         return False
     try:
-        return any(listing.files for listing in bank.root.walk(directory))
+        listings = bank.root.walk(directory)
+        return any(one.files or any(stat.S_ISDIR(inner.mode) for inner in one.others) for one in listings)
     except PermissionError:
         return True  # what cannot be seen is not called gone
