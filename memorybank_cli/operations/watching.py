@@ -223,6 +223,7 @@ class Watching:
     def everything(self) -> Iterator[Line]:
         """Look at the whole bank."""
         started = time.monotonic()
+        self.bank.leave_memory()
         self.failing.again_at, self.recorded = math.inf, self.bank.end.seq
         # What is being written now is judged when it has settled; who asks is answered then.
         unsettled = self.looks.pumped()
