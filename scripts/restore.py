@@ -40,7 +40,7 @@ def master_key(given):
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    passphrase = given.removesuffix(b"\n").removesuffix(b"\r")
+    passphrase = given.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").removesuffix(b"\r")
     for path in sorted(glob.glob(glob.escape(repository) + "/keys/*.json")):
         try:
             with open(path, "rb") as file:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 from memorybank_cli.base.context import Context
 from memorybank_cli.operations.init import init
 from tests.decoys import assert_untouched
+from tests.faults.lab import warm
 from tests.processes import Server
 
 # A busy machine is no reason to fail.
@@ -196,8 +197,21 @@ def make_bank(tmp_path: Path) -> MakeBank:
     return make
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests come first, so that no process waits for another in the end.
+
+    No coverage where a test runs the same lines over and over: it would take twice as long.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    for item in items:
+        if item.get_closest_marker("slow") or is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker("no_cover")
+
+
 def pytest_collection_finish() -> None:
     """What stands once the tests are collected stays to the end: the collector need not look at it time and again."""
+    if sys.gettrace():  # what is imported first where coverage does not look would count as never run
+        warm()
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000)

@@ -16,10 +16,11 @@ from memorybank_cli.accounts.sources import read_history, remembered
 from memorybank_cli.accounts.tiers import index_digest, render
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.forgetting import Forgotten, Subject, needle
+from memorybank_cli.bank.forgetting import Forgotten, Subject, naming
 from memorybank_cli.bank.framing import Line
 from memorybank_cli.bank.rendering import Rendering
 from memorybank_cli.base.exact_json import dumps, loads
+from memorybank_cli.base.names import is_text
 
 FEW = 200  # ids that are looked for as texts; of more each segment is parsed
 
@@ -36,24 +37,31 @@ class Held(NamedTuple):
 
 def held(bank: Bank, account: str, ids: Collection[str]) -> Held:
     """Look for messages. Raises AccountDamaged where the account's history cannot be had whole."""
-    names, wanted = _names(bank, account), frozenset(ids)
+    names, wanted = _names(bank, account), frozenset(filter(is_text, ids))
     history = read_history(bank, account, indexed=True)
     present = {str(one.message["id"]) for one in history.open}
     for _, messages in _segments_with(bank, history, wanted):
         present.update(str(one["id"]) for one in messages)
-    quotes = [needle(one) for one in wanted]
+    quotes = naming(wanted)
     lines: set[int] = set()
     stored: set[str] = set()
     for line in _stored(bank, names, wanted):
-        if replay.is_message(line) and line.core.get("record") in wanted:
+        if replay.is_summary(line):
+            if quotes(line.data or b""):
+                lines.add(line.seq)
+        elif found := wanted & _ids_of(line):
             lines.add(line.seq)
-            stored.add(str(line.core["record"]))
-        elif replay.is_summary(line) and any(one.search(line.data or b"") for one in quotes):
-            lines.add(line.seq)
+            stored |= found
     before = Forgotten(bank)
     known = tuple(one for one in ids if one in present or one in stored or before.knows(account, one))
     subject = Subject(account, names, tuple(dict.fromkeys(known)), frozenset(lines))
     return Held(subject, tuple(one for one in known if one in present), known)
+
+
+def _ids_of(line: Line) -> set[str]:
+    """What a stored line calls its record, in both places: in a damaged one, left out of the chain, they may differ."""
+    value = line.value
+    return {str(line.core.get("record")), str(value.get("id")) if isinstance(value, dict) else ""}
 
 
 def whole(bank: Bank, account: str) -> Subject:
@@ -97,8 +105,8 @@ class Without:
         return {"sizes": self.sizes, "base": remembered(history), "newest_time": history.newest_time}
 
     def _forget_summaries(self) -> None:
-        quotes, state = [needle(one) for one in self._ids], self.history.context
-        kept = tuple(one for one in state.summaries if not any(quote.search(dumps(one)) for quote in quotes))
+        quotes, state = naming(self._ids), self.history.context
+        kept = tuple(one for one in state.summaries if not quotes(dumps(one)))
         self.history.laid.settle(state._replace(summaries=kept))
 
     def files(self) -> Iterator[Rendering]:
@@ -151,7 +159,7 @@ def _names(bank: Bank, account: str) -> dict[str, int]:
 
 def _stored(bank: Bank, names: dict[str, int], ids: Collection[str]) -> Iterator[Line]:
     """The lines that stored one of these messages in the account, or a summary; also what was rolled back since."""
-    texts = tuple(b'"record":' + dumps(one) for one in ids) if len(ids) <= FEW else (b'"kind":"message"',)
+    texts = tuple(map(dumps, ids)) if len(ids) <= FEW else (b'"kind":"message"',)
     for line in bank.journal.lines(0, (*texts, b'"kind":"summary"')):
         if line.op == replay.STORED and line.seq <= names.get(str(line.core.get("account")), 0):
             yield line

@@ -67,8 +67,10 @@ def parse(value: Any, where: str) -> Message:
 
 def checked(message: Message, where: str = "the message") -> Message:
     """The message if it can be stored. Raises UsageError."""
-    if not message.role or len(message.role) > LONGEST_ROLE:
+    if not message.role:
         raise UsageError(f"{where} has no role", hint="give --role user, assistant, tool or system")
+    if len(message.role) > LONGEST_ROLE:
+        raise UsageError(f"{where}: the role has {len(message.role)} characters; at most {LONGEST_ROLE} are taken")
     if len(message.id) > LONGEST_MESSAGE_ID:
         raise UsageError(f"{where}: the id has {len(message.id)} characters; at most {LONGEST_MESSAGE_ID} are taken")
     try:

@@ -23,10 +23,11 @@ from memorybank_cli.base.names import check_id, escape_text, is_id
 from memorybank_cli.base.records import Finding
 from memorybank_cli.base.walk import Root
 
-GRACE = timedelta(minutes=30)
-"""A job may be so late before it counts as overdue: machines sleep, and jobs take their time."""
+GRACE = timedelta(hours=2)
+"""A job may be so late before it counts as overdue: what was missed is made up for within an hour, and takes time."""
 AHEAD = timedelta(minutes=5)
 """A heartbeat may lie so far in the future: clocks are set."""
+_EVER = datetime.min.replace(tzinfo=UTC)
 _LIMIT = 1 << 16
 _ENDING = ".json"
 
@@ -77,8 +78,13 @@ def read(root: Root) -> list[Beat]:
     return [one for name in _jobs(root) if (one := _read(root, name)) is not None]
 
 
-def overdue(root: Root, now: datetime | None = None) -> list[Finding]:
-    """The jobs that should have run and did not, and those whose last run failed."""
+def is_late(due: datetime, now: datetime) -> bool:
+    """Whether what was due did not come in time. While the machine was off nothing could: it counts from then on."""
+    return max(due, now - clock.uptime()) + GRACE < now
+
+
+def overdue(root: Root, now: datetime | None = None, since: datetime | None = None) -> list[Finding]:
+    """The jobs that should have run and did not, and those whose last run failed. They were scheduled at `since`."""
     moment, found = now or datetime.now(UTC), list[Finding]()
     for job in _jobs(root):
         path, one = _file(job), _read(root, job)
@@ -88,7 +94,7 @@ def overdue(root: Root, now: datetime | None = None) -> list[Finding]:
         elif clock.parse(one.at) > moment + AHEAD:
             message = f"{job} last ran in the future, at {one.at}, so nobody can tell whether it still runs"
             found.append(Finding("MB560", message, path, "set the clock right, and run it once more"))
-        elif one.next_due is not None and moment > clock.parse(one.next_due) + GRACE:
+        elif one.next_due is not None and is_late(max(clock.parse(one.next_due), since or _EVER), moment):
             message = f"{job} was due at {one.next_due}; it last ran at {one.at}"
             hint = "memorybank maintain missed makes up for it, or names the run that hangs; memorybank schedule show"
             found.append(Finding("MB560", message, path, f"{hint}; look whether cron or its timer runs"))

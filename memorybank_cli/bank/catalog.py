@@ -113,11 +113,24 @@ class Catalog:
             db = self._open(new)
             for name in old:
                 files.remove(self.root, f"{layout.PRIVATE}/{name}")
+            self.in_memory = False
             return db
         except (sqlite3.DatabaseError, OSError):
             with suppress(OSError):
                 database.remove(self.root, f"{layout.PRIVATE}/{new}")
             return self._memory()
+
+    def return_to_disk(self) -> bool:
+        """Whether one in memory gave way to one on the disk, which may know less. Raises sqlite3.DatabaseError."""
+        if not self.in_memory:
+            return False
+        there = Catalog(self.root)
+        if there.in_memory:
+            there.close()
+            return False
+        self.db.close()
+        self.db, self.in_memory = there.db, False
+        return True
 
     def _memory(self) -> sqlite3.Connection:
         self.in_memory = True

@@ -18,16 +18,19 @@ from memorybank_cli.base import files
 from memorybank_cli.base.errors import OperationFailed
 from memorybank_cli.base.exact_json import dumps
 
-FEW = 200  # texts that are looked for in each line one by one
+FEW = 20  # texts that are looked for in each line one by one
 BEGIN = "forget.begin"
 END = "forget.end"
 REASON = "forget"
 """Of the act that makes the account's files anew."""
+BEGUN = "restore.begin"
 ENDED = "restore.end"
 _BEGUN = b'"op":"forget.begin"'
 _ACT = b'"reason":"forget"'
-_KEPT = b'"zstd":"'
+_KEPT, _NUL = b'"zstd":"', b"\0"
 _ZSTD = b"\x28\xb5\x2f\xfd"
+_NAMED = rb'(?:"(?:id|message|first_id|last_id)"\s*:|[\[,])\s*'
+_NAMES = re.compile(_NAMED + rb'(?=("(?:[^"\\]|\\.)*"))')
 _STORED = "record.stored"
 _STORING = re.compile(rb'\{"core":\{"seq":(\d{1,16}),"ts":"[^"\\]*","actor":"(?:[^"\\]|\\.)*","op":"record\.stored"')
 
@@ -102,9 +105,13 @@ class Forgotten:
         return any(record in one.records for _, one in self.all if account in one.names)
 
 
-def needle(record: str) -> re.Pattern[bytes]:
-    """Finds a record's id in JSON: as an `id` or `message`, or in a list of ids."""
-    return re.compile(rb'(?:"(?:id|message|first_id|last_id)"\s*:|[\[,])\s*' + re.escape(dumps(record)))
+def naming(records: Collection[str]) -> Callable[[bytes], bool]:
+    """Tells whether JSON names one of these records: by an `id` or `message`, or in a list of ids."""
+    wanted = {dumps(record) for record in records}
+    if len(wanted) > FEW:
+        return lambda data: not wanted.isdisjoint(_NAMES.findall(data))
+    patterns = [(text, re.compile(_NAMED + re.escape(text))) for text in wanted]
+    return lambda data: any(text in data and pattern.search(data) for text, pattern in patterns)
 
 
 class Traces:
@@ -112,10 +119,10 @@ class Traces:
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
-        named = [(dumps(name), re.compile(rb'"account_id"\s*:\s*' + re.escape(dumps(name)))) for name in subject.names]
-        records = [(dumps(record), needle(record)) for record in subject.records]
-        self._wanted = named if subject.whole else records
-        self.texts = (*(text for text, _ in records), _KEPT) if 0 < len(records) <= FEW else ()
+        named = "|".join(re.escape(dumps(name).decode()) for name in subject.names)
+        of_account = re.compile(rb'"account_id"\s*:\s*(?:' + named.encode() + rb")")
+        self._names = naming(subject.records) if subject.records else lambda data: of_account.search(data) is not None
+        self.texts = (*map(dumps, subject.records), _KEPT, _NUL) if 0 < len(subject.records) <= FEW else ()
         """One of these stands in each line that holds it; () where they are too many to be looked for one by one."""
         self._texts = tuple(b'"account":' + dumps(name) for name in subject.names)
         self._places = tuple(f'"{layout.account_section(name)}/'.encode() for name in subject.names)
@@ -123,12 +130,12 @@ class Traces:
     def in_file(self, data: bytes) -> bool:
         """Whether a file of the account, or what was kept of one, holds it."""
         readable = _unpacked(data) if data.startswith(_ZSTD) else data
-        if readable is None:  # nobody can say that it does not
-            return True
-        return any(text in readable and pattern.search(readable) for text, pattern in self._wanted)
+        return readable is None or self._names(readable)  # of None nobody can say that it does not
 
     def in_line(self, raw: bytes) -> bool:
-        """Whether the data of a journal's line holds it."""
+        """Whether the data of a journal's line holds it, or nobody can say that it does not."""
+        if _NUL in raw:  # a damaged frame of a compressed segment reads as NULs, and no line has any
+            return True
         if b',"data":' not in raw or not any(text in raw for text in (*self._texts, *self._places)):
             return False
         quick = None if self.subject.whole else _STORING.match(raw)
@@ -202,36 +209,31 @@ def _change(traces: Traces) -> Callable[[bytes], bytes]:
 
 
 def quarantined(bank: Bank, traces: Traces) -> list[str]:
-    """The files in quarantine that hold it; of an account that goes everything that was ever kept of its files.
+    """The files in quarantine that were kept of the account's files, and others that hold it.
 
-    Of what is damaged so that nobody can say whether it does, those that are known to be of the account.
+    What was kept was damaged or written by others: that it has no such id does not say that it has no such text.
     """
     there = [f"{layout.QUARANTINE}/{entry.name}" for entry in bank.root.listing(layout.QUARANTINE)]
-    kept = set(_kept(bank, traces.subject)) if there else set()
+    kept = dict(_kept(bank, traces.subject)) if there else {}
 
     def holds(path: str) -> bool:
-        data = bank.root.content(path) or b""
-        if path in kept and traces.subject.whole:
-            return True
-        is_damaged = data.startswith(_ZSTD) and _unpacked(data) is None
-        return path in kept if is_damaged else traces.in_file(data)
+        return kept[path] if path in kept else traces.in_file(bank.root.content(path) or b"")
 
     return [path for path in there if holds(path)]
 
 
-def _kept(bank: Bank, subject: Subject) -> Iterator[str]:
-    """Where the journal says that bytes of the account's files were kept."""
-    for line in bank.journal.lines(0, (b'"kept":{',)):
+def _kept(bank: Bank, subject: Subject) -> Iterator[tuple[str, bool]]:
+    """Where the journal says that bytes of accounts' files were kept, and whether of this account's."""
+    begun: dict[str, int] = {}
+    for line in bank.journal.lines(0, (b'"kept":{', b'"op":"restore.begin"')):
+        act = str(line.core.get("id", ""))
+        if line.op == BEGUN:
+            begun.setdefault(act, line.seq)
         kept = line.core.get("kept")
         for path, place in kept.items() if isinstance(kept, dict) else ():
-            if isinstance(place, str) and line.seq <= _reach(subject, path, line.seq):
-                yield place
-
-
-def _reach(subject: Subject, path: str, seq: int) -> int:
-    """The last line up to which a path is of the account; the act that removes it comes after what is told of it."""
-    account = layout.account_of(path.partition("/")[0])
-    return seq if account == subject.account else subject.names.get(account, 0)
+            if account := layout.account_of(path.partition("/")[0]):
+                stood = begun.get(act, line.seq + 1) - 1  # what an act keeps stood there before it began
+                yield str(place), account == subject.account or stood <= subject.names.get(account, 0)
 
 
 def clean_quarantine(bank: Bank, traces: Traces) -> list[str]:

@@ -28,6 +28,7 @@ SCRATCH = f"{PRIVATE}/tmp"  # noqa: S108 - a directory of the bank
 LOCK, SYNC_LOCK, RENDER_LOCK = (f"{PRIVATE}/{name}" for name in ("lock", "sync.lock", "render.lock"))
 STATUS = f"{PRIVATE}/status.json"
 FINDINGS = f"{PRIVATE}/findings.sqlite"
+RESERVE = f"{PRIVATE}/reserve"  # room for findings.sqlite on a full disk
 SAMPLES = f"{PRIVATE}/samples.sqlite"
 HEARTBEATS = f"{PRIVATE}/heartbeats"
 WATCH = f"{PRIVATE}/watch"

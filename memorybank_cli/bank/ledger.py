@@ -236,6 +236,18 @@ class Ledger:
             self._start_over("the catalog was damaged")
             self._settle()
 
+    def leave_memory(self) -> None:
+        """Keep the catalog on the disk again, once there is room for it: for processes that live long."""
+        with self.mutex:
+            try:
+                back = self._catalog.return_to_disk()
+            except sqlite3.DatabaseError as error:
+                if not is_busy(error):
+                    raise
+                return  # the next time, then
+            if back:
+                self.refresh()
+
     def explain(self, error: Exception) -> None:
         """Raise what a failure of the catalog in the middle of an operation means; return for any other error."""
         if not isinstance(error, sqlite3.DatabaseError):

@@ -96,7 +96,7 @@ def blocks(root: Root, path: str, offset: int) -> Iterator[bytes]:
                 continue
             data = unpack(fd, piece)
             if data is None:
-                yield bytes(max(piece.length - 1, 0)) + b"\n"
+                yield bytes(max(piece.length - 1, 1)) + b"\n"
             else:
                 yield data[max(0, offset - piece.start) :]
     finally:

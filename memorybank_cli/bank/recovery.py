@@ -79,6 +79,11 @@ def _ending(line: Line, kept: dict[str, str]) -> Entry:
 
 def _finish_one(bank: Bank, row: FileRow, staged: str, changed: set[str]) -> str:
     """Swap in what is still staged, or keep what came out just before the kill; where the bytes that came out are."""
-    if row.after is None or digest_there(bank, staged) == row.after:
+    if row.after is not None and digest_there(bank, staged) == row.after:
         return swap_in(bank, row, staged, True, changed)
-    return put_away(bank, staged, row, keep=True) if bank.root.stat(staged) is not None else ""
+    is_staged = bank.root.stat(staged) is not None
+    place = put_away(bank, staged, row, keep=True) if is_staged else ""
+    # What was taken out may be found in both places after a crash; anything else that is there now came since.
+    if row.after is None and (not is_staged or digest_there(bank, row.path) == row.before):
+        place = swap_in(bank, row, staged, True, changed) or place
+    return place

@@ -81,5 +81,13 @@ def make_way(root: Root, path: str) -> str:
     return ""
 
 
+def make_room(root: Root, path: str) -> str:
+    """Move what stands at a path and is no file, or above it and is no directory, into quarantine; where, or ''."""
+    if kept := make_way(root, path):
+        return kept
+    info = root.stat(path)
+    return "" if info is None or stat.S_ISREG(info.st_mode) else _aside(root, path)
+
+
 def _aside(root: Root, path: str) -> str:
     return quarantine_file(root, path, f"no-file-{os.urandom(4).hex()}")

@@ -7,6 +7,7 @@ rows wait in a spool, and the contents in the stage.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator
@@ -21,13 +22,15 @@ from memorybank_cli.bank.rendering import make_way, quarantine_file
 from memorybank_cli.bank.rows import FileRow
 from memorybank_cli.bank.spool import Spool
 from memorybank_cli.base import clock, digests, files
-from memorybank_cli.base.names import unescape, uuid7
+from memorybank_cli.base.errors import OperationFailed
+from memorybank_cli.base.names import escape, unescape, uuid7
 from memorybank_cli.base.walk import component, components
 
 BEGIN = "restore.begin"
 END = "restore.end"
 ROWS = 1_000  # files that a line names at most
 SHORT = 100  # characters of ASCII that any file system takes as a name
+_NOTHING = f"{files.TEMPORARY}nothing"  # no file has this name
 
 
 Keep = bool | Collection[str]
@@ -80,6 +83,10 @@ def replacing(bank: Bank, reason: str, keep: Keep = True, **fields: object) -> I
         try:
             act.open()
             yield act
+        except OSError:
+            if act.begun and not act.ended:
+                bank.context.progress.note("it was begun: the next command finishes it, once that can be done")
+            raise
         finally:
             act.close()
             if not act.begun or act.ended:  # else a failure leaves the stage: the next opening goes on with it
@@ -120,10 +127,10 @@ class Act:
 
         Raises OSError.
         """
+        self._check_place(one)
         if one.content is None:
             row, kept = FileRow(one.path, None, 0, 0, [], one.kind, before), None
         else:
-            self._check_names(one.path)
             digest, size, kept = self._write(one)
             row = FileRow(one.path, digest, size, one.mode & 0o7777, list(one.rules), one.kind, before)
         (self._done.removed if one.content is None else self._done.restored).append(one.path)
@@ -169,16 +176,37 @@ class Act:
         files.write_new(self._fd, name, pieces(), one.mode & 0o7777, mtime)
         return digest.hexdigest(), size, data if isinstance(data, bytes) and size <= versions.LARGEST else None
 
-    def _check_names(self, path: str) -> None:
-        """Raise OSError for a name that this file system cannot hold: once the act is begun it would be too late."""
-        directory, _, name = path.rpartition("/")
-        parts = [component(name), *(() if directory in self._directories else components(directory))]
-        for part in parts:
+    def _check_place(self, one: Replacement) -> None:
+        """Raise OSError for what cannot be put here, or taken away: once the act is begun it would be too late."""
+        directory, _, name = one.path.rpartition("/")
+        names = [] if one.content is None else [component(name)]
+        if directory not in self._directories:
+            self._directories.add(directory)
+            self._check_directory(directory)
+            names += components(directory)
+        for part in names:
             if len(part) <= SHORT and part.isascii():
                 continue
             with suppress(FileNotFoundError):
                 os.stat(part, dir_fd=self._fd, follow_symlinks=False)
-        self._directories.add(directory)
+
+    def _check_directory(self, directory: str) -> None:
+        """Raise where one may not write, or where nothing can be moved to: where something is mounted."""
+        root = self.bank.root
+        while directory and not root.is_dir(directory):
+            directory = directory.rpartition("/")[0]
+        with root.directory(directory) as fd:
+            effective = os.access in os.supports_effective_ids
+            if not os.access(".", os.W_OK | os.X_OK, dir_fd=fd, effective_ids=effective):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), root.absolute(directory))
+            try:
+                files.move_in(self._fd, _NOTHING, fd, _NOTHING)
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                raise _elsewhere(root.absolute(directory)) from None
 
     def _close_part(self) -> None:
         if not self._rows:
@@ -200,6 +228,15 @@ class Act:
 
     def _begun_rows(self) -> Iterator[FileRow]:
         return (FileRow(*row) for fields in self._spool.fields(BEGIN) for row in fields["files"])
+
+
+def _elsewhere(place: str) -> OperationFailed:
+    return OperationFailed(
+        f"{escape(place)} lies on another file system, or is mounted apart, so its files cannot be replaced as one act",
+        hint="nothing was changed. A bank belongs on one file system; memorybank snapshot restore --to DIR gives the "
+        "files, to be copied by hand",
+        path=place,
+    )
 
 
 class _Endings:
@@ -281,7 +318,7 @@ def _way(bank: Bank, path: str, changed: set[str]) -> str:
     if directory in changed:
         return ""
     place = make_way(bank.root, path)
-    files.make_dirs(bank.root, directory)
+    files.make_dirs(bank.root, directory, None)
     changed.add(directory)
     return place
 
@@ -291,17 +328,34 @@ def swap_in(bank: Bank, row: FileRow, staged: str, keep: bool, changed: set[str]
 
     Directories that the caller then has to sync go into `changed`; those in it were made already.
     """
-    there = bank.root.stat(row.path)
-    if row.after is None:  # a directory there now was made for files of this very replacement
-        return "" if there is None or stat.S_ISDIR(there.st_mode) else put_away(bank, row.path, row, keep)
+    if row.after is None:
+        return _take_out(bank, row, staged, keep, changed)
     place = _way(bank, row.path, changed)
-    if there is None and files.move_new(bank.root, staged, row.path):
+    while not files.move_new(bank.root, staged, row.path):
+        try:
+            if files.exchange(bank.root, staged, row.path):
+                return put_away(bank, staged, row, keep)
+        except FileNotFoundError:  # its writer took it away in between
+            continue
+        break
+    else:
         return place
-    if files.exchange(bank.root, staged, row.path):
-        return put_away(bank, staged, row, keep)
     place = put_away(bank, row.path, row, keep)
     files.rename(bank.root, staged, row.path)
     return place
+
+
+def _take_out(bank: Bank, row: FileRow, staged: str, keep: bool, changed: set[str]) -> str:
+    """Remove one file: out of its writers' reach first, for what they put there while it is read is not the same."""
+    there = bank.root.stat(row.path)
+    if there is None or stat.S_ISDIR(there.st_mode):  # a directory was made for files of this very replacement
+        return ""
+    try:
+        files.rename(bank.root, row.path, staged, durable=False)
+    except FileNotFoundError:
+        return ""
+    changed.add(row.path.rpartition("/")[0])
+    return put_away(bank, staged, row, keep)
 
 
 def leave(bank: Bank, removed: Iterable[str]) -> None:

@@ -67,6 +67,11 @@ def now_ns() -> int:
     return time.time_ns()
 
 
+def uptime() -> timedelta:
+    """How long the machine has been on, asleep or not."""
+    return timedelta(seconds=time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)))
+
+
 def boot_id() -> str:
     """What changes with each start of the machine; empty where the system does not tell."""
     try:

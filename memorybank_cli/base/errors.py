@@ -149,6 +149,8 @@ _ADVICE = {
     errno.EROFS: ("the file system is read-only", "mount it writable, or copy the bank elsewhere"),
     errno.EACCES: ("permission denied", "check the owner and the mode of the path"),
     errno.EPERM: ("not permitted", "check the owner and the mode of the path"),
+    errno.ELOOP: ("a symbolic link stands there", "remove it, or replace it with the file itself: it is not followed"),
+    errno.EISDIR: ("a directory stands there", "move it away"),
     errno.EMFILE: ("too many open files", "raise ulimit -n"),
 }
 

@@ -156,23 +156,26 @@ def make_root(path: str | os.PathLike[str], mode: int = DIRECTORY_MODE) -> Root:
     return Root(path)
 
 
-def make_dirs(root: Root, path: str, mode: int = DIRECTORY_MODE, durable: bool = True) -> None:
-    """Make a directory and its parents below the root, each durable unless a later sync covers them."""
-    parts, fd = components(path), os.dup(root.fd)
+def make_dirs(root: Root, path: str, mode: int | None = DIRECTORY_MODE, durable: bool = True) -> None:
+    """Make a directory and its parents, each durable unless a later sync covers them; mode None: of the one above."""
+    parts, opened = components(path), [os.dup(root.fd)]
     try:
         for name in parts:
+            made = False
             with suppress(FileExistsError):
-                os.mkdir(name, mode, dir_fd=fd)
-                if durable:
-                    sync(fd)
-            inner = os.open(name, DIRECTORY, dir_fd=fd)
-            os.close(fd)
-            fd = inner
+                os.mkdir(name, DIRECTORY_MODE if mode is None else mode, dir_fd=opened[-1])
+                made = True
+            opened.append(os.open(name, DIRECTORY, dir_fd=opened[-1]))
+            if made and mode is None:
+                os.fchmod(opened[-1], stat.S_IMODE(os.fstat(opened[-2]).st_mode))
+            if made and durable:
+                sync(opened[-2])
     except OSError as error:
         error.filename = root.absolute(path)
         raise
     finally:
-        os.close(fd)
+        for fd in opened:
+            os.close(fd)
 
 
 def remove(root: Root, path: str) -> None:

@@ -83,6 +83,11 @@ def escape_text(line: str) -> str:
     return "".join(char if char.isprintable() else _escape_char(char) for char in line)
 
 
+def is_text(given: str) -> bool:
+    """Whether a text can stand in a document: what a shell gives may hold bytes that are no UTF-8."""
+    return given.encode(errors="ignore").decode() == given
+
+
 def uuid7() -> str:
     """A new RFC 9562 version 7 UUID: it sorts by the time it was made."""
     chance = int.from_bytes(random_bytes()) & _CHANCE

@@ -190,7 +190,10 @@ class Root:
         return sorted(files + directories + others)
 
     def has_files(self, path: str) -> bool:
-        """Whether a regular file stands below a directory, as `walk` would find it; at the first one it is told."""
+        """Whether a regular file stands below a directory, as `walk` would find it, or may do so too deep for it.
+
+        At the first one it is told. Raises OSError of a directory that cannot be read.
+        """
         waiting = [path]
         while waiting:
             here = waiting.pop()
@@ -201,7 +204,9 @@ class Root:
                             continue
                         if item.is_file(follow_symlinks=False):
                             return True
-                        if item.is_dir(follow_symlinks=False) and here.count("/") < DEEPEST:
+                        if item.is_dir(follow_symlinks=False):
+                            if here.count("/") >= DEEPEST:
+                                return True
                             waiting.append(f"{here}/{escape(item.name)}" if here else escape(item.name))
             except (FileNotFoundError, NotADirectoryError):
                 continue

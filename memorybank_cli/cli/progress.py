@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from memorybank_cli.base.names import escape_text
@@ -22,8 +23,9 @@ class Notes(Progress):
         """Makes of a note what is written."""
 
     def note(self, text: str) -> None:
-        """One line, or several."""
-        terminal.write_line("stderr", self.words(text))
+        """One line, or several; where stderr takes none the work goes on."""
+        with suppress(OSError):
+            terminal.write_line("stderr", self.words(text))
 
 
 class Bar(Notes):

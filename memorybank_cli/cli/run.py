@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -44,6 +44,8 @@ def execute(call: Call, begun: Child | None = None) -> int:
                 return int(view.follow(result, first[0]))
             if hasattr(result, "__next__"):
                 return _show_stream(call.operation.name, result, context)
+            if found := getattr(result, "found_bank", ""):
+                call = call._replace(common={**call.common, "bank": found})
             return _show_report(result, context, call)
     except MemorybankError as error:
         error.hint = _to_be_typed(error.hint, call)
@@ -99,7 +101,6 @@ def make_context(
     named = keys or {}
     if (common["lock_timeout"] or 0.0) < 0:
         raise UsageError("--lock-timeout must not be negative")
-    silent = json or common["quiet"]
     interactive = sys.stdin.isatty() and sys.stderr.isatty() and not common["no_input"]
     return Context(
         bank=common["bank"],
@@ -113,17 +114,17 @@ def make_context(
         password_file=named.get("password_file"),
         key_file=named.get("key_file"),
         password_command=named.get("password_command"),
-        progress=QUIET if silent else _progress(words),
+        progress=QUIET if common["quiet"] else _progress(words, bar=not json),
         confirm=_confirm if interactive else nobody_to_ask,
         ask_secret=_ask_secret if interactive else nobody_to_tell,
         preview=_preview(common["no_color"]) if interactive else nobody_to_see,
     )
 
 
-def _progress(words: Callable[[str], str]) -> Progress:
+def _progress(words: Callable[[str], str], *, bar: bool) -> Progress:
     from memorybank_cli.cli.progress import Bar, Notes
 
-    return Bar(words) if terminal.is_terminal("stderr") else Notes(words)
+    return Bar(words) if bar and terminal.is_terminal("stderr") else Notes(words)
 
 
 def _confirm(question: str) -> bool:
@@ -159,15 +160,18 @@ def _formats(call: Call) -> tuple[str, ...]:
 def _injected(call: Call, context: Context) -> Iterator[list[Any]]:
     names = signature.injected(call.function)
     bank = None if call.operation.needs == "none" else _open(context, call.operation.needs == "optional")
+    hidden: tuple[type[Exception], ...] = ()
     try:
         yield [bank if name == "bank" else context for name in names]
     except Exception as error:
+        hidden = (OSError, MemorybankError)  # that closing fails, too, would hide what failed first
         if bank is not None:
             bank.explain(error)
         raise
     finally:
         if bank is not None:
-            bank.close()
+            with suppress(*hidden):
+                bank.close()
 
 
 def _open(context: Context, optional: bool) -> Any:

@@ -152,7 +152,7 @@ def _repository(given: dict[str, Any]) -> str:
         return ""
     named = given.get("repo") or Settings(user=flatten(user_config(owner)))["repository"]
     bank_id = "" if named else _bank_id(bank)
-    return str(named) or (os.path.join(directories(owner)["repositories"], bank_id) if bank_id else "")
+    return os.path.expanduser(named) or (os.path.join(directories(owner)["repositories"], bank_id) if bank_id else "")
 
 
 def _bank_id(bank: str) -> str:

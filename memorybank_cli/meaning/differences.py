@@ -51,6 +51,8 @@ class Change(NamedTuple):
     after: Any
     fields: tuple[Field, ...] = ()
     """What differs inside a changed one."""
+    old_pointer: str = ""
+    """Where a changed one stood: several may have one id."""
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as JSON; a changed record is told by its fields, others by all that was or is there."""
@@ -148,7 +150,7 @@ def _changes(was: Sequence[Record], now: Sequence[Record], pairs: Sequence[Pair]
         elif _text(was[old].value) != _text(now[new].value):
             one = now[new]
             inner = tuple(fields(was[old].value, one.value))
-            yield Change("changed", one.kind, one.id, one.pointer, was[old].value, one.value, inner)
+            yield Change("changed", one.kind, one.id, one.pointer, was[old].value, one.value, inner, was[old].pointer)
 
 
 def _paired_records(was: Sequence[Record], now: Sequence[Record]) -> list[Pair]:

@@ -67,21 +67,17 @@ def operated(now: bytes, was: Held, then: bytes, want: Held, changes: Sequence[C
     fresh = {one.pointer: one for one in changes if one.what != "removed"}
     chosen: list[tuple[bytes, int | None, Record]] = []
     placed = _placed(there, fresh)
-    new = {_id(one): there.text(n) for n, one in placed if there is not None and one.what == "changed"}
+    new = {one.old_pointer: there.text(n) for n, one in placed if there is not None and one.what == "changed"}
     for number, element in enumerate(here.elements):
         if element.record.pointer in gone:
             continue
-        text = new.get((element.record.kind, element.record.id), here.text(number))
+        text = new.get(element.record.pointer, here.text(number))
         chosen.append((text, number, element.record))
     for number, change in placed:
         if there is not None and change.what == "added":
             at = _place([record for _, _, record in chosen], there, number)
             chosen.insert(at, (there.text(number), None, there.elements[number].record))
     return _joined(here, there, [(text, origin) for text, origin, _ in chosen])
-
-
-def _id(change: Change) -> tuple[str, str]:
-    return change.kind, change.id
 
 
 def _placed(there: _Parts | None, fresh: dict[str, Change]) -> list[tuple[int, Change]]:

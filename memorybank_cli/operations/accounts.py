@@ -183,13 +183,18 @@ def _has_files(bank: Bank, account: str) -> bool:
 def check_account(bank: Bank, account: str) -> str:
     """The id if the account exists; what is damaged of it is recovered. Raises AccountNotFound with near names."""
     layout.account_section(account)
+    check_there(bank, account)
+    recover(bank, account)
+    return account
+
+
+def check_there(bank: Bank, account: str) -> None:
+    """Raise AccountNotFound with near names unless the account exists."""
     if not _has_files(bank, account) and bank.catalog.unrendered_since(account) is None:
         from memorybank_cli.base.suggestions import did_you_mean
 
         hint = did_you_mean(account, account_ids(bank), f"memorybank account create {account} makes it")
         raise AccountNotFound(f"there is no account '{account}'", hint=hint)
-    recover(bank, account)
-    return account
 
 
 def list_(bank: Bank) -> Accounts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from math import inf
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from memorybank_cli.alerts.silences import Silences
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.bank.events import EventStore
-from memorybank_cli.base import clock
+from memorybank_cli.base import clock, files
 from memorybank_cli.base.database import is_busy, is_damaged
 from memorybank_cli.base.errors import Locked, OperationFailed
 from memorybank_cli.base.names import escape_text
@@ -36,21 +36,26 @@ TAKEN_ALONG = {
 """Tables, and what happens where the file has a row by that key."""
 RETURNS_EVERY = 15.0
 """Seconds between two tries to write again after a write failed."""
+RESERVES = (1 << 20, 1 << 19, 1 << 18)
+"""Bytes that are kept back on the disk, as many as it takes."""
 COST = 20
 """Such a try rests so many times as long as the last one took: somebody may hold it up for seconds."""
 
 
 class Keeping:
-    """The store of a bank's alerting; `patience` is in seconds, for others who write."""
+    """The store of a bank's alerting; `patience` is in seconds, for others who write.
 
-    def __init__(self, bank: Bank, patience: float) -> None:
-        self.bank, self.store = bank, EventStore(bank.root, patience)
+    One that is not `lasting`, as from cron, has no memory of what it told: on a full disk it uses a reserve.
+    """
+
+    def __init__(self, bank: Bank, patience: float, *, lasting: bool = True) -> None:
+        self.bank, self.store, self.lasting = bank, EventStore(bank.root, patience), lasting
         self.failure = ""
         """Why nothing is written, '' while all is."""
         self.turn = 0
         """Changes with each return to a file, whose content may be another one."""
         self._returns_at, self._left_at = inf, ""
-        if self.store.in_memory:
+        if self.store.in_memory and not (self._gave_room() and self.store.return_to_disk()):
             self._left("it cannot be opened for writing")
         self.kept(self._read)  # before anything is fed: what is found damaged later takes along what was
         self.kept(lambda: recall(bank, self.store))
@@ -61,6 +66,8 @@ class Keeping:
             return write()
         except sqlite3.DatabaseError as error:
             damaged = is_damaged(error)
+            if not damaged and not is_busy(error) and self._gave_room():
+                return self.kept(write)
             self.store.leave_disk(damaged=damaged)
             self._left("another process keeps it to itself" if is_busy(error) else str(error))
         if damaged:
@@ -96,8 +103,21 @@ class Keeping:
         self.kept(lambda: self._take_over(tables, tick))
 
     def close(self) -> None:
-        """Give the database back."""
+        """Give the database back, and keep room for the next time."""
         self.store.close()
+        if not self.lasting:
+            with suppress(OSError):
+                any(files.allocate(self.bank.root, layout.RESERVE, size) for size in RESERVES)
+
+    def _gave_room(self) -> bool:
+        """Whether there was a reserve to be given up."""
+        try:
+            if self.lasting or self.bank.root.stat(layout.RESERVE) is None:
+                return False
+            files.remove(self.bank.root, layout.RESERVE)
+        except OSError:
+            return False
+        return True
 
     def _left(self, why: str) -> None:
         self.failure, self._returns_at, self._left_at = why, time.monotonic() + RETURNS_EVERY, clock.now()

@@ -54,7 +54,7 @@ class Alerting:
     def __init__(self, bank: Bank, origin: Origin = "watch") -> None:
         self.bank, self.origin = bank, origin
         self.watches = origin == "watch"
-        self.keeping = Keeping(bank, PATIENCE)
+        self.keeping = Keeping(bank, PATIENCE, lasting=self.watches)
         self.store = self.keeping.store
         self._own: tuple[int, list[tuple[str, str]]] | None = None
         """What was last told the ledger of the alerting itself, and in which turn; None where nothing was."""

@@ -38,6 +38,8 @@ class ValidateReport:
     """What stands before each path for programs that know nothing of the bank: its directory from here."""
     document: dict[str, Any] = field(default_factory=dict)
     """What `--report` writes, for `--report -`."""
+    found_bank: str = ""
+    """The bank's directory where it was found by the files that were named, which hints have to name, too."""
 
     @property
     def ok(self) -> bool:
@@ -135,9 +137,10 @@ def validate(
     """
     if bank is None and schema is None:
         with _bank_of(context, paths) as found:
-            return validate(
+            made = validate(
                 found, context, *paths, only=only, fail_on=fail_on, format_=format_, report=report, full=full
             )
+            return replace(made, found_bank=_from_here(found))
     if report == "-" and format_ == "github":
         raise UsageError("--report - and --format github both write to stdout", hint="--report FILE")
     started = time.perf_counter()
@@ -192,6 +195,12 @@ def _place(bank: Bank) -> str:
     """The bank's directory from here with a slash, '' inside it."""
     place = os.path.relpath(bank.root.path)
     return "" if place == "." else f"{escape(place)}/"
+
+
+def _from_here(bank: Bank) -> str:
+    """How the bank's directory is named from here: relative where it lies below."""
+    place = os.path.relpath(bank.root.path)
+    return bank.root.path if place.startswith(os.pardir) else place
 
 
 @contextmanager

@@ -26,6 +26,8 @@ from memorybank_cli.operations.paths import bank_paths
 from memorybank_cli.operations.probes import look
 
 USER_FILE = "config.json"
+_PLACES = ("repository", "password_file", "key_file")
+"""Settings that are kept as absolute paths: commands are run in other directories too."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,8 @@ def set_(
     del context
     setting = known(name)
     wanted = convert(setting, value)
+    if name in _PLACES and value not in ("", "-") and "://" not in value:
+        wanted = os.path.abspath(os.path.expanduser(value))
     where = scope if scope != "auto" else "user" if setting.scope == "user" or bank is None else "bank"
     if where == "user":
         return ChangedSetting(name, wanted, _set_user(bank, name, wanted))

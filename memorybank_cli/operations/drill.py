@@ -145,7 +145,7 @@ def drill(
         0   passed: restored and valid
         1   failed: the findings say why
         10  there is no such snapshot
-        13  DIR is not empty, or lies inside the bank or the repository; or the snapshot is of another bank
+        13  DIR is not empty, a mount point, or inside the bank or the repository; or the snapshot is of another bank
 
     Examples:
         memorybank snapshot drill

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.base import files
 from memorybank_cli.base.errors import UsageError
 from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding
@@ -19,6 +17,7 @@ from memorybank_cli.health.status import components
 from memorybank_cli.operations.examining import examine, write_status
 from memorybank_cli.operations.health_history import HistoryReport, history_report
 from memorybank_cli.operations.memory_health import FAILING, Part, as_dicts
+from memorybank_cli.operations.named_files import put
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.sampling import sample_once
 from memorybank_cli.operations.schedule_state import sampled
@@ -189,15 +188,7 @@ def health(
         scheduled,
     )
     if textfile is not None:
-        _put_textfile(textfile, exposition.prometheus(report.facts()))
+        put(textfile, exposition.prometheus(report.facts()).encode(), READABLE, READABLE_DIRECTORY, durable=False)
     if scheduled:
         sampled(bank)
     return report
-
-
-def _put_textfile(path: str, text: str) -> None:
-    root = files.make_root(os.path.dirname(os.path.abspath(path)), READABLE_DIRECTORY)
-    try:
-        files.replace(root, escape(os.path.basename(path)), text.encode(), READABLE, durable=False)
-    finally:
-        root.close()

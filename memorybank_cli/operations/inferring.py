@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,6 @@ from memorybank_cli.bank.replacing import Replacement, replace_files
 from memorybank_cli.bank.scan import Scan
 from memorybank_cli.bank.schemas import SUFFIX, Registry
 from memorybank_cli.bank.validators import build
-from memorybank_cli.base import files
 from memorybank_cli.base.errors import NotFound, Refused
 from memorybank_cli.base.exact_json import FlawedJSON, loads
 from memorybank_cli.base.names import escape, quoted
@@ -28,6 +26,7 @@ from memorybank_cli.meaning.keys import identities, identity
 from memorybank_cli.meaning.learning import LeftOut, Named, learn, prove
 from memorybank_cli.meaning.printing import printed
 from memorybank_cli.meaning.schema_differences import Difference, differences
+from memorybank_cli.operations.named_files import put
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.sections import KINDS, chosen, kind_of, one_of, section_files, section_of
 
@@ -119,16 +118,8 @@ def infer(
     only = one_of([one.kind for one in report.schemas], section)
     result = InferReport(section, report.schemas, report.left_out, dry_run, output)
     if output != "-" and not dry_run:
-        _write(output, printed(next(one.schema for one in result.schemas if one.kind == only)))
+        put(output, printed(next(one.schema for one in result.schemas if one.kind == only)))
     return result
-
-
-def _write(path: str, data: bytes) -> None:
-    root = files.make_root(os.path.dirname(os.path.abspath(path)))
-    try:
-        files.replace(root, escape(os.path.basename(path)), data)
-    finally:
-        root.close()
 
 
 def infer_section(bank: Bank, section: str, *, replace: bool = False, dry_run: bool = False) -> InferReport:

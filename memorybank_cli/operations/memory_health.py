@@ -103,11 +103,19 @@ def messages_per_day(bank: Bank) -> float:
     """How many messages were stored within the last day; at a high rate by the newest lines of the journal."""
     first = max(0, bank.end.seq - LINES)
     stored = filter(is_message, bank.journal.lines(first, (b'"kind":"message"',)))
-    times = [clock.parse(str(line.core["ts"])) for line in stored]
+    times = [one for line in stored if (one := _moment(line.core["ts"])) is not None]
     now = datetime.now(UTC)
     recent = [one for one in times if now - _DAY <= one]
     span = now - recent[0] if recent else _DAY
     return len(recent) * (_DAY / span) if first and len(recent) == len(times) and span else len(recent)
+
+
+def _moment(text: object) -> datetime | None:
+    """None where the line is damaged."""
+    try:
+        return clock.parse(str(text))
+    except ValueError:
+        return None
 
 
 def accounts(bank: Bank, known: Sequence[Finding] = ()) -> Reading:

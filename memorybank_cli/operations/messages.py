@@ -21,11 +21,11 @@ from memorybank_cli.bank.journal import Entry
 from memorybank_cli.bank.writing import Appended
 from memorybank_cli.base import clock
 from memorybank_cli.base.context import Context
-from memorybank_cli.base.errors import UsageError
+from memorybank_cli.base.errors import AccountDamaged, UsageError
 from memorybank_cli.base.exact_json import FlawedJSON, loads
 from memorybank_cli.base.words import counted
 from memorybank_cli.health.responses import measured
-from memorybank_cli.operations.accounts import check_account
+from memorybank_cli.operations.accounts import check_account, check_there
 from memorybank_cli.operations.context_upkeep import noticed
 from memorybank_cli.operations.options import Option
 
@@ -98,7 +98,11 @@ def store(bank: Bank, account: str, messages: list[Message]) -> AddedMessages:
         entries.append(Entry(STORED, fields, record, is_new=not message.id and not message.timestamp))
 
     def begin() -> tuple[tuple[list[Line], int, Capacity], Appended | None]:
-        lines, what = bank.begin(entries)
+        try:
+            lines, what = bank.begin(entries)
+        except AccountDamaged:
+            check_there(bank, account)  # it may have been renamed or forgotten since it was looked at
+            raise
         known = applier_of(bank).known(bank, account)
         return (lines, known.total, known.capacity), what
 

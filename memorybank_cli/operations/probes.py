@@ -86,6 +86,15 @@ def alert_settings(bank: Bank) -> Iterable[Finding]:
         yield Finding("MB401", message, ALERTS, _TRUST if may_be_trusted else "remove it", f"/{name}")
 
 
+def _locks(bank: Bank) -> Iterable[Finding]:
+    """MB306: something else in the place of a lock, with which nobody can write."""
+    for path in (layout.LOCK, layout.SYNC_LOCK, layout.RENDER_LOCK):
+        info = bank.root.stat(path)
+        if info is not None and not stat.S_ISREG(info.st_mode):
+            hint = f"rm -r {quoted(bank.root.absolute(path))}; it is made anew"
+            yield Finding("MB306", f"what stands at {path} is no file, so nothing can be written", "", hint, f"/{path}")
+
+
 def permissions(bank: Bank) -> Iterable[Finding]:
     """MB303, MB306: who else may read or write, and whether we may."""
     if not may(bank.root.path, os.W_OK):
@@ -95,6 +104,7 @@ def permissions(bank: Bank) -> Iterable[Finding]:
             "",
             "correct its owner and mode, or mount it writable",
         )
+    yield from _locks(bank)
     if not _reachable(bank.root.path):
         return
     top = [entry for entry in bank.root.listing() if entry.mode & 0o006 and stat.S_ISDIR(entry.mode)]

@@ -81,9 +81,8 @@ def _lost(bank: Bank, snapshots: Snapshots) -> Iterator[Finding]:
         age = age_hours(max(lost.values(), key=clock.parse))
         lost = lost if age is None or age < LOST_FOR_HOURS else {}
     if lost:
-        message = (
-            f"{counted(len(lost), 'snapshot')} that the journal tells of are not in the repository {escape(place)}"
-        )
+        told = f"{counted(len(lost), 'snapshot')} that the journal tells of {'is' if len(lost) == 1 else 'are'}"
+        message = f"{told} not in the repository {escape(place)}"
         hint = "mount its disk, or put it back from a copy; if they are gone for good, memorybank backup makes new ones"
         yield Finding("MB130", message, "", hint, "/lost", level="warning" if is_good else None)
 

@@ -39,17 +39,20 @@ def message_of(given: Mapping[str, Any], where: str) -> Message:
         return parse(value, where)
     try:
         return parse(loads(dumps(value)), where)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"{where} cannot be written as JSON: {error}") from None
 
 
 def moment_of(time: datetime | str | None, where: str = "") -> str | None:
-    """A time as the operations take it. Raises UsageError for one without a zone."""
+    """A time as the operations take it. Raises UsageError for one without a zone, or outside of the years of UTC."""
     if not isinstance(time, datetime):
         return time
     if time.tzinfo is None:
         raise UsageError(f"{where}the time {time} has no zone", hint="datetime.now(timezone.utc) has one")
-    return clock.show(time)
+    try:
+        return clock.show(time)
+    except OverflowError:
+        raise UsageError(f"{where}the time {time} is not between the years 1 and 9999 in UTC") from None
 
 
 def stored(line: dict[str, Any]) -> StoredMessage:

@@ -63,15 +63,15 @@ def sealed(root: Root, path: str, rows: Mapping[str, Row]) -> bytes:
 
 
 def pieces(root: Root, path: str) -> Iterator[bytes]:
-    """A file that is too large to be held in memory. Raises OSError, Changing when it does not hold still."""
-    fd = root.open(path)
-    try:
-        before = os.fstat(fd)
-        while piece := os.read(fd, FILE_BLOB_SIZE):
+    """A file that is too large to be held in memory. Raises OSError, Changing when it does not hold still.
+
+    All pieces but the last one are full, also of a file system that gives less than it is asked for.
+    """
+    with open(root.open(path), "rb") as file:
+        before = os.fstat(file.fileno())
+        while piece := file.read(FILE_BLOB_SIZE):
             yield piece
-        after = os.fstat(fd)
-    finally:
-        os.close(fd)
+        after = os.fstat(file.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise Changing("it changed while it was read")
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Any
 
-from memorybank_cli.base import files
 from memorybank_cli.base.exact_json import dumps
 from memorybank_cli.base.groups import EXAMPLES, Group, group
 from memorybank_cli.base.markdown import code, plain
-from memorybank_cli.base.names import escape, escape_text
+from memorybank_cli.base.names import escape_text
 from memorybank_cli.base.words import counted
+from memorybank_cli.operations.named_files import put
 
 ANNOTATIONS = 10
 """Lines for each group of findings; GitHub itself shows ten of a kind for a step."""
@@ -53,11 +52,7 @@ def _property(text: str) -> str:
 def write_report(path: str, report: dict[str, Any]) -> None:
     """The report as a file: JSON for a name that ends in .json, else Markdown."""
     data = dumps(report, indent=True) + b"\n" if path.endswith(".json") else markdown(report).encode()
-    root = files.make_root(os.path.dirname(os.path.abspath(path)))
-    try:
-        files.replace(root, escape(os.path.basename(path)), data)
-    finally:
-        root.close()
+    put(path, data)
 
 
 def markdown(report: Mapping[str, Any]) -> str:

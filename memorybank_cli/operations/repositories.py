@@ -35,7 +35,7 @@ DIRECTORIES = 8  # of snapshots: many files of one are asked for one after the o
 
 def repository_path(bank: Bank, given: str | None) -> str:
     """`--repo`, the setting, or the default in the owner's data directory. Raises Refused for one inside the bank."""
-    path = given or bank.settings["repository"] or bank.home.repository
+    path = os.path.expanduser(given or bank.settings["repository"] or bank.home.repository)
     if "://" in path:
         raise UsageError(
             f"'{escape(path)}' is an address; only directories hold repositories so far", hint="give a directory"

@@ -17,7 +17,7 @@ from memorybank_cli.bank.rows import SOUND
 from memorybank_cli.base import digests
 from memorybank_cli.base.errors import AccountDamaged, NotFound, Refused, UsageError
 from memorybank_cli.base.exact_json import FlawedJSON, dumps, loads
-from memorybank_cli.base.names import escape, quoted
+from memorybank_cli.base.names import escape, is_text, quoted
 from memorybank_cli.base.strict_json import HARD_SIZE
 from memorybank_cli.base.suggestions import did_you_mean
 from memorybank_cli.meaning.differences import Change, compare_held
@@ -78,6 +78,7 @@ class Narrowing:
                 continue
             changes = tuple(one for one in self._changes(path, now, then) if one.id in self.ids)
             if changes:
+                self._check_form(path, now, then)
                 yield _Hit(path, now, then, changes)
 
     def _then(self, path: str) -> bytes | None:
@@ -96,6 +97,16 @@ class Narrowing:
                 hint=f"memorybank repair {quoted(path)}, or memorybank rollback --path {quoted(path)}",
             ) from None
         return compare_held(was._replace(beside=()), want._replace(beside=())).changes
+
+    def _check_form(self, path: str, now: bytes | None, then: bytes | None) -> None:
+        """Raise Refused where a record, a list or members stood then where there is another of these now."""
+        if now is not None and then is not None and len({*map(_form, _both(self.reader, path, now, then))}) > 1:
+            raise Refused(
+                f"{path} is of another form than in {self.plan.target.title}, so that no single record of it can be "
+                "put back",
+                path=path,
+                hint=f"memorybank rollback --path {quoted(path)} puts all of it back",
+            )
 
     def _check(self, hits: dict[str, _Hit], edits: dict[str, Edit]) -> None:
         for one in self.ids:
@@ -232,13 +243,20 @@ def _once(data: bytes) -> Iterator[bytes]:
 
 def _spellings(one: str) -> set[bytes]:
     """How an id may stand in JSON."""
-    return {dumps(one)[1:-1], json.dumps(one).encode()[1:-1]}
+    return {dumps(one)[1:-1], json.dumps(one).encode()[1:-1]} if is_text(one) else set()
 
 
 def _both(reader: Reader, path: str, now: bytes | None, then: bytes | None) -> tuple[Held, Held]:
     values = [loads(data) for data in (now, then) if data is not None]
     held = reader.held(path, *values)
     return (Held([]) if now is None else held[0], Held([]) if then is None else held[-1])
+
+
+def _form(held: Held) -> str:
+    """Whether a document is a list of records, one record, or members."""
+    if held.holder is not None:
+        return "list"
+    return "record" if held.records and not held.records[0].pointer else "members"
 
 
 def _is_single(hit: _Hit) -> bool:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from memorybank_cli.alerts.heartbeats import Beat, overdue
+from memorybank_cli.alerts.heartbeats import Beat
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.home import OVERRIDE, user_name
-from memorybank_cli.base import clock, locks
-from memorybank_cli.base.errors import OperationFailed, UsageError
+from memorybank_cli.bank.home import OVERRIDE, directories, user_name
+from memorybank_cli.base import clock, files, locks
+from memorybank_cli.base.errors import CopiedBank, OperationFailed, UsageError
+from memorybank_cli.base.names import escape
 from memorybank_cli.base.records import Finding
 from memorybank_cli.operations import schedule_cron, schedule_systemd
 from memorybank_cli.operations.options import Option
 from memorybank_cli.operations.programs import is_there, ourselves
-from memorybank_cli.operations.schedule_state import SAMPLES, By, Installed, beats, forget, installed, keep, never_ran
+from memorybank_cli.operations.schedule_state import SAMPLES, By, Installed, beats, findings, forget, installed, keep
 from memorybank_cli.operations.schedule_times import JOBS, SAMPLES_EVERY, next_after
 
 _LOCK = "schedule.lock"
@@ -76,7 +79,7 @@ def show(bank: Bank) -> ScheduleReport:
         memorybank schedule show
     """
     by, service = _present(bank)
-    wrong = (*overdue(bank.root), *never_ran(bank))
+    wrong = tuple(findings(bank))
     return ScheduleReport(by, service, _jobs(bank), {}, (), "shown", findings=wrong)
 
 
@@ -98,6 +101,7 @@ def install(
         0  installed
         2  this cannot be had here: no systemd, no crontab, or --service without systemd
         3  systemd or the crontab refused; or root asked for somebody else's bank
+        13 the bank is a copy: the schedule is the original's
 
     Examples:
         memorybank schedule install
@@ -107,7 +111,7 @@ def install(
     if cron and (systemd or service):
         what = "--systemd" if systemd else "--service, for cron keeps nothing running"
         raise UsageError(f"--cron does not go with {what}", hint="leave out one of them")
-    _check_user(bank)
+    _check(bank)
     by = _chosen(cron, systemd or service)
     environment = _environment()
     if by == "cron":
@@ -118,7 +122,7 @@ def install(
         made = schedule_systemd.units(bank.bank_id, bank.root.path, commands, environment, service=service)
         written = {os.path.join(schedule_systemd.place(), name): unit for name, unit in made.items()}
     if not dry_run:
-        with locks.hold(bank.home.root, _LOCK, timeout=bank.lock_timeout):
+        with _alone(bank):
             _take_away(bank, but=by)
             if by == "cron":
                 before = schedule_cron.read()
@@ -138,13 +142,14 @@ def remove(bank: Bank, *, dry_run: DryRunOption = False) -> ScheduleReport:
     Exit codes:
         0  removed, or there was nothing
         3  systemd or the crontab refused; or root asked for somebody else's bank
+        13 the bank is a copy: the schedule is the original's
 
     Examples:
         memorybank schedule remove --dry-run
         memorybank schedule remove
     """
-    _check_user(bank)
-    with locks.hold(bank.home.root, _LOCK, timeout=bank.lock_timeout):
+    _check(bank)
+    with _alone(bank):
         places = _places(bank)
         if not dry_run:
             _take_away(bank)
@@ -152,8 +157,21 @@ def remove(bank: Bank, *, dry_run: DryRunOption = False) -> ScheduleReport:
     return ScheduleReport(None, False, (), dict.fromkeys(places, ""), (), "removed", dry_run)
 
 
-def _check_user(bank: Bank) -> None:
-    """Raise for root who asks for somebody else's bank: programs would write into root's own schedule."""
+@contextmanager
+def _alone(bank: Bank) -> Iterator[None]:
+    """Keep out others who change the schedule of this user: all banks share one crontab. Raises Locked."""
+    place = files.make_root(directories(bank.owner)["state"])
+    with closing(place), locks.hold(place, _LOCK, timeout=bank.lock_timeout):
+        yield
+
+
+def _check(bank: Bank) -> None:
+    """Raise for a copy, which would take the schedule away from the original, and for root with somebody else's bank.
+
+    Programs would write into root's own schedule there.
+    """
+    if original := bank.home.is_copy(bank.root):
+        raise CopiedBank(f"{escape(bank.root.path)} is a copy of the bank at {escape(original)}", path=bank.root.path)
     if os.getuid() != bank.owner:
         raise OperationFailed(
             f"the schedule belongs to the owner of the bank, uid {bank.owner}, and you are uid {os.getuid()}",
@@ -177,7 +195,7 @@ def _chosen(cron: bool, systemd: bool) -> By:
 def _commands(bank: Bank, jobs: tuple[str, ...]) -> dict[str, list[str]]:
     """The words that run each job."""
     at = ["--bank", bank.root.path, "--quiet"]
-    words = {"samples": ["health", *at, "--record", "--scheduled"], "watch": ["watch", *at, "--json"]}
+    words = {"samples": ["health", *at, "--record", "--scheduled"], "watch": ["watch", *at[:2], "--json"]}
     return {job: [*ourselves(), *words.get(job, ["maintain", job, *at, "--scheduled"])] for job in jobs}
 
 

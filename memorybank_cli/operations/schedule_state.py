@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from memorybank_cli.alerts.heartbeats import Beat, beat, read
+from memorybank_cli.alerts.heartbeats import Beat, beat, is_late, overdue, read
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base import clock, files
@@ -17,8 +17,6 @@ from memorybank_cli.operations.schedule_times import JOBS, SAMPLES_EVERY, last_b
 _NAME = "schedule"
 SAMPLES = "samples"
 """The job of the monitor, by its heartbeat."""
-GRACE = timedelta(hours=2)
-"""After the time of a first run until its absence is a finding; what was missed is made up for within an hour."""
 _AHEAD = timedelta(hours=1)
 By = Literal["cron", "systemd"]
 
@@ -81,6 +79,12 @@ def is_due(bank: Bank, job: str) -> bool:
     return at < last_before(job, now) or at > now + _AHEAD  # of a clock that was ahead
 
 
+def findings(bank: Bank) -> list[Finding]:
+    """MB560 to MB562: jobs that are overdue, failed, or never ran."""
+    plan = installed(bank)
+    return [*overdue(bank.root, since=None if plan is None else clock.parse(plan.since)), *never_ran(bank)]
+
+
 def never_ran(bank: Bank) -> Iterable[Finding]:
     """MB562: jobs that are scheduled and whose first time passed without a run. Heartbeats tell of the later ones."""
     plan = installed(bank)
@@ -93,7 +97,7 @@ def never_ran(bank: Bank) -> Iterable[Finding]:
             continue
         begun = since if last is None else max(since, clock.parse(last.at))  # run by hand before it was scheduled
         first = begun + timedelta(minutes=SAMPLES_EVERY) if job == SAMPLES else next_after(job, begun)
-        if first + GRACE <= now:
+        if is_late(first, now):
             command = "health --record --scheduled" if job == SAMPLES else f"maintain {job}"
             message = f"{command} was to run first at {clock.show(first)[:16]}Z by the clock, and never did"
             yield Finding("MB562", message, "", f"memorybank schedule show; memorybank {command}", f"/{job}")

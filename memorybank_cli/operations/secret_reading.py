@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import shlex
 import stat
@@ -9,6 +10,7 @@ from typing import NamedTuple
 
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import OperationFailed, UsageError, from_os_error
+from memorybank_cli.base.ids import for_programs
 from memorybank_cli.base.names import escape
 from memorybank_cli.snapshots import keys
 from memorybank_cli.snapshots.keys import Secret
@@ -42,8 +44,8 @@ def typed_passphrase(text: str) -> Secret:
 
 
 def _passphrase(data: bytes, where: str) -> Secret:
-    """A text without its one line feed at the end, which editors and `echo` put there. Raises UsageError."""
-    data = data.removesuffix(b"\n").removesuffix(b"\r")
+    """A text without what editors and `echo` put around it: a byte order mark, one line end. Raises UsageError."""
+    data = data.removeprefix(codecs.BOM_UTF8).removesuffix(b"\n").removesuffix(b"\r")
     if not data:
         raise UsageError(f"there is no passphrase in {where}", hint="an empty one protects nothing")
     return Secret("passphrase", data)
@@ -79,16 +81,14 @@ def _output(command: str) -> bytes:
     import subprocess  # 5 ms, and few need it
 
     name = escape(words[0])
-    ours = (os.getuid(), os.getgid()) == (os.geteuid(), os.getegid())
     try:
-        done = subprocess.run(
+        done: subprocess.CompletedProcess[bytes] = subprocess.run(
             words,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            user=None if ours else os.geteuid(),
-            group=None if ours else os.getegid(),
             timeout=COMMAND_TIMEOUT,
             check=False,
+            **for_programs(os.environ),
         )
     except OSError as error:
         raise from_os_error(error, "cannot run the password command") from None

@@ -143,7 +143,7 @@ def restore(
         0   restored
         1   restored, but files are damaged or were never good; the findings name them
         10  there is no such snapshot, or the path is not in it
-        13  the directory is not empty, or lies inside the bank or the repository
+        13  the directory is not empty, a mount point, or lies inside the bank or the repository
 
     Examples:
         memorybank snapshot restore latest --to ./look

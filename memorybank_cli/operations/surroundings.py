@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memorybank_cli.alerts import heartbeats, standing
+from memorybank_cli.alerts import standing
 from memorybank_cli.alerts.settings import read_own
 from memorybank_cli.bank import layout
 from memorybank_cli.bank.bank import Bank
@@ -37,7 +37,7 @@ def counts(bank: Bank, _known: Sequence[Finding] = ()) -> Reading:
 def monitoring(bank: Bank, _known: Sequence[Finding] = ()) -> Reading:
     """MB55 and MB560 to MB562: what keeps watch over the bank, looked at itself: channels, jobs by the clock."""
     channels = standing.findings(bank.root, read_own(bank.owner))
-    return Reading({}, (*channels, *heartbeats.overdue(bank.root), *schedule_state.never_ran(bank)))
+    return Reading({}, (*channels, *schedule_state.findings(bank)))
 
 
 PROBES: tuple[Probe, ...] = (

@@ -18,7 +18,7 @@ from memorybank_cli.base import workers
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import MemorybankError
 from memorybank_cli.base.settings import Settings, flatten
-from memorybank_cli.operations.secret_reading import WAYS, Source, read
+from memorybank_cli.operations.secret_reading import WAYS, Source, place_of, read
 
 
 class Begun(NamedTuple):
@@ -46,8 +46,10 @@ def begin(words: Sequence[str]) -> workers.Child | None:
         given = {name: option(words, f"--{name.replace('_', '-')}") for name in (*WAYS, "repo", "bank")}
         settings = Settings(given, user=flatten(user_config(os.geteuid())))
         file, *others = (settings.look_up(way) for way in WAYS)
-        if file.value not in ("", "-") and not any(other.value and other.origin != "user" for other in others):
-            place = given["repo"] or settings["repository"]
+        # A pipe, as of `<(pass show bank)`, can be read once.
+        named = file.value not in ("", "-") and os.path.isfile(place_of(file.value))
+        if named and not any(other.value and other.origin != "user" for other in others):
+            place = os.path.expanduser(given["repo"] or settings["repository"])
             return workers.Child(lambda: _derived(file.value, place, given["bank"]))
     return None
 

@@ -87,9 +87,17 @@ def lacking(bank: Bank, path: str, repository: Repository | None) -> dict[str, s
     """Snapshots that the journal says were made at a place, and nobody forgot, that are not there: when, by id.
 
     Wherever this repository stood they count, and those of another one that stood here last: a disk that is not mounted
-    leaves room for a new one. None: there is no repository now.
+    leaves room for a new one. None: there is no repository now. Others may make and forget some meanwhile.
     """
+    before = _expected(bank, path, repository)
     there = set() if repository is None else {entry.name for entry in repository.backend.entries("snapshots")}
+    gone = before.keys() - there
+    after = _expected(bank, path, repository) if gone else {}  # the journal has it before a document goes
+    return {name: when for name, when in before.items() if name in gone and name in after}
+
+
+def _expected(bank: Bank, path: str, repository: Repository | None) -> dict[str, str]:
+    """What should be there by the journal: when it was made, by id."""
     expected: dict[str, tuple[str, str]] = {}
     places: dict[str, str] = {}
     for line in bank.journal.lines(ops={op.encode() for op in (MADE, FORGOTTEN, UNDELETED)}):
@@ -105,4 +113,4 @@ def lacking(bank: Bank, path: str, repository: Repository | None) -> dict[str, s
             places[which] = os.path.realpath(place)
     here = {which for which, place in places.items() if place == os.path.realpath(path)}
     here |= set() if repository is None else {repository.repo_id}
-    return {name: when for name, (which, when) in expected.items() if which in here and name not in there}
+    return {name: when for name, (which, when) in expected.items() if which in here}

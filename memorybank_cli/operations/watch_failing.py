@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base.database import is_busy
 from memorybank_cli.base.errors import BankNotFound, Locked, from_os_error
 from memorybank_cli.base.records import Finding
+from memorybank_cli.base.walk import may
 from memorybank_cli.operations.finding import is_bank
 from memorybank_cli.operations.watch_telling import Line, line
 
@@ -50,10 +52,13 @@ class Failing:
         """MB118, and the end."""
         where = self.bank.root.path
         what = "is another directory now" if is_bank(where) else "went away"
-        found = Finding("MB118", f"the bank at {where} {what}", "", "mount it, or put it back, and start watch again")
+        hint = "mount it, or put it back, and start watch again"
+        if os.path.isdir(where) and not may(where, os.R_OK | os.X_OK):
+            what, hint = "may not be read any more", "check the owner and the mode of the directory"
+        found = Finding("MB118", f"the bank at {where} {what}", "", hint)
         yield line("finding", path="", finding=found.as_dict())
         self.hear([found], [])
-        raise BankNotFound(f"the bank at {where} {what}", path=where)
+        raise BankNotFound(f"the bank at {where} {what}", path=where, hint=hint)
 
     def over(self) -> Iterator[Line]:
         """A look at everything succeeded."""

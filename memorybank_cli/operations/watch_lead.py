@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.rendering import make_room
 from memorybank_cli.base.errors import from_os_error
 from memorybank_cli.base.locks import Lock
 from memorybank_cli.integrity import requests
@@ -25,10 +26,20 @@ class Lead:
         Whoever removes the lock's file makes room for another watch: so it is asked for again and again.
         """
         try:
+            return self._taken()
+        except OSError:
+            return True  # where nothing can be written there is nothing to be at odds about
+
+    def _taken(self) -> bool:
+        try:
             requests.prepare(self.bank.root)
             return self._lock.try_once()
         except OSError:
-            return True  # where nothing can be written there is nothing to be at odds about
+            kept = make_room(self.bank.root, requests.LOCK)
+            if not kept:
+                raise
+        self.bank.context.progress.note(f"what stood in the place of {requests.LOCK} was no file; it is in {kept}")
+        return self._taken()
 
     def asked(self) -> list[str]:
         """Requests for which everything is still to be looked at."""

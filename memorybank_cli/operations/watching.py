@@ -224,6 +224,7 @@ class Watching:
     def everything(self, by_turns: bool = False) -> Iterator[Line]:
         """Look at the whole bank, in a large one `by_turns`; whoever asks has every file looked at."""
         started = time.monotonic()
+        self.bank.leave_memory()
         self.failing.again_at, self.recorded = math.inf, self.bank.end.seq
         # What is being written now is judged when it has settled; who asks is answered then.
         unsettled = self.looks.pumped()

@@ -158,7 +158,11 @@ class LocalBackend:
                     os.close(self._open.popitem(last=False)[1])
             else:
                 self._open.move_to_end(name)
-            return os.pread(fd, length, offset)
+            data = os.pread(fd, length, offset)
+            # Some file systems, as those of networks, may give less than there is.
+            while 0 < len(data) < length and (more := os.pread(fd, length - len(data), offset + len(data))):
+                data += more
+            return data
 
     def digest(self, name: str) -> tuple[str, int]:
         """The SHA-256 and size of a file, past the page cache where the system can."""

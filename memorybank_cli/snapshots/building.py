@@ -15,6 +15,7 @@ import orjson
 
 from memorybank_cli.base.errors import OperationFailed
 from memorybank_cli.base.names import escape
+from memorybank_cli.snapshots import trees
 from memorybank_cli.snapshots.trees import DEFAULT_MODE, MAX_DEPTH, Ids, normal_name
 
 WHOLE = 32
@@ -23,6 +24,8 @@ CUT = 16
 """A cut comes before a name whose CRC-32 is a multiple of this."""
 MOST = 64
 """A part has at most so many rows."""
+_NAMED = 3
+"""JSON values that name a part in its directory's tree."""
 
 Item = tuple[Any, ...]
 FileItem = tuple[str, str, int, int, str, int]
@@ -50,6 +53,21 @@ def _parts(rows: list[Item]) -> Iterator[list[Item]]:
         if cut > start:
             yield rows[start:cut]
             start = cut
+
+
+def _dumped(rows: list[Item], path: str) -> Iterator[bytes]:
+    """The parts of a large directory. Raises OperationFailed where nobody could read all of them again."""
+    values = 0
+    for part in _parts(rows):
+        data = orjson.dumps(part)
+        values += _NAMED + trees.values(data)
+        if values >= trees.MAX_VALUES:
+            raise OperationFailed(
+                f"{path or 'the bank'} holds {len(rows):,} files and directories, more than a snapshot can list",
+                hint="spread them over subdirectories",
+                path=path,
+            )
+        yield data
 
 
 def _nowhere(_path: str, _tree: str) -> None:
@@ -155,7 +173,7 @@ class TreeBuilder:
             self._add(level, name, ("d", name, mode, mtime_ns, tree))
         rows = sorted(level.items.values(), key=itemgetter(1))
         if len(rows) > WHOLE:
-            rows = [("p", self._store(orjson.dumps(part))) for part in _parts(rows)]
+            rows = [("p", self._store(part)) for part in _dumped(rows, level.path)]
         tree = self._store(orjson.dumps(rows))
         self._closed(level.path, tree)
         return tree

@@ -100,6 +100,8 @@ def _check_free(place: str) -> None:
         raise from_os_error(error, "cannot restore") from error
     if busy:
         raise _not_empty(place)
+    if os.path.ismount(place):
+        raise _mounted(place)
 
 
 def _not_empty(place: str) -> Refused:
@@ -110,12 +112,22 @@ def _not_empty(place: str) -> Refused:
     )
 
 
+def _mounted(place: str) -> Refused:
+    return Refused(
+        f"{escape(place)} is a mount point, and what is restored is put in place by one rename",
+        hint=f"name a directory in it: {quoted(escape(os.path.join(place, 'bank')))}; nothing was changed",
+        path=place,
+    )
+
+
 def _put_in_place(parent: Root, stage: str, place: str) -> None:
     try:
         files.rename(parent, stage, escape(os.path.basename(place)))
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise _not_empty(place) from None
+        if error.errno == errno.EBUSY:  # a directory of the same file system that is mounted there
+            raise _mounted(place) from None
         raise
 
 

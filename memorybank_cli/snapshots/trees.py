@@ -83,6 +83,11 @@ def normal_name(name: str) -> str:
     return name
 
 
+def values(data: bytes) -> int:
+    """How many JSON values a tree or a part of one has at most."""
+    return data.count(b",") + data.count(b"[") + data.count(b"{")
+
+
 class _Parser:
     """The entries of one directory, from its tree or from the parts of it."""
 
@@ -93,7 +98,7 @@ class _Parser:
 
     def rows(self, data: bytes) -> list[Any]:
         """The rows of a tree or part."""
-        self._values += data.count(b",") + data.count(b"[") + data.count(b"{")
+        self._values += values(data)
         if self._values > MAX_VALUES:
             raise Damaged("a tree has more values than a directory can have entries")
         rows = orjson.loads(data)

@@ -12,28 +12,15 @@ from memorybank_cli.accounts.context_refresh import Done, refresh
 from memorybank_cli.accounts.contexts import State
 from memorybank_cli.accounts.sources import read_history
 from memorybank_cli.base.context import Context
-from memorybank_cli.operations.accounts import create
 from memorybank_cli.operations.contexts import refresh as refresh_context
 from memorybank_cli.operations.message_forget import forget
 from memorybank_cli.operations.opening import open_bank
 from memorybank_cli.operations.rollback import rollback
 from tests.accounts.conversations import GARDEN, GAS, TRAVEL, conversation, said, state
-from tests.accounts.sealed import small_segments
-from tests.conftest import MakeBank
 from tests.operations.banks import backed_up, journal, opened, rules
 
 ALL = conversation(GAS, GARDEN, TRAVEL)
 CONTEXT = "account_a/history_context.json"
-
-
-@pytest.fixture
-def path(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A bank with an account that has no message; ten messages are a segment."""
-    small_segments(monkeypatch)
-    made = make_bank(0, padded=False)
-    with opened(made) as bank:
-        create(bank, "a")
-    return made
 
 
 def refreshed(path: Path, reason: str = "request", **options: Any) -> Done:

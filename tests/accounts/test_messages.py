@@ -71,7 +71,7 @@ def test_what_is_not_known_becomes_metadata() -> None:
         ({"role": "user", "id": ["\x1b"]}, "'id' must be a text"),
         ({"role": "user", "content": "x", "metadata": []}, "'metadata' must be an object"),
         ({"content": "x"}, "line 3 has no role"),
-        ({"role": "r" * 65, "content": "x"}, "line 3 has no role"),
+        ({"role": "r" * 65, "content": "x"}, "the role has 65 characters"),
         ({"role": "user", "text": "under another name"}, "line 3 has no content"),
         ({"role": "user", "content": "x", "id": "i" * 257}, "the id has 257 characters"),
         ({"role": "user", "content": "x", "timestamp": "yesterday"}, "'yesterday' is not a time"),

@@ -7,8 +7,8 @@ import os
 import re
 import signal
 import threading
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from memorybank_cli.alerts.channels.webhook import WebhookChannel
 from memorybank_cli.base import locks
 from memorybank_cli.base.walk import Root
 from tests.alerts.receivers import alert, notice
+from tests.waiting import until
 
 
 def message(*alerts: Any, **fields: Any) -> Message:
@@ -235,13 +236,6 @@ def gone(pid: int) -> bool:
     return state.startswith("Z")
 
 
-def until(what: Any) -> None:
-    end = time.monotonic() + 20
-    while not what():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.01)
-
-
 def test_a_program_that_hangs_is_ended_with_all_that_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,7 +259,7 @@ def test_a_program_that_hangs_is_ended_with_all_that_it_started(
         one.join(60)
     assert reasons == dict.fromkeys(traps, "sh did not end within 2 seconds")
     for path in tmp_path.iterdir():
-        until(lambda path=path: gone(int(path.read_text())))
+        until(partial(gone, int(path.read_text())))
     assert len(list(tmp_path.iterdir())) == 6
 
 

@@ -21,6 +21,12 @@ from tests.operations.banks import opened
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
+@pytest.fixture(autouse=True)
+def on_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine was not off of late, wherever this runs."""
+    monkeypatch.setattr(clock, "uptime", lambda: timedelta(days=90))
+
+
 @pytest.fixture
 def bank(make_bank: MakeBank) -> Iterator[Bank]:
     with opened(make_bank(0)) as found:
@@ -63,12 +69,25 @@ def test_a_job_has_a_plain_name(bank: Bank, job: str) -> None:
 
 
 def test_a_job_is_overdue_after_some_grace(bank: Bank) -> None:
-    left(bank, "daily", next_due="2026-11-21T11:30:00Z")
+    left(bank, "daily", next_due="2026-11-21T10:00:00Z")
     assert overdue(bank.root, NOW) == []
     [one] = overdue(bank.root, NOW + timedelta(seconds=1))
     assert (one.rule, one.severity, one.path) == ("MB560", "error", ".memorybank/heartbeats/daily.json")
-    assert one.message == "daily was due at 2026-11-21T11:30:00.000000Z; it last ran at 2026-11-21T06:00:00.000000Z"
+    assert one.message == "daily was due at 2026-11-21T10:00:00.000000Z; it last ran at 2026-11-21T06:00:00.000000Z"
     assert "schedule show" in one.hint
+
+
+def test_nobody_is_late_while_the_machine_is_off(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    left(bank, "daily", next_due="2026-11-21T06:00:00Z")
+    for minutes, late in ((1, 0), (119, 0), (121, 1)):
+        monkeypatch.setattr(clock, "uptime", lambda minutes=minutes: timedelta(minutes=minutes))
+        assert len(overdue(bank.root, NOW)) == late
+
+
+def test_nobody_is_late_before_it_was_scheduled(bank: Bank) -> None:
+    left(bank, "daily", next_due="2026-06-21T06:00:00Z")  # on the machine where the bank was before
+    assert overdue(bank.root, NOW, since=NOW - timedelta(minutes=119)) == []
+    assert len(overdue(bank.root, NOW, since=NOW - timedelta(minutes=121))) == 1
 
 
 def test_overdue_is_worse_than_failed(bank: Bank) -> None:

@@ -30,6 +30,7 @@ from memorybank_cli.bank.events import EventStore
 from memorybank_cli.base import clock
 from memorybank_cli.base.walk import Root
 from tests.alerts.receivers import Receiver, alert, hang, notice, receiver, status
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -65,13 +66,6 @@ def ids(there: Receiver) -> list[str]:
 
 def logged(root: Root) -> list[str]:
     return [json.loads(line)["id"] for line in root.read(".memorybank/alerts.log").splitlines()]
-
-
-def until(what: Callable[[], Any]) -> None:
-    end = time.monotonic() + 20
-    while not what():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.01)
 
 
 def lines(box: Outbox, kind: str) -> Iterator[dict[str, Any]]:

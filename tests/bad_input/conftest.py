@@ -8,6 +8,11 @@ from tests.bad_input.surveying import Commands
 from tests.conftest import MakeBank
 
 
+@pytest.fixture(autouse=True)
+def everything(no_cover: None) -> None:
+    """No coverage: other tests cover what whole commands run here time and again."""
+
+
 @pytest.fixture
 def bank(make_bank: MakeBank) -> Path:
     """A small bank in which nothing is wrong."""

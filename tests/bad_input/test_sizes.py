@@ -77,7 +77,6 @@ PARTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PARTS)
-@pytest.mark.no_cover
 def test_what_is_parsed_at_all_costs_bounded_memory(name: str, bank: Path, tmp_path: Path) -> None:
     part = PARTS[name] + b","
     each = (parse_cost(part * 100) - parse_cost(part * 50)) / 50
@@ -128,7 +127,6 @@ def test_a_hostile_document_costs_bounded_memory(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["small objects", "a list and NULs"])
-@pytest.mark.no_cover
 def test_whatever_is_done_with_it(name: str, bank: Path, tmp_path: Path) -> None:
     good = contents(bank)
     put(bank / "trades/trade_0.json", HOSTILE[name]())
@@ -142,7 +140,6 @@ def test_whatever_is_done_with_it(name: str, bank: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.no_cover
 def test_a_sparse_file_of_2_gb_is_not_read_into_memory(bank: Path, tmp_path: Path) -> None:
     put(bank / "state/huge.json", b"{}")
     os.truncate(bank / "state/huge.json", 2 << 30)
@@ -169,7 +166,6 @@ def test_one_byte_over_the_hard_limit(bank: Path, commands: Commands) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.no_cover
 def test_ten_thousand_damaged_files(bank: Path, run: Run) -> None:
     for number in range(10_000):
         with (bank / f"trades/bad_{number}.json").open("wb") as file:

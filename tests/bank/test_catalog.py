@@ -275,6 +275,30 @@ def test_on_a_full_disk_it_is_in_memory_and_what_is_there_is_left(
     assert names(root) == ["catalog.sqlite"]
 
 
+def test_from_memory_it_goes_back_to_the_disk_once_that_takes_it(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, closing(Catalog(root)) as first:
+        apply(first, line(1, "file.adopted", files=[row("a")]), end(1))
+        patch.setattr(Catalog, "_has_room", lambda _self: False)
+        found = Catalog(root)
+        apply(found, line(1, "file.adopted", files=[row("b")]), end(1))
+        assert not found.return_to_disk()
+        assert found.row("b").expected is not None
+    with closing(found):
+        assert (found.return_to_disk(), found.in_memory) == (True, False)
+        assert found.row("a").expected is not None
+        assert not found.return_to_disk()
+
+
+def test_a_new_one_on_the_disk_is_not_in_memory(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalog, "_has_room", lambda _self: False)
+        found = Catalog(root)
+    found.close()
+    found.db = found.replaced()
+    assert not found.in_memory
+    found.close()
+
+
 def test_what_could_not_be_made_leaves_nothing(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> Any:
         raise sqlite3.OperationalError("database or disk is full")

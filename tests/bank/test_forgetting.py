@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import zstandard
 
 from memorybank_cli.bank import forgetting, layout, versions
 from memorybank_cli.bank.bank import Bank
-from memorybank_cli.bank.forgetting import BEGIN, Forgotten, Subject, Traces, needle
+from memorybank_cli.bank.forgetting import BEGIN, Forgotten, Subject, Traces, naming
 from memorybank_cli.bank.framing import GENESIS, frame, stripped, unframe
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.base import digests
@@ -35,21 +35,31 @@ def version(path: str, content: bytes, seq: int = 7) -> bytes:
     return line("file.adopted", seq, versions.pack([content]), files=[row])
 
 
+@pytest.fixture(params=[0, forgetting.FEW], ids=["few", "many"])
+def names(request: pytest.FixtureRequest) -> Callable[..., Callable[[bytes], bool]]:
+    """`naming` of some records, alone and among many."""
+    return lambda *records: naming([*records, *(f"other-{number}" for number in range(request.param))])
+
+
+Names = Callable[..., Callable[[bytes], bool]]
+
+
 @pytest.mark.parametrize(
-    "text", ['"id":"m1"', '"id" : "m1"', '["m1"', '["m0","m1"]', '"message":"m1"', '"last_id": "m1"']
+    "text",
+    ['"id":"m1"', '"id" : "m1"', '["m1"', '["m0","m1"]', '"message":"m1"', '"last_id": "m1"', '"a":[],"id":"m1"'],
 )
-def test_an_id_is_found(text: str) -> None:
-    assert needle("m1").search(f"{{{text}}}".encode())
+def test_an_id_is_found(names: Names, text: str) -> None:
+    assert names("m1")(f"{{{text}}}".encode())
 
 
 @pytest.mark.parametrize("text", ['"id":"m11"', '"role":"m1"', '"m1":1', '"content":"m1"', '"id":"\\"m1\\""'])
-def test_a_text_that_is_alike_is_no_id(text: str) -> None:
-    assert not needle("m1").search(f"{{{text}}}".encode())
+def test_a_text_that_is_alike_is_no_id(names: Names, text: str) -> None:
+    assert not names("m1")(f"{{{text}}}".encode())
 
 
-def test_ids_are_found_as_json_has_them() -> None:
-    assert needle('a"b\\c.*').search(b'"id":"a\\"b\\\\c.*"')
-    assert not needle("a.c").search(b'"id":"abc"')
+def test_ids_are_found_as_json_has_them(names: Names) -> None:
+    assert names('a"b\\c.*')(b'"id":"a\\"b\\\\c.*"')
+    assert not names("a.c")(b'"id":"abc"')
 
 
 def test_lines_that_store_it() -> None:
@@ -129,6 +139,13 @@ def test_a_segment_that_is_open_is_never_written_again(bank: Bank) -> None:
         forgetting.clean_journal(bank, Traces(ONE))
 
 
+def test_what_reads_as_nuls_may_hold_it() -> None:
+    """A damaged frame of a compressed segment, of whatever account."""
+    for subject in (ONE, ALL):
+        assert Traces(subject).in_line(b"\0\0\0\n")
+    assert any(text in b"\0\n" for text in Traces(ONE).texts)
+
+
 def test_a_damaged_line_leaves_its_length(bank: Bank) -> None:
     segment = Path(bank.root.path) / layout.segment_file(1)
     raw = line(account="a", kind="message", record="m1", value={"id": "m1"}).replace(b'"salt"', b'"sal_"')
@@ -163,6 +180,9 @@ def test_quarantine(bank: Bank) -> None:
         (place / name).write_bytes(data)
     kept = {"account_a/x.json": f"{layout.QUARANTINE}/3", "account_b/x.json": f"{layout.QUARANTINE}/4"}
     bank.commit([Entry("note.taken", {"kept": kept})])
-    assert forgetting.quarantined(bank, Traces(ONE)) == [f"{layout.QUARANTINE}/1"]
-    assert forgetting.clean_quarantine(bank, Traces(ALL)) == [f"{layout.QUARANTINE}/1", f"{layout.QUARANTINE}/3"]
-    assert sorted(one.name for one in place.iterdir()) == ["2", "4"]
+    (place / "5").write_bytes(contents["1"])
+    bank.commit([Entry("note.taken", {"kept": {"account_b/y.json": f"{layout.QUARANTINE}/5"}})])
+    ours = [f"{layout.QUARANTINE}/1", f"{layout.QUARANTINE}/3"]
+    assert forgetting.quarantined(bank, Traces(ONE)) == ours
+    assert forgetting.clean_quarantine(bank, Traces(ALL)) == ours
+    assert sorted(one.name for one in place.iterdir()) == ["2", "4", "5"]

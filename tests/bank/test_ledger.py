@@ -16,6 +16,7 @@ from memorybank_cli.bank import appending, layout, marking
 from memorybank_cli.bank import journal as journal_module
 from memorybank_cli.bank import ledger as ledger_module
 from memorybank_cli.bank.bank import Bank
+from memorybank_cli.bank.catalog import Catalog
 from memorybank_cli.bank.chain import START, Reading
 from memorybank_cli.bank.following import Told
 from memorybank_cli.bank.journal import Entry
@@ -390,3 +391,33 @@ def test_a_catalog_that_cannot_be_read_is_said(make: Make) -> None:
     bank.explain(ValueError())
     with pytest.raises(Locked):
         bank.explain(sqlite3.OperationalError("database is locked"))
+
+
+def test_a_catalog_in_memory_goes_back_to_the_disk(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = make()
+    first.commit([Entry("x", {"n": 1})])
+    assert first.catalog.position().seq == first.end.seq
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalog, "_has_room", lambda _self: False)
+        bank = make()
+        bank.commit([Entry("x", {"n": 2})])
+        bank.leave_memory()
+        assert in_memory(bank)
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalog, "return_to_disk", busy)
+        bank.leave_memory()
+        assert in_memory(bank)
+    end = bank.end
+    bank.leave_memory()
+    assert not in_memory(bank)
+    assert (bank.end, bank.catalog.position()) == (end, end)
+    bank.leave_memory()
+    assert [line.core["n"] for line in bank.journal.lines(0) if line.op == "x"] == [1, 2]
+
+
+def in_memory(bank: Bank) -> bool:
+    return bank.catalog.in_memory
+
+
+def busy(_self: Catalog) -> bool:
+    raise sqlite3.OperationalError("database is locked")

@@ -101,6 +101,21 @@ def test_a_removal_is_done_again(bank: Bank) -> None:
     assert bank.catalog.row(STATE).expected is None
 
 
+@pytest.mark.parametrize("since", [NEW, None, b"the same"])
+def test_what_was_taken_out_already_is_kept_and_what_came_since_stays(bank: Bank, since: bytes | None) -> None:
+    """A crash may leave a file that was moved in both places."""
+    old = bank.root.read(STATE)
+    row = FileRow(STATE, None, 0, 0, [], "state", digests.of(old))
+    bank.commit([Entry(BEGIN, {"id": "one", "reason": "test", "files": [list(row)]})])
+    files.make_dirs(bank.root, STAGE)
+    files.rename(bank.root, STATE, f"{STAGE}/0")
+    if since is not None:
+        files.replace(bank.root, STATE, NEW if since == NEW else old)
+    finish_replacements(bank)
+    assert bank.root.content(STATE) == (NEW if since == NEW else None)
+    assert {*kept(bank)} == {old}
+
+
 def test_scratch_of_nobody_is_removed(bank: Bank) -> None:
     files.make_dirs(bank.root, f"{layout.SCRATCH}/a/b")
     files.replace(bank.root, f"{layout.SCRATCH}/a/b/c", NEW)

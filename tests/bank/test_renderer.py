@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,6 +21,7 @@ from memorybank_cli.operations.messages import store
 from memorybank_cli.operations.opening import keep_rendered, open_bank
 from tests.conftest import MakeBank
 from tests.operations.banks import opened
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -31,15 +30,6 @@ def path(make_bank: MakeBank) -> Path:
     with opened(made) as bank:
         create(bank, "a")
     return made
-
-
-def until(done: Callable[[], bool]) -> None:
-    """Wait for what a thread does; gives up after a time in which it is done a thousand times."""
-    for _ in range(3_000):
-        if done():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it was never done")
 
 
 def shown(path: Path) -> int:

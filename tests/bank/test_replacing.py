@@ -4,8 +4,11 @@ import errno
 import os
 import shutil
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,11 +19,13 @@ from memorybank_cli.bank.replacing import BEGIN, END, Replacement, digest_there,
 from memorybank_cli.bank.scan import Scanner
 from memorybank_cli.base import digests, files, libc
 from memorybank_cli.base.context import Context
-from memorybank_cli.base.errors import JournalDamaged
+from memorybank_cli.base.errors import JournalDamaged, OperationFailed
 from memorybank_cli.base.records import Progress
 from memorybank_cli.operations.opening import open_bank
 from tests.broken_os import Fault, broken, failing, full_after, interrupted, killed, put_back, stop
 from tests.conftest import MakeBank
+from tests.faults.disks import can_mount, small_disk
+from tests.operations.owners import OWNER, give_away, own_ids_again
 
 STATE, TRADE, RECENT, FRESH = (
     "state/state.json",
@@ -29,6 +34,7 @@ STATE, TRADE, RECENT, FRESH = (
     "trades/a/new.json",
 )
 UNKNOWN = b'{"written": "after the last look"}'
+NEW = b'{"new": 1}'
 MTIME = 1_700_000_000_000_000_000
 WANTED = {STATE: b'{"bot_status": "restored"}', TRADE: None, RECENT: b'{"trades": []}', FRESH: b'{"fresh": 1}'}
 
@@ -319,3 +325,105 @@ def test_what_somebody_wrote_since_it_was_staged_is_kept_and_told(path: Path, th
     assert (path / kept).read_bytes() == b'{"n": "theirs"}\n'
     assert place.read_bytes() == b'{"n": 2}\n'
     assert [text for text in notes.texts if kept in text and "by somebody else" in text]
+
+
+def test_what_is_written_while_a_file_is_removed_stays(bank: Bank, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer replaces its file by rename just when what was read of it is held against what was recorded."""
+    Scanner(bank).run()
+    theirs = path / "theirs"
+
+    def read_and_written(of: Bank, place: str) -> str | None:
+        digest = digest_there(of, place)
+        theirs.write_bytes(b'{"n": "theirs"}')
+        theirs.rename(path / TRADE)
+        return digest
+
+    before = digest_there(bank, TRADE)
+    monkeypatch.setattr("memorybank_cli.bank.replacing.digest_there", read_and_written)
+    with replacing(bank, "test", keep=False) as act:
+        act.put(Replacement(TRADE, None), before)
+        act.carry_out()
+    assert (path / TRADE).read_bytes() == b'{"n": "theirs"}'
+
+
+@pytest.mark.parametrize("content", [b'{"n": 2}', None])
+def test_what_is_taken_away_meanwhile_stops_nothing(
+    bank: Bank, path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    Scanner(bank).run()
+    before = digest_there(bank, TRADE)
+
+    def gone(real: Callable[..., bool]) -> Callable[..., bool]:
+        def call(*given: Any, **options: Any) -> bool:
+            (path / TRADE).unlink(missing_ok=True)
+            return real(*given, **options)
+
+        return call
+
+    for name in ("exchange", "rename"):
+        monkeypatch.setattr(files, name, gone(getattr(files, name)))
+    with replacing(bank, "test", keep=False) as act:
+        act.put(Replacement(TRADE, content), before)
+        act.carry_out()
+    assert ((path / TRADE).read_bytes() if content else (path / TRADE).exists()) == (content or False)
+    assert events(bank)[END] == events(bank)[BEGIN]
+
+
+def test_a_directory_that_is_made_is_for_those_who_share_the_one_above(bank: Bank, path: Path) -> None:
+    (path / "trades").chmod(0o2770)
+    with replacing(bank, "test") as act:
+        act.put(Replacement("trades/2025/12/new.json", b"{}"), None)
+        act.carry_out()
+    made = [path / "trades/2025", path / "trades/2025/12"]
+    assert [stat.S_IMODE(one.stat().st_mode) for one in made] == [0o2770] * 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("change", [(STATE, NEW), (STATE, None), ("state/a/b.json", NEW)])
+def test_nothing_is_begun_that_could_not_be_ended(path: Path, home: Path, change: tuple[str, bytes | None]) -> None:
+    """A file goes into a directory in which nobody may write, after one that could be replaced."""
+    with own_ids_again(), closing(open_bank(Context(bank=str(path)))) as bank:
+        for place in (path, home):
+            give_away(place)
+        os.chown(path / "state", 0, 0)
+        before, end = content(path), bank.end
+        os.seteuid(OWNER)
+        with pytest.raises(PermissionError) as caught:
+            replace_files(bank, [Replacement(TRADE, NEW), Replacement(*change)], "test")
+        os.seteuid(0)
+        assert caught.value.filename == str(path / "state")
+        assert content(path) == before
+        assert bank.end == end
+        assert stages(path) == []
+
+
+def test_what_fails_in_the_swap_is_told_to_go_on(path: Path) -> None:
+    notes = _Notes()
+    with (
+        closing(open_bank(Context(bank=str(path), progress=notes))) as bank,
+        broken(rename=failing(errno.EIO)),
+        pytest.raises(OSError, match="Input/output"),
+    ):
+        replace_files(bank, [Replacement(STATE, None)], "test")
+    assert any("the next command finishes it" in text for text in notes.texts)
+
+
+@pytest.mark.skipif(not can_mount(), reason="may not mount")
+@pytest.mark.parametrize("is_bound", [False, True])
+def test_what_is_mounted_apart_is_told_before_anything_is_begun(path: Path, tmp_path: Path, is_bound: bool) -> None:
+    disk = path / "trades"
+    with small_disk(disk, 1 << 20), closing(open_bank(Context(bank=str(path)))) as bank:
+        if is_bound:  # also a directory of the same file system
+            (tmp_path / "other").mkdir()
+            subprocess.run(["mount", "--bind", tmp_path / "other", disk], check=True)
+        try:
+            (disk / "list.json").write_bytes(b"[]")
+            before, end = content(path), bank.end
+            for content_ in (NEW, None):
+                with pytest.raises(OperationFailed, match="mounted apart") as caught:
+                    replace_files(bank, [Replacement(STATE, NEW), Replacement("trades/list.json", content_)], "test")
+                assert caught.value.path == str(disk)
+            assert (content(path), bank.end, stages(path)) == (before, end, [])
+        finally:
+            if is_bound:
+                subprocess.run(["umount", "-l", disk], check=True)

@@ -62,6 +62,11 @@ def test_what_is_no_time(text: str) -> None:
         clock.parse_since(text)
 
 
+def test_the_machine_is_on_since_it_was_started() -> None:
+    before = clock.uptime()
+    assert timedelta() < before <= clock.uptime() < timedelta(days=36_500)
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("0s", 0), ("90s", 90), ("5m", 300), ("24h", 86_400), ("7d", 604_800), ("4w", 2_419_200)]
 )

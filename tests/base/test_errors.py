@@ -56,6 +56,8 @@ def test_a_hint_is_the_given_one_or_that_of_the_class() -> None:
         (errno.EROFS, "the file system is read-only"),
         (errno.EACCES, "permission denied"),
         (errno.EPERM, "not permitted"),
+        (errno.ELOOP, "a symbolic link stands there"),
+        (errno.EISDIR, "a directory stands there"),
         (errno.EMFILE, "too many open files"),
     ],
 )

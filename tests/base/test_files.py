@@ -220,6 +220,18 @@ def test_directories_are_made_with_their_parents(root: Root) -> None:
         files.make_dirs(root, "away/x")
 
 
+def test_a_directory_may_get_the_mode_of_the_one_above_it(root: Root) -> None:
+    files.make_dirs(root, "shared")
+    (Path(root.path) / "shared").chmod(0o2770)
+    old = os.umask(0o077)
+    try:
+        files.make_dirs(root, "shared/a/b", None)
+        files.make_dirs(root, "shared", None)
+    finally:
+        os.umask(old)
+    assert [mode(root, path) for path in ("shared", "shared/a", "shared/a/b")] == [0o2770] * 3
+
+
 def test_a_root_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OperationFailed, match="cannot make the directory"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from memorybank_cli.base import names
 from memorybank_cli.base.errors import UsageError
-from memorybank_cli.base.names import check_id, escape, is_id, printable, quoted, unescape, uuid7
+from memorybank_cli.base.names import check_id, escape, is_id, is_text, printable, quoted, unescape, uuid7
 
 
 @given(st.binary(max_size=40))
@@ -98,3 +98,10 @@ def test_a_path_in_a_hint_is_one_word_to_a_shell(path: str) -> None:
 
 def test_a_plain_path_in_a_hint_is_itself() -> None:
     assert quoted("account_a/short_term.json") == "account_a/short_term.json"
+
+
+@pytest.mark.parametrize(
+    ("given", "is_one"), [("", True), ("é\0\U0001f600", True), ("a\udcff", False), ("\ud800", False)]
+)
+def test_what_can_stand_in_a_document(given: str, is_one: bool) -> None:
+    assert is_text(given) == is_one

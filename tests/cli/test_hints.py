@@ -65,6 +65,11 @@ def test_the_hints_of_findings_can_be_typed_from_elsewhere(make_bank: MakeBank, 
         shown = run(*words, cwd=tmp_path).stdout
         assert f"    memorybank repair --bank {bank.name} trades/recent_trades.json\n" in shown
         assert shown.endswith(f"ext: memorybank repair --bank {bank.name} --dry-run\n")
+    (tmp_path / "elsewhere").mkdir()
+    for directory, named in ((tmp_path, bank.name), (tmp_path / "elsewhere", bank)):
+        shown = run("validate", bank / "trades", cwd=directory).stdout
+        assert f"    memorybank repair --bank {named} trades/recent_trades.json\n" in shown
+        assert shown.endswith(f"ext: memorybank repair --bank {named} --dry-run\n")
     assert run("validate", cwd=bank).stdout.endswith("Next: memorybank repair --dry-run\n")
     hints = [one["hint"] for one in run("validate", "--bank", bank.name, "--json", cwd=tmp_path).json["findings"]]
     assert "memorybank repair trades/recent_trades.json" in hints

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import subprocess
@@ -68,6 +69,16 @@ def test_in_a_pipe_there_are_only_notes(capsys: pytest.CaptureFixture[str]) -> N
     notes.note("one\x07")
     assert capsys.readouterr().err == "one\\x07\n"
     terminal.console.cache_clear()
+
+
+def test_notes_that_nobody_takes_end_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    for broken in (open("/dev/full", "w"), open(writer, "w")):  # noqa: SIM115
+        monkeypatch.setattr(sys, "stderr", broken)
+        progress.Notes().note("the disk is full")
+        with contextlib.suppress(OSError):
+            broken.close()
 
 
 def test_a_count_without_an_end() -> None:

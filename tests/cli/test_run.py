@@ -7,14 +7,17 @@ import json
 import sys
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
 
+from memorybank_cli.bank.bank import Bank
 from memorybank_cli.base.context import Context
 from memorybank_cli.base.errors import BankNotFound, Refused, UsageError
 from memorybank_cli.cli import call, plain
 from memorybank_cli.cli.run import as_dict, execute, make_context
+from memorybank_cli.operations.init import init
 from memorybank_cli.operations.table import Need, Operation
 
 
@@ -92,6 +95,13 @@ def banked(bank: object, context: Context) -> dict[str, bool]:
     return {"bank": bank is not None, "context": isinstance(context, Context)}
 
 
+def telling(context: Context) -> dict[str, bool]:
+    """Say something on the way."""
+    context.progress.start("work")
+    context.progress.note("the disk did not take it")
+    return {"done": True}
+
+
 def run(function: Any, *arguments: str, needs: Need = "none") -> int:
     call = plain.parse(Operation("sample", "nowhere:x", needs, "x"), function, list(arguments))
     assert call is not None
@@ -105,6 +115,27 @@ def test_json_is_one_object_with_integers_exact(capsys: pytest.CaptureFixture[st
     parts = [{"name": "a", "sizes": [1, 2]}, {"name": "b", "sizes": []}]
     assert json.loads(out) == {"ok": True, "parts": parts, "big": 10**30}
     assert err == ""
+
+
+def test_notes_go_to_stderr_also_with_json_and_nowhere_with_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    run(telling, "--json")
+    assert capsys.readouterr() == ('{"done":true}\n', "the disk did not take it\n")
+    run(telling, "--json", "--quiet")
+    assert capsys.readouterr().err == ""
+
+
+def test_what_failed_first_is_told_where_closing_fails_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def banked_badly(bank: Bank) -> None:
+        """Lose the bank."""
+        monkeypatch.setattr(Bank, "render", lose)
+        raise BankNotFound(f"the bank at {bank.root.path} went away")
+
+    def lose(_bank: Bank) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    init(Context(), str(tmp_path / "bank"))
+    with pytest.raises(BankNotFound, match="went away"):
+        run(banked_badly, "--bank", str(tmp_path / "bank"), needs="bank")
 
 
 def test_json_drives_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -191,7 +191,7 @@ def test_a_drill_tells_the_time_to_recovery_and_what_came_along() -> None:
         "restored": "2 files, 9 B, in 0.00 s",
         "validated": "1 record, 0 accounts, in 0.25 s",
         "time to recovery": "0.25 s",
-        "came along": "3 findings that were known (MB103, MB202; see --json)",
+        "came along": "3 known findings (MB103, MB202; see --json)",
         "suspect": "it shrank",
         "kept": "/there",
     }

@@ -69,6 +69,7 @@ def alter_once(scene: Prepared, path: Path, chance: random.Random) -> None:
     listed = lab.call("message", "list", "--account", "a", "--json", "--bank", str(lab.bank))
     status = lab.call("status", "--json", "--bank", str(lab.bank))
     for done in (proof, listed, status):
+        assert done.code != 70, (path, way.__name__, [report.read_text() for report in lab.place.rglob("crash-*")])
         no_crash(done)
         assert done.code in (0, 1, 3), (path, way.__name__, done)
     told = proof.code != 0 or listed.code != 0 or status.code != 0

@@ -47,6 +47,7 @@ STATES = {
     "export": 350,
     "restore": 500,
     "retention": 150,
+    "unpin": 10,
     "forget message": 150,
     "forget account": 150,
     "compaction": 50,

@@ -6,9 +6,11 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +133,15 @@ def test_a_watch_that_is_killed_is_followed_by_one_that_misses_nothing(bank: Pat
         assert "trades/between.json" in {line.get("path") for line in second.lines if line["type"] == "changed"}
 
 
+def rows(bank: Path) -> int:
+    """How many files the catalog on the disk knows; -1 where there is none."""
+    found = [one for one in (bank / ".memorybank").glob("catalog*.sqlite") if one.stat().st_size]
+    if not found:
+        return -1
+    with closing(sqlite3.connect(f"file:{found[0]}?mode=ro", uri=True)) as db:
+        return int(db.execute("SELECT count(*) FROM files WHERE s_sha IS NOT NULL").fetchone()[0])
+
+
 def journal(bank: Path) -> list[dict[str, Any]]:
     """The cores of all lines that are whole: somebody may be writing one."""
     segments = sorted((bank / ".memorybank/journal").iterdir())
@@ -169,3 +180,23 @@ def test_a_full_disk_ends_neither_the_watch_nor_its_alerts(tmp_path: Path) -> No
         assert unreported(watch) == set()
         assert set(watch.findings("MB111")) == {f"trades/old/{number}.json" for number in range(3)}
         assert watch.end() == 0
+
+
+@mounts
+def test_a_watch_that_began_on_a_full_disk_keeps_the_catalog_there_once_it_can(tmp_path: Path) -> None:
+    place = tmp_path / "disk"
+    place.mkdir()
+    with small_disk(place, 8 << 20):
+        bank = new_bank(place / "bank", 3)
+        for one in (bank / ".memorybank").glob("catalog*"):
+            one.unlink()
+        fill(place)
+        with watching(bank) as watch:
+            assert rows(bank) == -1
+            (place / "filler").unlink()
+            watch.sync()
+            assert rows(bank) > 3
+            put(bank / "trades/later.json", record(9))
+            watch.sync()
+            assert unreported(watch) == set()
+            assert watch.end() == 0

@@ -6,8 +6,7 @@ import json
 import os
 import signal
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from tests.conftest import Run
 from tests.faults.disks import can_mount, fill, small_disk
 from tests.faults.storms import new_bank, watching
 from tests.operations.banks import opened
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -33,13 +33,6 @@ def desk(home: Path) -> Iterator[Receiver]:
 
 def rules(there: Receiver) -> set[str]:
     return {alert["rule"] for body in there.bodies for alert in json.loads(body)["alerts"]}
-
-
-def until(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.02)
 
 
 def listed(bank: Path) -> AlertList:
@@ -67,6 +60,28 @@ def test_on_a_full_disk_people_are_told_and_the_list_knows_nothing(tmp_path: Pat
         report = listed(watch.bank)
         assert (report.stale, report.failure) == (False, "")
         assert "MB111" in {one.alert.rule for one in report.alerts}
+
+
+@pytest.mark.skipif(not can_mount(), reason="this process may make no file systems")
+def test_runs_from_cron_on_a_full_disk_tell_once_while_there_is_a_reserve(
+    tmp_path: Path, desk: Receiver, run: Run
+) -> None:
+    place = tmp_path / "disk"
+    place.mkdir()
+    with small_disk(place, 8 << 20):
+        bank = new_bank(place / "bank", 3)
+        run("health", "--quiet", "--bank", bank)
+        reserve = bank / ".memorybank/reserve"
+        assert reserve.stat().st_blocks * 512 == 1 << 20
+        fill(place)
+        (bank / "trades/old/0.json").unlink()
+        run("health", "--quiet", "--bank", bank)
+        assert {"MB111", "MB502"} <= rules(desk)
+        before = len(desk.bodies)
+        for _ in range(2):
+            run("health", "--quiet", "--bank", bank)
+        assert len(desk.bodies) == before
+        assert reserve.stat().st_blocks
 
 
 def test_beside_a_watch_that_is_stopped_a_run_from_cron_tells(tmp_path: Path, desk: Receiver, run: Run) -> None:

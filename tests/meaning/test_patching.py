@@ -73,6 +73,13 @@ def test_what_comes_back_has_the_bytes_that_it_had(indent: int | None) -> None:
     assert patched(text({"trades": []}, indent), then, {"t1", "t2", "t3"}) == then
 
 
+def test_of_several_with_one_id_only_those_that_differ_change() -> None:
+    then = text([{"id": "a", "p": 1}, {"id": "b", "p": 2}, {"id": "a", "p": 3}])
+    now = text([{"id": "b", "p": 9}, {"id": "a", "p": 1}, {"id": "a", "p": 7}])
+    expected = text([{"id": "b", "p": 9}, {"id": "a", "p": 1}, {"id": "a", "p": 3}])
+    assert patched(now, then, {"a"}, "trades/t.json") == expected
+
+
 def test_odd_spacing_stays() -> None:
     now = b'{ "trades" :[ {"trade_id":"t1"}\n,\t{"trade_id":"t3"} ] }'
     then = b'{"trades": [{"trade_id": "t1"}, {"trade_id": "t2"}, {"trade_id": "t3"}]}'

@@ -197,13 +197,13 @@ def test_memory_holds_names_not_records(tmp_path: Path) -> None:
     path = tmp_path / "source" / "memory.jsonl"
     path.parent.mkdir()
     with path.open("wb") as file:
-        for number in range(20_000):
+        for number in range(10_000):
             file.write(json.dumps(entity(f"entity {number}", "x" * 400)).encode() + b"\n")
     source = Source(path.parent)
     tracemalloc.start()
     try:
-        assert sum(1 for _ in mcp_memory.read(source, source.paths)) == 20
-        assert tracemalloc.get_traced_memory()[1] < 8 << 20 < path.stat().st_size
+        assert sum(1 for _ in mcp_memory.read(source, source.paths)) == 10
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20 < path.stat().st_size
     finally:
         tracemalloc.stop()
         source.close()

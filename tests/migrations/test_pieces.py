@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memorybank_cli.base.exact_json import FlawedJSON
+from memorybank_cli.base.strict_json import MEMORY_BUDGET
 from memorybank_cli.migrations import pieces as subject
 from memorybank_cli.migrations.pieces import Path, Piece, encoding, pieces
 
@@ -138,9 +139,11 @@ def test_an_encoding_that_breaks_off_is_told() -> None:
 
 
 @pytest.mark.no_cover
-def test_pieces_that_cost_too_much_are_not_parsed() -> None:
-    assert read(b"[[" + b"{}," * 700_000 + b"{}]]", 1 << 16)[1] == ""  # entered: each on its own
-    assert read(b"[[[" + b"{}," * 700_000 + b"{}]]]", 1 << 16)[1] == "MB108"
+def test_pieces_that_cost_too_much_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "MEMORY_BUDGET", MEMORY_BUDGET >> 5)
+    monkeypatch.setattr(subject, "_WORTH_A_LOOK", subject._WORTH_A_LOOK >> 5)
+    assert read(b"[[" + b"{}," * 22_000 + b"{}]]", 1 << 11)[1] == ""  # entered: each on its own
+    assert read(b"[[[" + b"{}," * 22_000 + b"{}]]]", 1 << 11)[1] == "MB108"
     assert read(b'["' + b"x" * (subject.LARGEST + 1) + b'"]', 1 << 16)[1] == "MB108"
 
 
@@ -156,7 +159,7 @@ def test_memory_does_not_grow_with_the_document() -> None:
 
     def chunks() -> Iterator[bytes]:
         yield b"["
-        for _ in range(400):
+        for _ in range(150):
             yield b",".join([record] * 100) + b","
         yield record + b"]"
 

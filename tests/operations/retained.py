@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import random
 import shutil
 import time
 from collections.abc import Callable
@@ -58,17 +56,15 @@ def ids(bank: Path) -> list[str]:
     return [one.id for one in listed(bank)]
 
 
-def killed_everywhere(bank: Path, work: Callable[[], object], after: Callable[[], None], *, every: int = 1) -> int:
-    """Kill `work` at every change of the disk, or at each so-manieth, others in each run; how many there are."""
+def killed_everywhere(bank: Path, work: Callable[[], object], after: Callable[[], None]) -> int:
+    """Kill `work` at every change of the disk; how many there are."""
     places = (bank, Path(os.environ["MEMORYBANK_STATE_HOME"]))
     copies = {path: path.with_name(f"{path.name}-copy") for path in places}
     for path, copy in copies.items():
         shutil.copytree(path, copy, symlinks=True)
-    first = 1 + random.randrange(every)
-    print("first", first)
-    stopped, steps = True, itertools.count(first, every)
+    stopped, step = True, 0
     while stopped:
-        step = next(steps)
+        step += 1
         for path, copy in copies.items():
             shutil.rmtree(path)
             shutil.copytree(copy, path, symlinks=True)

@@ -181,9 +181,9 @@ def test_killed_anywhere_it_is_all_there_or_all_gone(path: Path) -> None:
         ops = [line["core"]["op"] for line in journal_lines(path)]
         assert ops.count("forget.begin") == ops.count("forget.end") == gone
 
-    assert killed_everywhere(path, lambda: forgotten(path), after, every=2) > 30
+    assert killed_everywhere(path, lambda: forgotten(path), after) > 30
     assert outcomes == sorted(outcomes)
-    assert outcomes.count(True) > 10
+    assert outcomes.count(True) > 20
 
 
 def test_a_full_disk_leaves_it_as_it_was_or_it_is_gone_on_with(path: Path) -> None:

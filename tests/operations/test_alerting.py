@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +20,14 @@ from memorybank_cli.bank.journal import Entry
 from memorybank_cli.base.locks import Lock
 from memorybank_cli.base.records import Finding, Progress
 from memorybank_cli.integrity.requests import LOCK, prepare
+from memorybank_cli.operations.alert_keeping import RESERVES, Keeping
 from memorybank_cli.operations.alert_rules import silence
 from memorybank_cli.operations.alerting import Alerting, Line, feed, raise_alerts
 from memorybank_cli.operations.alerts import ack, list_
 from tests.alerts.feeding import damage, open_to_others, pass_time, slow
 from tests.conftest import MakeBank, Run
 from tests.operations.banks import opened, put
+from tests.waiting import until
 
 connect = sqlite3.connect
 
@@ -62,14 +64,6 @@ def told(lines: list[Line]) -> list[tuple[str, int, int]]:
 def logged(path: Path) -> list[dict[str, Any]]:
     file = path / ".memorybank/alerts.log"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-
-def until(holds: Callable[[], object]) -> None:
-    """A thread delivers: wait for it."""
-    end = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.01)
 
 
 def test_what_is_found_is_told_on_the_terminal_and_in_the_log(path: Path) -> None:
@@ -262,6 +256,42 @@ def test_a_full_disk_is_told_from_memory(path: Path) -> None:
         ]
         until(lambda: len(logged(path)) == 3)
         assert "disk is full" in str(logged(path))
+
+
+def test_a_run_from_cron_gives_up_its_reserve_once(path: Path) -> None:
+    reserve = path / ".memorybank/reserve"
+    with opened(path) as bank:
+        raise_alerts(bank, [damage("trades/0.json")])
+        assert reserve.stat().st_size == RESERVES[0]
+        keeping, tries = Keeping(bank, 1.0, lasting=False), list[bool]()
+
+        def write() -> str:
+            tries.append(reserve.exists())
+            if len(tries) < 2:
+                error = sqlite3.OperationalError("database or disk is full")
+                error.sqlite_errorcode = sqlite3.SQLITE_FULL
+                raise error
+            return "written"
+
+        assert (keeping.kept(write), tries) == ("written", [True, False])
+        assert not keeping.store.in_memory
+        tries.clear()
+        assert (keeping.kept(write), tries, keeping.store.in_memory) == ("written", [False, False], True)
+        keeping.close()
+        assert reserve.exists()
+        lasting = Keeping(bank, 1.0)
+        tries.clear()
+        assert (lasting.kept(write), tries, lasting.store.in_memory) == ("written", [True, True], True)
+        lasting.close()
+
+
+def test_what_nobody_can_remove_is_no_reserve(path: Path) -> None:
+    (path / ".memorybank/reserve").mkdir()
+    with opened(path) as bank:
+        keeping = Keeping(bank, 1.0, lasting=False)
+        keeping.kept(keeping.store.leave_disk)
+        assert not keeping._gave_room()
+        keeping.close()
 
 
 def test_when_there_is_room_again_what_was_told_meanwhile_is_kept(path: Path) -> None:

@@ -8,6 +8,7 @@ import random
 import shutil
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ import pytest
 from memorybank_cli.base import clock
 from memorybank_cli.base.errors import Refused
 from memorybank_cli.base.strict_json import HARD_SIZE
+from memorybank_cli.base.walk import Root
 from memorybank_cli.operations.accept import accept
 from memorybank_cli.operations.backup_report import BackupReport
+from memorybank_cli.operations.reading import pieces
 from memorybank_cli.operations.repositories import Snapshots
 from memorybank_cli.operations.snapshots import restore
 from memorybank_cli.snapshots import saving, trees
@@ -362,6 +365,16 @@ def test_a_file_that_is_too_large_for_memory_is_saved_in_pieces(bank: Path) -> N
             assert trees.read_file(snapshots.blobs, whole) == (bank / "docs/large.bin").read_bytes()
         finally:
             snapshots.close()
+
+
+def test_all_pieces_but_the_last_are_full_where_reads_are_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "large").write_bytes(bytes(2 * FILE_BLOB_SIZE + 5))
+    real = os.read
+    monkeypatch.setattr("os.read", lambda fd, length: real(fd, min(length, 1 << 20)))
+    with closing(Root(tmp_path)) as root:
+        assert [len(piece) for piece in pieces(root, "large")] == [FILE_BLOB_SIZE, FILE_BLOB_SIZE, 5]
 
 
 # What is gone, or became something else

@@ -77,6 +77,21 @@ def test_without_a_bank(run: Run, tmp_path: Path) -> None:
     assert show(None, Context()).text().startswith('actor = "me"\n')
 
 
+def test_a_place_is_kept_as_an_absolute_path(run: Run, make_bank: MakeBank, home: Path, tmp_path: Path) -> None:
+    bank = make_bank(0)
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    for name, value, kept in (
+        ("repository", "../saved", str(tmp_path / "saved")),
+        ("key_file", "~/key", os.path.expanduser("~/key")),
+        ("password_file", "-", "-"),
+        ("repository", "", ""),
+    ):
+        done = run("config", "set", name, value, "--bank", bank, "--json", cwd=inner)
+        assert done.returncode == 0, done.stderr
+        assert json.loads((home / "config.json").read_bytes())[name] == kept
+
+
 def test_a_setting_that_is_none(run: Run, make_bank: MakeBank) -> None:
     path = make_bank(0)
     done = run("config", "get", "lock_timout", "--bank", path, "--json")

@@ -140,8 +140,9 @@ class TestWhichOne:
 
 class TestReading:
     @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
-    def test_a_password_file_without_its_line_end(self, open_: Open, tmp_path: Path, end: str) -> None:
-        file = written(tmp_path / "file", (PASSPHRASE + end).encode())
+    @pytest.mark.parametrize("mark", ["", "\ufeff"])
+    def test_a_password_file_without_what_editors_add(self, open_: Open, tmp_path: Path, mark: str, end: str) -> None:
+        file = written(tmp_path / "file", (mark + PASSPHRASE + end).encode())
         bank = open_()
         assert read(bank.context, Source("password_file", str(file))) == Secret("passphrase", PASSPHRASE.encode())
         assert notes(bank) == []
@@ -160,7 +161,7 @@ class TestReading:
         assert "chmod 600" in note
         assert PASSPHRASE not in note
 
-    @pytest.mark.parametrize("data", [b"", b"\n", b"\r\n"])
+    @pytest.mark.parametrize("data", [b"", b"\n", b"\r\n", b"\xef\xbb\xbf\n"])
     def test_nothing_is_no_passphrase(self, open_: Open, tmp_path: Path, data: bytes) -> None:
         with pytest.raises(UsageError, match="no passphrase"):
             read(open_().context, Source("password_file", str(written(tmp_path / "file", data))))

@@ -499,3 +499,13 @@ def test_quiet_keeps_warnings(bank: Path, run: Run) -> None:
         assert lines[1] == "damaged MB103 trades/broken_0.json"
         assert lines[-1] == "... and 2 more (--json shows all)"
         assert len(lines) == 7
+
+
+def test_what_cannot_be_looked_into_is_not_called_gone(bank: Path) -> None:
+    put(bank / "docs/first.md", b"text")
+    backed_up(bank)
+    (bank / "docs/first.md").unlink()
+    put(bank / "docs" / "/".join("d" * 70) / "second.md", b"text")  # deeper than anybody looks
+    report = backed_up(bank)
+    assert [finding.rule for finding in report.findings] == ["MB307"]
+    assert report.losses == ()

@@ -270,3 +270,14 @@ def test_of_many_accounts_people_see_those_that_fail(path: Path, run: Run) -> No
     assert "c3       mid_term" in shown
     assert "short_term" not in shown
     assert "27 more parts of accounts: --json tells of each" in shown
+
+
+def test_a_line_of_which_the_time_rotted_counts_for_nothing(path: Path) -> None:
+    with opened(path) as bank:
+        before = messages_per_day(bank)
+    (segment,) = (path / ".memorybank/journal").glob("*.jsonl")
+    data = segment.read_bytes()
+    at = data.rindex(b'"ts":"', 0, data.index(b"\n", data.index(b'"kind":"message"'))) + len(b'"ts":"')
+    segment.write_bytes(data[:at] + b"x" + data[at + 1 :])
+    with opened(path) as bank:
+        assert messages_per_day(bank) < before

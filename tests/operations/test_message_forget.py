@@ -25,7 +25,7 @@ from memorybank_cli.operations.rollback import rollback
 from tests.accounts.sealed import small_segments
 from tests.conftest import MakeBank, Run
 from tests.operations.banks import backed_up, contents, journal, opened, repaired, rules
-from tests.operations.erased import journal_lines, listed, named, places_of, said, say, short_segments
+from tests.operations.erased import journal_lines, listed, named, places_of, said, say, short_segments, unpacked
 from tests.operations.retained import killed_everywhere
 
 
@@ -167,6 +167,54 @@ def test_what_cannot_be_read_in_quarantine_goes_too(path: Path) -> None:
     assert len(list((path / ".memorybank/quarantine").iterdir())) == 1
     assert listed(path, "alpha") == named(25, without=(4,))
     assert rules(path) == {}
+
+
+@pytest.mark.parametrize("found", [b'"n22"', b'"\\u006d22"', b"\0\0\0\0\0"])
+def test_what_was_kept_under_another_id_goes_too(path: Path, found: bytes) -> None:
+    """What waits in quarantine was damaged or changed, perhaps in the very id."""
+    window = path / "account_alpha/short_term.json"
+    window.write_bytes(window.read_bytes().replace(b'"m22"', found))
+    repaired(path)
+    assert any("quarantine" in one for one in places_of(path, "alpha says secret-22."))
+    forgotten(path, "m22")
+    check(path, 22)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [(b'"record":"m4"', b'"record":"m5"'), (b'"message","record":"m4"', b'"messagf","record":"m4"')]
+)
+def test_damaged_lines_of_the_journal_go_too(path: Path, text: bytes, found: bytes) -> None:
+    segment = next(one for one in sorted((path / ".memorybank/journal").iterdir()) if text in one.read_bytes())
+    segment.write_bytes(segment.read_bytes().replace(text, found, 1))
+    _mended(path)
+    forgotten(path, "m4")
+    assert places_of(path, "alpha says secret-4.") == []
+    assert listed(path, "alpha") == named(25, without=(4,))
+
+
+def test_damaged_frames_of_the_journal_go_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may hold it, for all that anybody can say."""
+    monkeypatch.setenv("MEMORYBANK_UNDO_BUDGET_MIB", "0")
+    with opened(path) as bank:
+        compact(bank)
+    monkeypatch.delenv("MEMORYBANK_UNDO_BUDGET_MIB")
+    first, second, *_ = sorted((path / ".memorybank/journal").glob("*.zst"))
+    for segment, at in ((first, -3), (second, 5)):
+        data = bytearray(segment.read_bytes())
+        data[at] ^= 1
+        segment.write_bytes(data)
+    _mended(path)
+    forgotten(path, "m4")
+    for segment in (first, second):
+        assert b"forgotten" in unpacked(segment.read_bytes())
+    assert listed(path, "alpha") == named(25, without=(4,))
+
+
+def _mended(path: Path) -> None:
+    """The journal goes on after a gap that is named; what is damaged stays where it is."""
+    for catalog in (path / ".memorybank").glob("catalog*"):
+        catalog.unlink()
+    assert repaired(path).exit_code() == 0
 
 
 def test_what_waits_to_be_rendered_counts(path: Path) -> None:
@@ -378,6 +426,7 @@ def test_one_that_was_never_there(path: Path, run: Run) -> None:
         forgotten(path, "m4", "m99")
     done = run("message", "forget", "m99", "--account", "alpha", "--bank", path, "--json")
     assert (done.returncode, done.error["code"]) == (10, "message_not_found")
+    assert run("message", "forget", "\udcff", "--account", "alpha", "--bank", path).returncode == 10
     with pytest.raises(UsageError, match="no message is named"):
         forgotten(path)
     assert {name: data for name, data in contents(path, private=True).items() if "sqlite" not in name} == {
@@ -443,9 +492,9 @@ def test_killed_anywhere_it_is_all_there_or_all_gone(make_bank: MakeBank, monkey
         with opened(path) as bank:
             assert prove(bank).ok
 
-    assert killed_everywhere(path, lambda: forgotten(path, "m5"), after, every=2) > 30
+    assert killed_everywhere(path, lambda: forgotten(path, "m5"), after) > 30
     assert outcomes == sorted(outcomes)
-    assert outcomes.count(True) > 10
+    assert outcomes.count(True) > 20
 
 
 def test_what_cannot_be_finished_at_once_waits(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

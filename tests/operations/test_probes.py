@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from memorybank_cli.base.records import Finding, Progress
 from memorybank_cli.operations import probes
 from memorybank_cli.operations.accept import accept
 from memorybank_cli.operations.probes import check_bank, look
-from tests.conftest import MakeBank, trade
+from tests.conftest import MakeBank, Run, trade
 from tests.operations.banks import adopt, journal_file, opened, put
 from tests.operations.owners import OWNER, as_root, give_away, own_ids_again, public_place
 
@@ -131,6 +132,33 @@ def _permissions(path: Path) -> list[Finding]:
 
 
 @as_root
+@pytest.mark.parametrize("name", ["lock", "sync.lock", "render.lock"])
+def test_what_stands_in_the_place_of_a_lock_is_told(make_bank: MakeBank, name: str) -> None:
+    path = make_bank(1, padded=False)
+    place = path / ".memorybank" / name
+    with opened(path) as bank:
+        assert list(probes.permissions(bank)) == []
+        place.unlink(missing_ok=True)
+        place.symlink_to("nowhere")
+        [one] = probes.permissions(bank)
+        assert (one.rule, one.pointer) == ("MB306", f"/.memorybank/{name}")
+        subprocess.run(["sh", "-c", one.hint.partition(";")[0]], check=True)
+        assert list(probes.permissions(bank)) == []
+
+
+def test_nobody_waits_for_what_stands_in_the_place_of_a_lock(make_bank: MakeBank, run: Run) -> None:
+    path = make_bank(1, padded=False)
+    assert run("account", "create", "a", "--bank", path).returncode == 0
+    (path / ".memorybank/lock").unlink()
+    (path / ".memorybank/lock").symlink_to("nowhere")
+    done = run("message", "add", "hello", "--account", "a", "--role", "user", "--json", "--bank", path)
+    assert done.returncode == 3
+    assert "/.memorybank/lock: a symbolic link stands there" in done.error["message"]
+    assert "remove it" in done.error["hint"]
+    [told] = run("validate", "--json", "--bank", path).json["findings"]
+    assert told["rule"] == "MB306"
+
+
 def test_a_bank_that_cannot_be_written() -> None:
     with public_place() as place, own_ids_again():
         path = place / "bank"

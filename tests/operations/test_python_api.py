@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
+from functools import reduce
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -212,10 +213,13 @@ def test_a_context_is_refreshed_beside_the_writers(path: Path, monkeypatch: pyte
     ("given", "words"),
     [
         ({"role": ""}, "no role"),
+        ({"role": "x" * 65}, "the role has 65 characters"),
         ({"content": 5}, "'content' must be a text"),
         ({"timestamp": "yesterday"}, "not a time"),
         ({"timestamp": datetime(2026, 1, 1)}, "no zone"),  # noqa: DTZ001
+        ({"timestamp": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1)))}, "not between the years 1 and 9999"),
         ({"metadata": {"a": {1, 2}}}, "cannot be written as JSON"),
+        ({"metadata": {"a": reduce(lambda inner, _: {"a": inner}, range(5_000), {})}}, "cannot be written as JSON"),
         ({"metadata": {"a": float("nan")}}, "cannot be written as JSON"),
         ({"metadata": ["a"]}, "'metadata' must be an object"),
         ({"content": "\ud800"}, "half a character"),

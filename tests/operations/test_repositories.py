@@ -36,6 +36,14 @@ def test_never_inside_the_bank(make_bank: MakeBank, where: str) -> None:
     assert caught.value.exit_code == 13
 
 
+def test_the_home_may_be_a_tilde(make_bank: MakeBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with opened(make_bank(0)) as bank:
+        assert repository_path(bank, "~/repo") == str(tmp_path / "repo")
+        monkeypatch.setenv("MEMORYBANK_REPOSITORY", "~/other")
+        assert repository_path(bank, None) == str(tmp_path / "other")
+
+
 def test_an_address_is_no_directory(make_bank: MakeBank) -> None:
     with opened(make_bank(0)) as bank, pytest.raises(MemorybankError, match="s3://bucket/bank"):
         repository_path(bank, "s3://bucket/bank")

@@ -152,6 +152,8 @@ def test_one_that_is_nowhere(bank: Path) -> None:
     with pytest.raises(NotFound) as failed:
         back(bank, "t32")
     assert "t31" in failed.value.hint
+    with pytest.raises(NotFound):
+        back(bank, "\udcff")
     assert back(bank, "t31").restored == ()
 
 
@@ -162,6 +164,26 @@ def test_a_damaged_list_takes_no_record(bank: Path) -> None:
     with pytest.raises(Refused) as failed:
         back(bank, "t2")
     assert "is damaged" in failed.value.message
+
+
+@pytest.mark.parametrize(
+    ("path", "then", "now"),
+    [
+        (LIST, {"trades": [known(1), known(2)]}, known(1, note="new")),
+        ("state/form.json", known(1), [known(1, note="new"), known(2)]),
+        ("state/form.json", {"t1": 1, "t2": 2}, [1, 2]),
+        ("state/form.json", [known(1)], {}),
+    ],
+)
+def test_a_document_of_another_form_takes_no_record(bank: Path, path: str, then: Any, now: Any) -> None:
+    put(bank / path, then)
+    backed_up(bank)
+    put(bank / path, now)
+    adopt(bank)
+    before = contents(bank)
+    with pytest.raises(Refused, match="another form"):
+        back(bank, "t1")
+    assert contents(bank) == before
 
 
 def test_an_outcome_that_does_not_fit_is_reported(bank: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -14,11 +15,11 @@ import pytest
 
 from memorybank_cli.alerts import heartbeats
 from memorybank_cli.base import clock
-from memorybank_cli.base.errors import OperationFailed, UsageError
+from memorybank_cli.base.errors import CopiedBank, OperationFailed, UsageError
 from memorybank_cli.operations import programs as programs_module
 from memorybank_cli.operations.programs import checked, ourselves, run
 from memorybank_cli.operations.schedule import ScheduleReport, install, remove, show
-from memorybank_cli.operations.schedule_state import Installed, installed, is_due, keep, never_ran, sampled
+from memorybank_cli.operations.schedule_state import Installed, findings, installed, is_due, keep, never_ran, sampled
 from memorybank_cli.operations.schedule_times import JOBS
 from tests.conftest import MakeBank, Run
 from tests.operations.banks import backed_up, opened, put
@@ -29,6 +30,12 @@ from tests.operations.test_maintain import Noted, maintained
 @pytest.fixture
 def bank(make_bank: MakeBank) -> Path:
     return make_bank(padded=False)
+
+
+@pytest.fixture(autouse=True)
+def on_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine was not off of late, wherever this runs."""
+    monkeypatch.setattr(clock, "uptime", lambda: timedelta(days=90))
 
 
 def scheduled(path: Path, operation: Any = install, **options: Any) -> ScheduleReport:
@@ -217,6 +224,32 @@ def test_what_cron_would_not_know_is_told(bank: Path, systemd: Systemd, monkeypa
     ]
 
 
+def test_a_copy_leaves_the_schedule_to_the_original(bank: Path, crontab: Crontab, tmp_path: Path) -> None:
+    scheduled(bank, cron=True)
+    before, copy = crontab.content, tmp_path / "copy"
+    shutil.copytree(bank, copy)
+    for operation in (lambda one: install(one, cron=True), remove):
+        with pytest.raises(CopiedBank, match="is a copy of the bank at"):
+            scheduled(copy, operation)
+    assert crontab.content == before
+    assert before is not None
+    assert str(bank) in before.decode()
+
+
+def test_many_banks_are_scheduled_at_once(run: Run, crontab: Crontab, tmp_path: Path) -> None:
+    banks = [tmp_path / f"bank{number}" for number in range(4)]
+    for path in banks:
+        assert run("init", path, "--quiet").returncode == 0
+    slow = crontab.path.read_text().replace(
+        'cat > "$0.content"', 'cat > "$0.$$"; /bin/sleep 0.2; /bin/mv "$0.$$" "$0.content"'
+    )
+    crontab.path.write_text(slow)
+    command = [sys.executable, "-m", "memorybank_cli", "schedule", "install", "--cron", "--quiet", "--bank"]
+    started = [subprocess.Popen([*command, path], stdout=subprocess.DEVNULL) for path in banks]
+    assert [one.wait() for one in started] == [0] * 4
+    assert (crontab.content or b"").count(b"# >>> memorybank") == 4
+
+
 # What is noticed
 
 
@@ -243,6 +276,21 @@ def test_a_schedule_that_never_runs_is_a_finding(bank: Path) -> None:
     with opened(bank) as one:
         sampled(one)
     assert found(bank) == ["MB562 /monthly", "MB562 /weekly"]
+
+
+def test_what_could_not_run_yet_is_not_missed(bank: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    since(bank, timedelta(days=40))
+    for minutes, many in ((119, 0), (121, 4)):
+        monkeypatch.setattr(clock, "uptime", lambda minutes=minutes: timedelta(minutes=minutes))
+        assert len(found(bank)) == many
+
+
+def test_a_heartbeat_of_another_machine_is_no_delay(bank: Path) -> None:
+    with opened(bank) as one:
+        heartbeats.beat(one, "daily", ok=True, seconds=1.0, next_due=datetime.now(UTC) - timedelta(days=9))
+        assert [each.rule for each in findings(one)] == ["MB560"]
+        keep(one, Installed("cron", clock.now(), service=False))
+        assert findings(one) == []
 
 
 def test_a_run_by_hand_before_it_was_scheduled_is_none_by_the_clock(bank: Path) -> None:
@@ -312,7 +360,7 @@ def test_a_monitor_that_died_is_noticed(bank: Path, run: Run) -> None:
     assert run("health", "--record", "--bank", bank, "--quiet").returncode == 0
     assert not (bank / ".memorybank/heartbeats").exists()  # by hand: nobody expects the next one
     assert run("health", "--record", "--scheduled", "--bank", bank, "--quiet").returncode == 0
-    later = datetime.now(UTC) + timedelta(minutes=40)
+    later = datetime.now(UTC) + timedelta(minutes=130)
     with opened(bank) as one:
         assert heartbeats.overdue(one.root) == []
         assert [found.rule for found in heartbeats.overdue(one.root, later)] == ["MB560"]

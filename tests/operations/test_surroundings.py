@@ -12,6 +12,7 @@ import pytest
 from memorybank_cli import open_bank
 from memorybank_cli.alerts.heartbeats import beat
 from memorybank_cli.bank.events import EventStore
+from memorybank_cli.base import clock
 from memorybank_cli.health.exposition import HELP
 from memorybank_cli.health.probing import Reading
 from memorybank_cli.health.status import COMPONENTS
@@ -82,7 +83,8 @@ def test_what_somebody_else_wrote_there_is_not_told(path: Path) -> None:
         assert probe.run(bank).findings == ()  # the catalog was made again
 
 
-def test_what_keeps_watch_is_looked_at_too(path: Path) -> None:
+def test_what_keeps_watch_is_looked_at_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "uptime", lambda: timedelta(days=90))
     with opened(path) as bank:
         assert surroundings.monitoring(bank) == Reading({})
         beat(bank, "daily", True, 1.0, datetime.now(UTC) - timedelta(hours=5))

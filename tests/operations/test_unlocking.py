@@ -114,6 +114,23 @@ class TestBegun:
         with open_repository(opened("--password-file", file), place) as again:
             assert made.key == again.key
 
+    def test_a_pipe_is_read_once(self, opened: Open, tmp_path: Path) -> None:
+        def piped() -> str:
+            read, write = os.pipe()
+            os.write(write, PASSPHRASE)
+            os.close(write)
+            pipes.append(read)
+            return f"/dev/fd/{read}"
+
+        pipes: list[int] = []
+        place = str(tmp_path / "new")
+        with repository_for_backup(opened("--password-file", piped(), "--repo", place), place) as made:
+            assert made.encrypted
+        with open_repository(opened("--password-file", piped(), "--repo", place), place) as again:
+            assert again.key == made.key
+        for one in pipes:
+            os.close(one)
+
     def test_the_default_repository_and_settings(
         self, opened: Open, path: Path, file: str, derived: list[int], monkeypatch: pytest.MonkeyPatch
     ) -> None:

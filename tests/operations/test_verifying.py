@@ -9,9 +9,11 @@ import pytest
 
 from memorybank_cli.bank.journal import Entry
 from memorybank_cli.base.errors import UsageError
+from memorybank_cli.operations.forgetting import forget
 from memorybank_cli.operations.proofs import damaged_packs, proofs
 from memorybank_cli.operations.repositories import open_repository
-from memorybank_cli.operations.verifying import verify
+from memorybank_cli.operations.verifying import lacking, verify
+from memorybank_cli.snapshots.backends import Stored
 from tests.conftest import MakeBank, Run
 from tests.operations.banks import backed_up, contents, opened, put
 
@@ -105,6 +107,26 @@ def test_a_snapshot_that_vanished_is_missed(bank: Path, run: Run) -> None:
         path.unlink()
     emptied = run("snapshot", "verify", "--json", cwd=bank)
     assert (emptied.returncode, emptied.json["snapshots"], len(emptied.json["findings"])) == (1, 0, 3)
+
+
+def test_what_is_made_and_forgotten_meanwhile_is_not_missed(bank: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = backed_up(bank).document
+    for _ in range(3):
+        backed_up(bank)
+    assert first is not None
+    with opened(bank) as one, open_repository(one, None) as found:
+        real = found.backend.entries
+
+        def entries(folder: str) -> list[Stored]:
+            with opened(bank) as other:
+                forget(other, first.id, yes=True)
+            listed = real(folder)
+            backed_up(bank)
+            return listed
+
+        monkeypatch.setattr(found.backend, "entries", entries)
+        assert lacking(one, found.path, found) == {}
+        assert len(real("snapshots")) == 4
 
 
 def test_snapshots_of_another_repository_are_not_missed(bank: Path, tmp_path: Path, run: Run) -> None:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,8 @@ QUICK = {"MEMORYBANK_SETTLE_MS": "50", "MEMORYBANK_RECONCILE_SECONDS": "60"}
 class Watching:
     """A `memorybank watch --json` that runs."""
 
-    def __init__(self, path: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "memorybank_cli", "watch", "--json", "--bank", str(path), *options]
+    def __init__(self, path: Path, *options: str, prefix: Sequence[str] = ()) -> None:
+        command = [*prefix, sys.executable, "-m", "memorybank_cli", "watch", "--json", "--bank", str(path), *options]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **QUICK}
         )
@@ -80,8 +80,8 @@ class Watching:
 
 
 @contextmanager
-def watching(path: Path, *options: str) -> Iterator[Watching]:
-    one = Watching(path, *options)
+def watching(path: Path, *options: str, prefix: Sequence[str] = ()) -> Iterator[Watching]:
+    one = Watching(path, *options, prefix=prefix)
     try:
         yield one
     finally:
@@ -398,6 +398,28 @@ def test_the_bank_goes_away(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch
             one.until("stopped")
         path.with_name("moved").rename(path)
     assert caught.value.exit_code == 10
+
+
+POWERS = "-dac_override,-dac_read_search"
+POWERLESS = ("setpriv", f"--bounding-set={POWERS}", f"--inh-caps={POWERS}") if os.geteuid() == 0 else ()
+"""Before a command: root may no more read what nobody may."""
+
+
+@pytest.mark.skipif(POWERLESS != () and shutil.which("setpriv") is None, reason="root may read everything")
+def test_a_bank_that_may_not_be_read_any_more_ends_it_as_one_that_went_away(make_bank: MakeBank) -> None:
+    path = make_bank(1, padded=False)
+    with watching(path, prefix=POWERLESS) as one:
+        one.until("ready")
+        path.chmod(0)
+        try:
+            while (found := one.until("finding")["finding"])["rule"] != "MB118":
+                pass
+            code = one.process.wait(PATIENCE)
+        finally:
+            path.chmod(0o700)
+        assert "may not be read any more" in found["message"]
+        assert found["hint"] == "check the owner and the mode of the directory"
+        assert code == 10
 
 
 def test_the_reconcile_finds_what_no_event_told(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:

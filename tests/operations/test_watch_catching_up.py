@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,10 +88,33 @@ def test_a_request_that_cannot_be_removed_is_noted(path: Path, monkeypatch: pyte
 
 
 def test_where_nothing_can_be_written_everybody_leads(path: Path) -> None:
-    (path / ".memorybank/watch").write_text("a file stands there")
-    with opened(path) as bank:
-        assert Lead(bank).take()
-        assert not requests.is_watched(bank.root)
+    with opened(path) as one, opened(path) as other, broken(open=read_only):
+        assert Lead(one).take()
+        assert Lead(other).take()
+        assert not requests.is_watched(one.root)
+
+
+def read_only(real: Callable[..., int], name: str, flags: int, *rest: Any, **options: Any) -> int:
+    if flags & (os.O_CREAT | os.O_RDWR):
+        raise OSError(30, os.strerror(30), name)
+    return real(name, flags, *rest, **options)
+
+
+def linked(place: Path) -> None:
+    place.symlink_to("/dev/null")
+
+
+@pytest.mark.parametrize("stand", [linked, Path.mkdir, os.mkfifo])
+@pytest.mark.parametrize("name", ["watch", "watch/lock"])
+def test_what_stands_in_the_place_of_the_lock_lets_nobody_lead_beside_another(
+    path: Path, stand: Callable[[Path], None], name: str
+) -> None:
+    place = path / ".memorybank" / name
+    place.parent.mkdir(exist_ok=True)
+    stand(place)
+    with opened(path) as one, opened(path) as other, closing(Lead(one)) as first, closing(Lead(other)) as second:
+        assert (first.take(), second.take()) == (True, False)
+        assert requests.is_watched(one.root)
 
 
 def test_many_may_want_to_lead(path: Path) -> None:

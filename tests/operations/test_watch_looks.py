@@ -347,6 +347,14 @@ def test_a_bank_that_goes_while_it_is_looked_at_is_gone(make_bank: MakeBank) -> 
         path.with_name("moved").rename(path)
 
 
+def test_a_bank_that_may_not_be_read_any_more_is_gone_too(make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    with watched(make_bank(1)) as one:
+        monkeypatch.setattr(watch_failing, "may", lambda *_: False)
+        with pytest.raises(BankNotFound, match="may not be read any more") as caught:
+            list(one.failing.gone())
+        assert caught.value.hint == "check the owner and the mode of the directory"
+
+
 def failing(error: Exception) -> Iterator[Line]:
     """A look that fails after its first line."""
     yield {"type": "looked", "ts": ""}

@@ -139,6 +139,12 @@ def test_parts(backend: Backend) -> None:
     assert backend.read_part("a", 200, 5) == b""
 
 
+def test_a_file_system_that_gives_less_than_it_is_asked_for(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.pread
+    monkeypatch.setattr("os.pread", lambda fd, length, offset: real(fd, min(length, 7), offset))
+    test_parts(backend)
+
+
 def test_parts_of_many_files_by_many_threads(backend: Backend) -> None:
     count = 3 * OPEN_FILES
     for number in range(count):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -123,6 +124,20 @@ def test_hostile_parts_are_refused(tree: list[Any], parts: dict[str, Any]) -> No
     blobs = {name.rjust(64, "0"): orjson.dumps(_named(rows)) for name, rows in parts.items()}
     with pytest.raises(Damaged):
         trees.parse(orjson.dumps(_named(tree)), "", blobs.__getitem__)
+
+
+def test_what_nobody_could_read_again_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trees, "MAX_VALUES", 700)
+    built = []
+    for count in range(70, 130):
+        store = Store()
+        with suppress(OperationFailed):
+            assert len(store.level(store.build([f"trade_{number}" for number in range(count)])).files) == count
+            built.append(count)
+    assert built == list(range(70, max(built) + 1))
+    assert 80 < max(built) < 120
+    with pytest.raises(OperationFailed, match="holds 130 files"):
+        Store().build([f"trade_{number}" for number in range(130)])
 
 
 def test_huge_parts_are_refused_before_they_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:

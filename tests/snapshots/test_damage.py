@@ -109,7 +109,7 @@ def test_thorough_verification_finds_every_flip_in_packs_and_documents(place: Pa
     chance = random.Random(3)
     for file, data in canonical(place):
         if file.startswith(("packs/", "snapshots/")):
-            for offset in chance.sample(range(len(data)), 30):
+            for offset in chance.sample(range(len(data)), 60):
                 flipped = bytearray(data)
                 flipped[offset] ^= 1 << chance.randrange(8)
                 (place / file).write_bytes(flipped)

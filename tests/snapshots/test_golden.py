@@ -143,6 +143,12 @@ def test_each_key_opens_the_encrypted_one(tmp_path: Path, secret: keys.Secret) -
     assert run_script(golden, snapshot_of(golden), tmp_path / "out", key_file(tmp_path, secret)).returncode == 0
 
 
+def test_what_editors_put_around_a_passphrase_does_not_count(tmp_path: Path) -> None:
+    golden = copied(tmp_path, ENCRYPTED)
+    (tmp_path / "key").write_bytes(b"\xef\xbb\xbf" + making.PASSPHRASE.value + b"\r\n")
+    assert run_script(golden, snapshot_of(golden), tmp_path / "out", tmp_path / "key").returncode == 0
+
+
 @pytest.mark.parametrize("wrong", [b"guess", b"0" * 64, b"", b"x" * 32])
 def test_the_script_says_when_no_key_fits(tmp_path: Path, wrong: bytes) -> None:
     golden = copied(tmp_path, ENCRYPTED)

@@ -19,6 +19,7 @@ from memorybank_cli.snapshots.repository import Repository
 from memorybank_cli.snapshots.restoring import restore_to
 from memorybank_cli.snapshots.saving import Folder, Row
 from memorybank_cli.snapshots.sealing import Damaged
+from tests.faults.disks import can_mount, small_disk
 from tests.snapshots import making
 
 CONTENTS = {"a.json": b"1", "d/b.json": b"22", "d/e/c.json": b"", "long": bytes(FILE_BLOB_SIZE) + b"end"}
@@ -66,6 +67,23 @@ def test_only_an_empty_or_missing_place_is_taken(repo: Repository, tmp_path: Pat
             restore_to(repo, document, tmp_path / place)
         assert caught.value.exit_code == 13
         assert making.on_disk(tmp_path) == before
+
+
+@pytest.mark.skipif(not can_mount(), reason="may not mount")
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_a_mount_point_is_no_place(
+    repo: Repository, tmp_path: Path, is_seen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = making.save_files(repo, CONTENTS).document
+    (tmp_path / "disk").mkdir()
+    if not is_seen:  # as where a directory of the same file system is mounted
+        monkeypatch.setattr("os.path.ismount", lambda _place: False)
+    with small_disk(tmp_path / "disk", 1 << 20) as disk:
+        with pytest.raises(Refused, match="mount point") as caught:
+            restore_to(repo, document, disk)
+        assert str(disk / "bank") in caught.value.hint
+        assert list(disk.iterdir()) == []
+    assert not list(tmp_path.glob(".mb-*"))
 
 
 def test_some_paths_only(repo: Repository, tmp_path: Path) -> None:

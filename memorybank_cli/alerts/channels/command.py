@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from memorybank_cli.alerts.channels.values import Message, Undelivered
+from memorybank_cli.base.ids import for_programs
 from memorybank_cli.base.names import escape
 
 if TYPE_CHECKING:
@@ -38,7 +39,10 @@ class CommandChannel:
         return escape(os.path.basename(self._argv[0]))
 
     def send(self, message: Message) -> None:
-        """Run it once, the message on its stdin: JSON, or words. Raises Undelivered; nothing of it runs on then."""
+        """Run it once, the message on its stdin: JSON, or words.
+
+        Raises Undelivered; nothing of it runs on then, but for what it started in a session of its own.
+        """
         import subprocess  # 5 ms, and few need it
 
         data = message.text().encode() if self._words else message.body() + b"\n"
@@ -49,8 +53,8 @@ class CommandChannel:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
-                env={name: value for name, value in os.environ.items() if not name.startswith(_OURS)},
                 start_new_session=True,
+                **for_programs({name: value for name, value in os.environ.items() if not name.startswith(_OURS)}),
             )
         except (OSError, ValueError) as error:
             why = (getattr(error, "strerror", None) or "it is no command").lower()

@@ -35,9 +35,7 @@ def drilled(report: dict[str, Any]) -> list[Block]:
     ]
     if report["known"]:
         rules = ", ".join(sorted({one["rule"] for one in report["known"]}))
-        pairs.append(
-            ("came along", f"{counted(len(report['known']), 'finding')} that were known ({rules}; see --json)")
-        )
+        pairs.append(("came along", f"{counted(len(report['known']), 'known finding')} ({rules}; see --json)"))
     if report["snapshot"]["status"] != "good":
         pairs.append(("suspect", "; ".join(report["snapshot"]["reasons"])))
     if report["kept"]:

@@ -1,4 +1,4 @@
-"""The scenario of retention: snapshots are forgotten, packs pruned, the trash emptied."""
+"""Scenarios of retention: snapshots are forgotten, packs pruned, the trash emptied; a pin is taken away."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from memorybank_cli.bank.bank import Bank
 from memorybank_cli.operations.backup import make_snapshot
 from memorybank_cli.operations.forgetting import forget
+from memorybank_cli.operations.pins import pin
 from memorybank_cli.operations.pruning import prune
-from memorybank_cli.snapshots import documents
+from memorybank_cli.snapshots import documents, pins
 from memorybank_cli.snapshots.undeleting import Trash
 from memorybank_cli.snapshots.verifying import verify
 from tests.faults.simulated.agents import TRADE, leave
@@ -85,3 +86,25 @@ class Retention(BankScenario):
         assert wanted <= found.keys()
         for name in wanted:
             assert there.look(found[name]).is_whole
+
+
+class Unpin(BankScenario):
+    """A pin that was taken away does not come back: nothing would be forgotten for it."""
+
+    name = "unpin"
+
+    def prepare(self, lab: Lab) -> None:
+        super().prepare(lab)
+        with opened(lab) as bank:
+            make_snapshot(bank, None, ())
+            pin(bank, documents.LATEST)
+
+    def act(self, lab: Lab, say: Say) -> None:
+        with opened(lab) as bank:
+            assert not pin(bank, documents.LATEST, remove=True).pins
+            say("unpinned")
+
+    def check_bank(self, lab: Lab, bank: Bank, said: Sequence[str]) -> None:
+        with repository(lab) as repo:
+            assert not (said and pins.pinned(repo))
+            assert not documents.listing(repo).findings

@@ -36,6 +36,7 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
         restores.Export,
         restores.Restore,
         retention.Retention,
+        retention.Unpin,
         forgetting.ForgetMessage,
         forgetting.ForgetAccount,
         forgetting.Compaction,
