@@ -219,7 +219,10 @@ def test_a_context_is_refreshed_beside_the_writers(path: Path, monkeypatch: pyte
         ({"timestamp": datetime(2026, 1, 1)}, "no zone"),  # noqa: DTZ001
         ({"timestamp": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1)))}, "not between the years 1 and 9999"),
         ({"metadata": {"a": {1, 2}}}, "cannot be written as JSON"),
-        ({"metadata": {"a": reduce(lambda inner, _: {"a": inner}, range(5_000), {})}}, "cannot be written as JSON"),
+        (
+            {"metadata": {"a": reduce(lambda inner, _: {"a": inner}, range(5_000), dict[str, Any]())}},
+            "cannot be written as JSON",
+        ),
         ({"metadata": {"a": float("nan")}}, "cannot be written as JSON"),
         ({"metadata": ["a"]}, "'metadata' must be an object"),
         ({"content": "\ud800"}, "half a character"),

@@ -20,6 +20,7 @@ from memorybank_cli.operations.watch_telling import Line
 from memorybank_cli.operations.watching import Watching
 from tests.broken_os import broken, failing
 from tests.conftest import MakeBank
+from tests.decoys import passwd
 from tests.operations.banks import opened
 
 
@@ -101,7 +102,7 @@ def read_only(real: Callable[..., int], name: str, flags: int, *rest: Any, **opt
 
 
 def linked(place: Path) -> None:
-    place.symlink_to("/dev/null")
+    place.symlink_to(passwd(place))
 
 
 @pytest.mark.parametrize("stand", [linked, Path.mkdir, os.mkfifo])
