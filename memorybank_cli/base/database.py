@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -17,6 +18,7 @@ from memorybank_cli.base.walk import Root
 MEMORY = ":memory:"
 PATIENCE = 10.0
 """Seconds to wait for somebody else who writes."""
+_PAUSE = 0.01
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _OF_THE_PLACE = _BUSY | {
     sqlite3.SQLITE_NOMEM,
@@ -41,7 +43,7 @@ def connect(
     """
     db = sqlite3.connect(where, timeout=patience, isolation_level=None, check_same_thread=False)
     try:
-        db.execute("PRAGMA journal_mode=WAL")
+        _log_ahead(db, patience)
         db.execute("PRAGMA synchronous=NORMAL")
         _migrate(db, migrations)
         for statement in each_time:
@@ -53,6 +55,19 @@ def connect(
         db.close()
         raise
     return db
+
+
+def _log_ahead(db: sqlite3.Connection, patience: float) -> None:
+    """Have it write ahead. Whoever makes a file at the same time is waited for here: for this SQLite does not wait."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() > end:
+                raise
+        time.sleep(_PAUSE)
 
 
 def open_file(

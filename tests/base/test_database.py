@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -138,3 +140,26 @@ def test_it_is_removed_with_its_log(root: Root, tmp_path: Path) -> None:
     (tmp_path / f"{NAME}-wal").touch()
     database.remove(root, NAME)
     assert list(tmp_path.iterdir()) == []
+
+
+class Made:
+    """A database that somebody else makes: SQLite says so at once when it is asked to write ahead."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def execute(self, _: str) -> None:
+        if self.left:
+            self.left -= 1
+            raise sqlite3.OperationalError("database is locked")
+
+
+def test_who_makes_the_file_at_the_same_time_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    made: Any = Made(3)
+    database._log_ahead(made, 10.0)
+    assert (made.left, len(pauses)) == (0, 3)
+    made.left = 1
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        database._log_ahead(made, -1.0)
