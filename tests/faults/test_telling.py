@@ -88,7 +88,7 @@ def test_beside_a_watch_that_is_stopped_a_run_from_cron_tells(tmp_path: Path, de
     bank = new_bank(tmp_path / "bank", 3)
     with watching(bank) as watch:
         until(lambda: signs(bank))
-        os.kill(watch.process.pid, signal.SIGSTOP)
+        until(lambda: stopped_at_rest(watch.process.pid, bank))
         (bank / "trades/new.json").write_text('{"a": ')
         assert run("health", "--quiet", "--bank", bank).returncode == 1
         assert "MB103" not in rules(desk), "who watches is thought to be alive"
@@ -106,6 +106,21 @@ def test_beside_a_watch_that_is_stopped_a_run_from_cron_tells(tmp_path: Path, de
         assert watch.end() == 0
     told = [json.loads(body)["group"] for body in desk.bodies if b"MB103" in body]
     assert told == ["data error trades"], "the one that comes back does not tell it once more"
+
+
+def stopped_at_rest(pid: int, bank: Path) -> bool:
+    """Stop it, and let it go on if that was in the middle of a transaction: then nobody could note what was told."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED)
+    db = sqlite3.connect(bank / ".memorybank/findings.sqlite", isolation_level=None, timeout=0)
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        return True
+    except sqlite3.OperationalError:
+        os.kill(pid, signal.SIGCONT)
+        return False
+    finally:
+        db.close()
 
 
 def signs(bank: Path) -> list[object]:
